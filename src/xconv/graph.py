@@ -1,0 +1,141 @@
+"""The framework-neutral graph: nodes in topological order, values between them, weights by key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from xconv.axes import Order as AxesOrder
+from xconv.spec import Shape, Spec, Weights
+from xconv.weights import Arrays
+
+__all__ = ["Graph", "Node", "Value", "map_structure", "values_in"]
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """The index-th output of a node."""
+
+    node: str
+    index: int = 0
+
+    def __str__(self) -> str:
+        return self.node if self.index == 0 else f"{self.node}[{self.index}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operation on values.
+
+    `name` is unique, with `/` between the levels of nested models. `layer` is the source layer that owns it: the
+    calls of a shared layer have the same `layer`, and so do the parts of a layer that means several operations.
+    """
+
+    name: str
+    spec: Spec
+    inputs: tuple[Value, ...] = ()
+    weights: Weights = field(default_factory=dict)
+    shapes: tuple[Shape, ...] = ()
+    layer: str = ""
+    part: str = ""
+    kind: str = ""
+    trainable: bool = True
+    notes: tuple[str, ...] = ()
+    """What a reader of the report should know: regularisers not carried, folds made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A network.
+
+    `inputs` and `outputs` are structures (a value, or tuples, lists and dicts of them), as the source model takes
+    and returns them. Input values belong to nodes with an `Input` spec. `held` tells, for values that are not held
+    in the order in which the source wrote them, the order in which they are: `held = written.transpose(order)`.
+    """
+
+    name: str
+    nodes: tuple[Node, ...]
+    inputs: Any
+    outputs: Any
+    arrays: Arrays = field(default_factory=dict)
+    held: Mapping[Value, AxesOrder] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes)
+
+    def by_name(self) -> dict[str, Node]:
+        """The nodes by name."""
+        return {node.name: node for node in self.nodes}
+
+    def shape(self, value: Value) -> Shape:
+        """The shape of a value, as it is held."""
+        return self.by_name()[value.node].shapes[value.index]
+
+    def consumers(self) -> dict[Value, list[Node]]:
+        """For every value, the nodes that take it, in order."""
+        result: dict[Value, list[Node]] = {}
+        for node in self.nodes:
+            for value in dict.fromkeys(node.inputs):
+                result.setdefault(value, []).append(node)
+        return result
+
+    def output_values(self) -> tuple[Value, ...]:
+        """The output values, flat, in order."""
+        return tuple(values_in(self.outputs))
+
+    def input_values(self) -> tuple[Value, ...]:
+        """The input values, flat, in order."""
+        return tuple(values_in(self.inputs))
+
+    def rebuilt(self, nodes: Mapping[str, Node | None], aliases: Mapping[Value, Value] | None = None) -> Graph:
+        """The graph with nodes replaced (or dropped, where None) and the uses of values redirected."""
+        redirect = dict(aliases or {})
+
+        def follow(value: Value) -> Value:
+            while value in redirect:
+                value = redirect[value]
+            return value
+
+        kept = []
+        for old in self.nodes:
+            node = nodes.get(old.name, old)
+            if node is not None:
+                kept.append(replace(node, inputs=tuple(map(follow, node.inputs))))
+        return replace(self, nodes=tuple(kept), outputs=map_structure(follow, self.outputs))
+
+    def __str__(self) -> str:
+        rows = [
+            (n.name, type(n.spec).__name__, ", ".join(map(str, n.inputs)), ", ".join(map(str, n.shapes)))
+            for n in self.nodes
+        ]
+        widths = [max((len(row[i]) for row in rows), default=0) for i in range(3)]
+        return "\n".join("  ".join([*(c.ljust(w) for c, w in zip(r, widths, strict=False)), r[3]]) for r in rows)
+
+
+def values_in(structure: Any) -> Iterator[Any]:
+    """The leaves of nested tuples, lists and dicts, in order.
+
+    >>> list(values_in({"a": [1, 2], "b": (3,)}))
+    [1, 2, 3]
+    """
+    if isinstance(structure, Mapping):
+        structure = tuple(structure.values())
+    if isinstance(structure, (tuple, list)):
+        for item in structure:
+            yield from values_in(item)
+    elif structure is not None:
+        yield structure
+
+
+def map_structure(function: Callable[[Any], Any], structure: Any) -> Any:
+    """The same nesting with `function` applied to every leaf; None stays None.
+
+    >>> map_structure(str, {"a": [1, 2]})
+    {'a': ['1', '2']}
+    """
+    if isinstance(structure, Mapping):
+        return {key: map_structure(function, item) for key, item in structure.items()}
+    if isinstance(structure, (tuple, list)):
+        return type(structure)(map_structure(function, item) for item in structure)
+    return None if structure is None else function(structure)

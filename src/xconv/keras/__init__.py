@@ -1,0 +1,1 @@
+"""The Keras side: read live models and files, write models and files."""

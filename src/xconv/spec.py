@@ -1,0 +1,206 @@
+"""The vocabulary: what a layer means (`Spec`), and how each framework says it (`KerasLayer`, `TorchCall`).
+
+All of it is plain data. No rule imports a framework.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, TypeAlias
+
+from xconv import axes
+from xconv.errors import Mismatch, Unsupported
+from xconv.weights import Weight
+
+__all__ = [
+    "Example",
+    "KerasLayer",
+    "Moved",
+    "Op",
+    "Order",
+    "Shape",
+    "Slot",
+    "Spec",
+    "TorchCall",
+    "Weights",
+]
+
+Shape: TypeAlias = tuple[int | None, ...]
+"""A tensor's shape; None is a size that is known only at run time. Axis 0 is the batch."""
+
+Weights: TypeAlias = Mapping[str, Weight]
+
+
+class Order(enum.Enum):
+    """What a layer asks of the order in which its tensors are held."""
+
+    SPATIAL = "spatial"
+    """Has one channel axis, `spec.axis`, that each framework wants at its own place."""
+    AXES = "axes"
+    """Names axes; works in any order once they are renamed by `spec.moved`."""
+    ANY = "any"
+    """Elementwise: all inputs must agree; lower ranks are broadcast."""
+    WRITTEN = "written"
+    """Reads memory order: reshape, flatten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """In a record's arguments, the place of the node's i-th input tensor."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class KerasLayer:
+    """One call of a Keras layer or operation: class, config, weights, arguments. Remembers what was read.
+
+    `kind` is the class name, with `ops.` in front for an operation of `keras.ops`. `inputs` are the shapes of the
+    tensors it is called on; `args` and `kwargs` hold what it is called with, a `Slot` for each tensor.
+    """
+
+    kind: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+    weights: tuple[Weight, ...] = ()
+    inputs: tuple[Shape, ...] = ()
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    unread: set[str] = field(default_factory=set, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.unread.update(self.config, self.kwargs)
+
+    def __getitem__(self, key: str) -> Any:
+        """A config entry that must be there."""
+        if key not in self.config:
+            raise Mismatch(f"the configuration has no {key!r}", remedy="save the model again with a current Keras")
+        self.unread.discard(key)
+        return self.config[key]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """A config entry or call argument, or `default` where it is absent."""
+        self.unread.discard(key)
+        return self.config.get(key, self.kwargs.get(key, default))
+
+    def argument(self, place: int, key: str, default: Any = None) -> Any:
+        """A call argument by place or name, as Python binds it; then a config entry of that name; then `default`."""
+        self.unread.discard(key)
+        if place < len(self.args):
+            return self.args[place]
+        return self.kwargs.get(key, self.config.get(key, default))
+
+    def named(self, *roles: str) -> dict[str, Weight]:
+        """The weights under their roles, in the order in which the class creates them.
+
+        Raises:
+            Mismatch: another number of weights.
+        """
+        if len(roles) != len(self.weights):
+            raise Mismatch(
+                f"{self.kind} needs {len(roles)} weights ({', '.join(roles) or 'none'}), it has {len(self.weights)}",
+                remedy="build the model, or load a file that holds the weights of this configuration",
+            )
+        return dict(zip(roles, self.weights, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class TorchCall:
+    """One torch call: an nn class with its arguments and tensors, or a function.
+
+    `target` is the full name: a class (`torch.nn.Conv2d`), a function (`torch.cat`), or a tensor method
+    (`Tensor.reshape`). `args` are the tensors and values it is called on; an argument may itself be a `TorchCall`.
+    For a class, `config` holds the constructor's keyword arguments and `tensors` its parameters and buffers.
+    """
+
+    target: str
+    args: tuple[Any, ...] = (Slot(0),)
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    tensors: Weights = field(default_factory=dict)
+    frozen: frozenset[str] = frozenset()
+    """Names among `tensors` that training must not change although they are Parameters."""
+
+    @property
+    def is_module(self) -> bool:
+        """Whether the target is an nn.Module class."""
+        return self.target.rpartition(".")[2][:1].isupper()
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """A Spec with its weights; `name` is what it adds to the layer's name when a layer means several."""
+
+    spec: Spec
+    weights: Weights = field(default_factory=dict)
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A Spec said again for inputs held in another order, and the order of its output."""
+
+    spec: Spec
+    weights: Weights
+    order: axes.Order
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One case of a layer family: it puts the family under the laws, into the docs and into the benchmark."""
+
+    keras: KerasLayer
+    note: str = ""
+    trains: bool = True
+    """Whether training mode is deterministic, so that both sides can be compared in it."""
+    float64: bool = True
+    """Whether the reference has a float64 kernel."""
+    inputs: str = "normal"
+    """What to feed: 'normal', 'positive', or 'integers'."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What a layer means, in resolved facts: no words such as 'same', no framework's defaults.
+
+    A family is one subclass in one file, with four translators that are pure functions between records.
+    """
+
+    order: ClassVar[Order] = Order.ANY
+    keras_kinds: ClassVar[tuple[str, ...]] = ()
+    training: ClassVar[str] = ""
+    """How training differs between the two frameworks; empty where it does not."""
+
+    @classmethod
+    def from_keras(cls, layer: KerasLayer) -> Op | Sequence[Op]:
+        """What the Keras layer means; several Ops are applied one after the other."""
+        raise NotImplementedError
+
+    def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
+        """The Keras layer that means this, for inputs of these shapes."""
+        raise Unsupported(f"{type(self).__name__} has no Keras form yet")
+
+    def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
+        """The torch call that means this, for inputs of these shapes."""
+        raise NotImplementedError
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        """The shape of the output for inputs of these shapes; by default that of the first."""
+        return inputs[0]
+
+    def out_shapes(self, *inputs: Shape) -> tuple[Shape, ...]:
+        """The shapes of all outputs; more than one only where a layer returns several tensors."""
+        return (self.out_shape(*inputs),)
+
+    def moved(self, order: axes.Order, weights: Weights) -> Moved:
+        """This Spec for inputs held as `written.transpose(order)`; SPATIAL and AXES specs say their axes anew."""
+        if not hasattr(self, "axis"):
+            return Moved(self, weights, order)
+        axis = order.index(axes.normal(self.axis, len(order)))
+        return Moved(replace(self, axis=axis), weights, order)
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """Cases that put the family under the laws."""
+        return iter(())

@@ -1,0 +1,1 @@
+"""The torch side: write modules, run them, save them."""
