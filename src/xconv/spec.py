@@ -119,8 +119,8 @@ class TorchCall:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     tensors: Weights = field(default_factory=dict)
-    frozen: frozenset[str] = frozenset()
-    """Names among `tensors` that training must not change although they are Parameters."""
+    name: str = ""
+    """For a module inside another call's arguments: what it adds to the node's name."""
 
     @property
     def is_module(self) -> bool:
@@ -148,16 +148,31 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One case of a layer family: it puts the family under the laws, into the docs and into the benchmark."""
+    """One case of a layer family: it puts the family under the laws, into the docs and into the benchmark.
 
-    keras: KerasLayer
-    note: str = ""
+    `inputs` are shapes without the batch; `config` holds what differs from Keras's defaults; `weights` are the shapes
+    of the layer's variables in creation order. For operations, `args` are the call's arguments with `Slot`s.
+    """
+
+    kind: str
+    inputs: tuple[Shape, ...]
+    config: Mapping[str, Any] = field(default_factory=dict)
+    weights: tuple[tuple[int, ...], ...] = ()
+    args: tuple[Any, ...] = ()
     trains: bool = True
     """Whether training mode is deterministic, so that both sides can be compared in it."""
     float64: bool = True
-    """Whether the reference has a float64 kernel."""
-    inputs: str = "normal"
+    """Whether the reference computes it in float64, constants included."""
+    values: str = "normal"
     """What to feed: 'normal', 'positive', or 'integers'."""
+
+    def layer(self, defaults: Mapping[str, Mapping[str, Any]]) -> KerasLayer:
+        """The record that reading such a layer gives; `defaults` are Keras's, by class."""
+        weights = tuple(Weight.of(f"layer/{i}", shape) for i, shape in enumerate(self.weights))
+        config = {**defaults.get(self.kind, {}), **self.config}
+        inputs = tuple((None, *shape) for shape in self.inputs)
+        args = self.args or tuple(Slot(i) for i in range(len(inputs)))
+        return KerasLayer(self.kind, config, weights, inputs, args)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,46 @@
+"""One file per layer family; importing this package fills the table of rules.
+
+`RULES` maps a Keras class name (`Conv2D`; `ops.Add` for an operation of keras.ops) to the family that knows it.
+"""
+
+from __future__ import annotations
+
+from xconv.layers.activation import Activation
+from xconv.layers.batch_norm import BatchNorm
+from xconv.layers.conv import Conv, SeparableConv
+from xconv.layers.dense import Dense
+from xconv.layers.dropout import Dropout, Noise, SpatialDropout
+from xconv.layers.elementwise import Elementwise
+from xconv.layers.io import Identity, Input, Variable
+from xconv.layers.pad import Pad
+from xconv.layers.pool import GlobalPool, Pool
+from xconv.layers.reshape import Flatten, Permute, Reshape
+from xconv.layers.softmax import GLU, Softmax
+from xconv.spec import Spec
+
+__all__ = ["FAMILIES", "RULES"]
+
+FAMILIES: tuple[type[Spec], ...] = (
+    Activation,
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Elementwise,
+    Flatten,
+    GLU,
+    GlobalPool,
+    Identity,
+    Input,
+    Noise,
+    Pad,
+    Permute,
+    Pool,
+    Reshape,
+    SeparableConv,
+    Softmax,
+    SpatialDropout,
+    Variable,
+)
+
+RULES: dict[str, type[Spec]] = {kind: family for family in FAMILIES for kind in family.keras_kinds}

@@ -1,0 +1,191 @@
+"""Convolution: Conv1D-3D, DepthwiseConv1D-2D, SeparableConv1D-2D  <->  torch.nn.Conv1d-3d."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from xconv import axes
+from xconv.errors import Mismatch
+from xconv.layers.activation import with_activation
+from xconv.layers.geometry import (
+    Sizes,
+    channel_axis,
+    check_rank,
+    data_format,
+    keras_padding,
+    pads_of,
+    sizes,
+    spatial,
+    torch_padding,
+    windows,
+)
+from xconv.padding import Pads, out_size
+from xconv.spec import Example, KerasLayer, Op, Order, Shape, Spec, TorchCall, Weights
+from xconv.weights import Weight
+
+__all__ = ["Conv", "SeparableConv"]
+
+
+@dataclass(frozen=True, slots=True)
+class Conv(Spec):
+    """Cross-correlation over the spatial axes; depthwise when groups == in_channels.
+
+    >>> Conv(3, 8, (3, 3), (2, 2), ((0, 1), (0, 1)), (1, 1)).out_shape((None, 224, 224, 3))
+    (None, 112, 112, 8)
+    """
+
+    in_channels: int
+    out_channels: int
+    kernel: Sizes
+    stride: Sizes
+    padding: Pads | None
+    """Explicit (before, after) pairs; None: SAME, computed from the size at run time."""
+    dilation: Sizes
+    groups: int = 1
+    axis: int = -1
+
+    order = Order.SPATIAL
+    keras_kinds = "Conv1D", "Conv2D", "Conv3D", "DepthwiseConv1D", "DepthwiseConv2D"
+
+    @classmethod
+    def from_keras(cls, layer: KerasLayer) -> Sequence[Op]:
+        """Kernel (*k, in/groups, out), or depthwise (*k, in, multiplier), to (out, in/groups, *k)."""
+        rank, axis = int(layer.kind[-2]), channel_axis(layer)
+        check_rank(layer, rank)
+        kernel = sizes(layer["kernel_size"], rank, "kernel_size")
+        stride, dilation = sizes(layer["strides"], rank, "strides"), sizes(layer["dilation_rate"], rank, "dilation_rate")
+        channels = _channels(layer, axis)
+        if layer.kind.startswith("Depthwise"):
+            groups, out = channels, channels * layer["depth_multiplier"]
+        else:
+            groups, out = layer["groups"], layer["filters"]
+        pads = pads_of(layer, axis, kernel, stride, dilation)
+        weights = layer.named("kernel", "bias") if layer["use_bias"] else layer.named("kernel")
+        weights["kernel"] = _from_keras_kernel(weights["kernel"], (out, channels // groups, *kernel))
+        spec = cls(channels, out, kernel, stride, pads, dilation, groups, axis)
+        return with_activation(layer, Op(spec, weights))
+
+    def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
+        """A DepthwiseConv where Keras has one for it, otherwise a Conv with groups."""
+        rank, axis = len(self.kernel), axes.normal(self.axis, len(self.kernel) + 2)
+        depthwise = self.groups == self.in_channels > 1 and rank < 3 and len(set(self.stride)) == 1
+        config = {
+            "kernel_size": self.kernel,
+            "strides": self.stride,
+            "padding": keras_padding(self.padding, inputs[0], axis, self.kernel, self.stride, self.dilation),
+            "data_format": data_format(axis),
+            "dilation_rate": self.dilation,
+            "activation": "linear",
+            "use_bias": "bias" in weights,
+        }
+        if depthwise and config["padding"] != "causal":
+            config["depth_multiplier"] = self.out_channels // self.groups
+            kind, split = f"DepthwiseConv{rank}D", (self.groups, self.out_channels // self.groups, *self.kernel)
+            order = (*range(2, rank + 2), 0, 1)
+            kernel = weights["kernel"].reshape(split).transpose(order)
+        else:
+            config |= {"filters": self.out_channels, "groups": self.groups}
+            kind, kernel = f"Conv{rank}D", weights["kernel"].transpose((*range(2, rank + 2), 1, 0))
+        return KerasLayer(kind, config, (kernel, *(w for role, w in weights.items() if role == "bias")), tuple(inputs))
+
+    def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
+        """nn.ConvNd; uneven pads come as a pad before it."""
+        padding, source = torch_padding(self.padding, self.kernel, self.stride, self.dilation)
+        config = {
+            "in_channels": self.in_channels,
+            "out_channels": self.out_channels,
+            "kernel_size": self.kernel,
+            "stride": self.stride,
+            "padding": padding,
+            "dilation": self.dilation,
+            "groups": self.groups,
+            "bias": "bias" in weights,
+        }
+        tensors = {"weight": weights["kernel"], **{role: w for role, w in weights.items() if role == "bias"}}
+        return TorchCall(f"torch.nn.Conv{len(self.kernel)}d", (source,), config=config, tensors=tensors)
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        """The number of window positions along each spatial axis, and out_channels."""
+        axis = axes.normal(self.axis, len(inputs[0]))
+        before = spatial(inputs[0], axis)
+        if self.padding is None:
+            after = tuple(None if n is None else -(-n // s) for n, s in zip(before, self.stride, strict=True))
+        else:
+            parts = zip(before, self.kernel, self.stride, self.dilation, self.padding, strict=True)
+            after = tuple(out_size(*part) for part in parts)
+        shape = windows(inputs[0], axis, after)
+        return (*shape[:axis], self.out_channels, *shape[axis + 1 :])
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """Ranks, paddings, strides, dilation, groups, depthwise; odd and even, unequal sizes."""
+        wide = {"filters": 4, "kernel_size": (3, 2)}
+        yield Example("Conv2D", ((7, 6, 3),), {**wide, "padding": "same", "strides": 2}, ((3, 2, 3, 4), (4,)))
+        yield Example("Conv2D", ((8, 9, 4),), {**wide, "padding": "same", "groups": 2}, ((3, 2, 2, 4), (4,)))
+        yield Example("Conv2D", ((9, 8, 3),), {**wide, "dilation_rate": (2, 3), "use_bias": False}, ((3, 2, 3, 4),))
+        yield Example("Conv2D", ((None, None, 3),), {**wide, "padding": "same", "strides": (2, 3)}, ((3, 2, 3, 4), (4,)))
+        yield Example("Conv2D", ((7, 6, 3),), {"filters": 5, "kernel_size": 1, "strides": 2}, ((1, 1, 3, 5), (5,)))
+        causal = {"filters": 4, "kernel_size": 3, "padding": "causal", "dilation_rate": 2}
+        yield Example("Conv1D", ((9, 3),), causal, ((3, 3, 4), (4,)))
+        cube = {"filters": 3, "kernel_size": (3, 2, 2), "padding": "same", "strides": 2}
+        yield Example("Conv3D", ((5, 6, 4, 2),), cube, ((3, 2, 2, 2, 3), (3,)))
+        depthwise = {"kernel_size": 3, "depth_multiplier": 2, "padding": "same", "strides": 2}
+        yield Example("DepthwiseConv2D", ((7, 8, 3),), depthwise, ((3, 3, 3, 2), (6,)))
+        yield Example("DepthwiseConv1D", ((9, 4),), {"kernel_size": 3}, ((3, 4, 1), (4,)))
+
+
+class SeparableConv(Conv):
+    """A depthwise convolution without bias, then a 1x1 convolution: Keras's SeparableConv1D-2D as two `Conv`s."""
+
+    __slots__ = ()
+    keras_kinds = "SeparableConv1D", "SeparableConv2D"
+
+    @classmethod
+    def from_keras(cls, layer: KerasLayer) -> Sequence[Op]:
+        """depthwise_kernel (*k, in, multiplier) and pointwise_kernel (1.., in*multiplier, filters)."""
+        rank, axis = int(layer.kind[-2]), channel_axis(layer)
+        check_rank(layer, rank)
+        kernel = sizes(layer["kernel_size"], rank, "kernel_size")
+        stride, dilation = sizes(layer["strides"], rank, "strides"), sizes(layer["dilation_rate"], rank, "dilation_rate")
+        channels, ones = _channels(layer, axis), (1,) * rank
+        middle, out = channels * layer["depth_multiplier"], layer["filters"]
+        roles = ("depthwise", "pointwise", "bias") if layer["use_bias"] else ("depthwise", "pointwise")
+        weights = layer.named(*roles)
+        pads = pads_of(layer, axis, kernel, stride, dilation)
+        depthwise = Conv(channels, middle, kernel, stride, pads, dilation, channels, axis)
+        pointwise = Conv(middle, out, ones, ones, ((0, 0),) * rank, ones, 1, axis)
+        first = {"kernel": _from_keras_kernel(weights["depthwise"], (middle, 1, *kernel))}
+        second = {"kernel": _from_keras_kernel(weights["pointwise"], (out, middle, *ones))}
+        second |= {role: w for role, w in weights.items() if role == "bias"}
+        return with_activation(layer, Op(depthwise, first, "depthwise"), Op(pointwise, second, "pointwise"))
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """Strided, dilated, without bias."""
+        common = {"depth_multiplier": 2, "filters": 5, "kernel_size": (3, 2)}
+        strided = {**common, "padding": "same", "strides": 2}
+        yield Example("SeparableConv2D", ((7, 8, 3),), strided, ((3, 2, 3, 2), (1, 1, 6, 5), (5,)))
+        bare = {**common, "kernel_size": 3, "use_bias": False}
+        yield Example("SeparableConv1D", ((9, 3),), bare, ((3, 3, 2), (1, 6, 5)))
+
+
+def _channels(layer: KerasLayer, axis: int) -> int:
+    """The number of input channels, which must be known."""
+    channels = layer.inputs[0][axis]
+    if channels is None:
+        raise Mismatch(f"{layer.kind} gets an input whose channels are unknown", remedy="give the model an input shape")
+    return channels
+
+
+def _from_keras_kernel(kernel: Weight, shape: tuple[int, ...]) -> Weight:
+    """Move the last two axes (in, out) of a Keras kernel to the front, out first; depthwise stays channel-major."""
+    rank = len(shape) - 2
+    depthwise = shape[1] == 1 and kernel.shape[-2] * kernel.shape[-1] == shape[0] and kernel.shape[-2] != 1
+    order = (rank, rank + 1, *range(rank)) if depthwise else (rank + 1, rank, *range(rank))
+    if len(kernel.shape) != rank + 2:
+        raise Mismatch(f"the kernel has shape {kernel.shape}, expected rank {rank + 2}")
+    moved = kernel.transpose(order).reshape(shape) if depthwise else kernel.transpose(order)
+    if moved.shape != shape:
+        raise Mismatch(f"the kernel has shape {kernel.shape}, which does not give {shape}")
+    return moved

@@ -1,0 +1,70 @@
+"""Dense on any rank  <->  torch.nn.Linear, or a 1x1 convolution where the channels are held first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from xconv import axes
+from xconv.errors import Mismatch
+from xconv.layers.activation import with_activation
+from xconv.spec import Example, KerasLayer, Op, Order, Shape, Spec, TorchCall, Weights
+
+__all__ = ["Dense"]
+
+
+@dataclass(frozen=True, slots=True)
+class Dense(Spec):
+    """A matrix applied along one axis.
+
+    >>> Dense(3, 8).out_shape((None, 5, 3))
+    (None, 5, 8)
+    """
+
+    in_features: int
+    out_features: int
+    axis: int = -1
+
+    order = Order.AXES
+    keras_kinds = ("Dense",)
+
+    @classmethod
+    def from_keras(cls, layer: KerasLayer) -> Sequence[Op]:
+        """Kernel (in, out) to (out, in)."""
+        weights = layer.named("kernel", "bias") if layer["use_bias"] else layer.named("kernel")
+        kernel = weights["kernel"]
+        if kernel.shape != (layer.inputs[0][-1], layer["units"]):
+            expected = (layer.inputs[0][-1], layer["units"])
+            raise Mismatch(f"the kernel has shape {kernel.shape}, the configuration asks for {expected}")
+        weights["kernel"] = kernel.transpose((1, 0))
+        return with_activation(layer, Op(cls(*kernel.shape), weights))
+
+    def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
+        """Dense, which works on the last axis."""
+        config = {"units": self.out_features, "activation": "linear", "use_bias": "bias" in weights}
+        arrays = (weights["kernel"].transpose((1, 0)), *(w for role, w in weights.items() if role == "bias"))
+        return KerasLayer("Dense", config, arrays, tuple(inputs))
+
+    def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
+        """nn.Linear on the last axis, nn.ConvNd of size 1 on axis 1."""
+        rank = len(inputs[0])
+        tensors = {"weight": weights["kernel"], **{role: w for role, w in weights.items() if role == "bias"}}
+        if axes.normal(self.axis, rank) == rank - 1:
+            config = {"in_features": self.in_features, "out_features": self.out_features, "bias": "bias" in weights}
+            return TorchCall("torch.nn.Linear", config=config, tensors=tensors)
+        ones = (1,) * (rank - 2)
+        tensors["weight"] = weights["kernel"].reshape((self.out_features, self.in_features, *ones))
+        config = {"in_channels": self.in_features, "out_channels": self.out_features, "kernel_size": ones}
+        return TorchCall(f"torch.nn.Conv{rank - 2}d", config={**config, "bias": "bias" in weights}, tensors=tensors)
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        """The axis has out_features."""
+        axis = axes.normal(self.axis, len(inputs[0]))
+        return tuple(self.out_features if place == axis else n for place, n in enumerate(inputs[0]))
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """Ranks 2 to 4, without bias."""
+        yield Example("Dense", ((6,),), {"units": 4}, ((6, 4), (4,)))
+        yield Example("Dense", ((5, 3),), {"units": 4, "use_bias": False}, ((3, 4),))
+        yield Example("Dense", ((4, 5, 3),), {"units": 2}, ((3, 2), (2,)))

@@ -1,0 +1,137 @@
+"""Dropout, SpatialDropout1D-3D, GaussianDropout, GaussianNoise, AlphaDropout  <->  torch.nn.Dropout ..."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from xconv.errors import Unsupported
+from xconv.spec import Example, KerasLayer, Op, Order, Shape, Spec, TorchCall, Weights
+
+__all__ = ["Dropout", "Noise", "SpatialDropout"]
+
+
+@dataclass(frozen=True, slots=True)
+class Dropout(Spec):
+    """In training, elements become 0 with probability `rate` and the rest grow by 1/(1-rate); `alpha` as in SELU nets.
+
+    `whole` drops a sample's whole tensor at once: Keras's noise_shape (None, 1, ..), stochastic depth.
+    """
+
+    rate: float
+    kind: str = "plain"
+    """'plain', 'alpha' or 'whole'."""
+
+    order = Order.ANY
+    keras_kinds = "Dropout", "AlphaDropout", "StochasticDepth"
+    training = "random: the same distribution, another stream of random numbers"
+
+    @classmethod
+    def from_keras(cls, layer: KerasLayer) -> Op:
+        """The rate and, for Dropout, its noise_shape."""
+        layer.get("seed")
+        if layer.kind == "StochasticDepth":
+            return Op(cls(float(layer["drop_path_rate"]), "whole"))
+        shape = layer.get("noise_shape")
+        kind = "alpha" if layer.kind == "AlphaDropout" else "plain"
+        if shape is not None and kind == "plain" and any(size is not None for size in shape):
+            if any(size != 1 for size in shape[1:]):
+                raise Unsupported(f"noise_shape={shape}", remedy="use SpatialDropout, or (None, 1, ..)")
+            kind = "whole"
+        elif shape is not None and any(size is not None for size in shape):
+            raise Unsupported(f"noise_shape={shape} of {layer.kind}")
+        return Op(cls(float(layer["rate"]), kind))
+
+    def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
+        """Dropout, with a noise_shape for whole tensors; AlphaDropout."""
+        shape = (None, *(1,) * (len(inputs[0]) - 1)) if self.kind == "whole" else None
+        config = {"rate": self.rate, "noise_shape": shape}
+        return KerasLayer("AlphaDropout" if self.kind == "alpha" else "Dropout", config, inputs=tuple(inputs))
+
+    def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
+        """nn.Dropout, nn.AlphaDropout or xconv's StochasticDepth."""
+        target = {"plain": "torch.nn.Dropout", "alpha": "torch.nn.AlphaDropout"}
+        return TorchCall(target.get(self.kind, "xconv.torch.modules.StochasticDepth"), config={"p": self.rate})
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """Plain, whole and alpha."""
+        yield Example("Dropout", ((4, 5, 3),), {"rate": 0.3}, trains=False)
+        yield Example("Dropout", ((4, 5, 3),), {"rate": 0.3, "noise_shape": (None, 1, 1, 1)}, trains=False)
+        yield Example("AlphaDropout", ((4, 3),), {"rate": 0.3}, trains=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SpatialDropout(Spec):
+    """In training, whole channel maps become 0 with probability `rate`."""
+
+    rate: float
+    axis: int
+
+    order = Order.SPATIAL
+    keras_kinds = "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"
+    training = Dropout.training
+
+    @classmethod
+    def from_keras(cls, layer: KerasLayer) -> Op:
+        """The rate and the channel axis."""
+        layer.get("seed")
+        layer.get("noise_shape")
+        first = layer.get("data_format") == "channels_first"
+        return Op(cls(float(layer["rate"]), 1 if first else len(layer.inputs[0]) - 1))
+
+    def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
+        """SpatialDropout."""
+        rank = len(inputs[0]) - 2
+        config: dict[str, object] = {"rate": self.rate}
+        if rank > 1:
+            config["data_format"] = "channels_first" if self.axis == 1 else "channels_last"
+        return KerasLayer(f"SpatialDropout{rank}D", config, inputs=tuple(inputs))
+
+    def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
+        """nn.Dropout1d-3d."""
+        return TorchCall(f"torch.nn.Dropout{len(inputs[0]) - 2}d", config={"p": self.rate})
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """Every rank."""
+        yield Example("SpatialDropout1D", ((5, 3),), {"rate": 0.3}, trains=False)
+        yield Example("SpatialDropout2D", ((4, 5, 3),), {"rate": 0.3}, trains=False)
+        yield Example("SpatialDropout3D", ((4, 3, 5, 2),), {"rate": 0.3}, trains=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Noise(Spec):
+    """In training, Gaussian noise: added with standard deviation `size`, or multiplied as 1 + noise."""
+
+    size: float
+    multiply: bool
+
+    order = Order.ANY
+    keras_kinds = "GaussianDropout", "GaussianNoise"
+    training = Dropout.training
+
+    @classmethod
+    def from_keras(cls, layer: KerasLayer) -> Op:
+        """The rate of GaussianDropout, the stddev of GaussianNoise."""
+        layer.get("seed")
+        multiply = layer.kind == "GaussianDropout"
+        return Op(cls(float(layer["rate" if multiply else "stddev"]), multiply))
+
+    def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
+        """GaussianDropout or GaussianNoise."""
+        if self.multiply:
+            return KerasLayer("GaussianDropout", {"rate": self.size}, inputs=tuple(inputs))
+        return KerasLayer("GaussianNoise", {"stddev": self.size}, inputs=tuple(inputs))
+
+    def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
+        """xconv's modules of the same names."""
+        if self.multiply:
+            return TorchCall("xconv.torch.modules.GaussianDropout", config={"rate": self.size})
+        return TorchCall("xconv.torch.modules.GaussianNoise", config={"stddev": self.size})
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """Both kinds."""
+        yield Example("GaussianDropout", ((4, 3),), {"rate": 0.3}, trains=False)
+        yield Example("GaussianNoise", ((4, 3),), {"stddev": 0.3}, trains=False)

@@ -1,0 +1,140 @@
+"""What the spatial families share: sizes, the channel axis, and Keras's words for padding <-> explicit pads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+
+from xconv.errors import Mismatch, Unsupported
+from xconv.padding import Pads, causal, is_symmetric, same_pads, zero_pads
+from xconv.spec import KerasLayer, Shape, Slot, TorchCall
+
+__all__ = [
+    "Sizes",
+    "channel_axis",
+    "check_rank",
+    "data_format",
+    "flat_pads",
+    "keras_padding",
+    "pads_of",
+    "sizes",
+    "spatial",
+    "to_channels_axis",
+    "torch_padding",
+    "windows",
+]
+
+Sizes: TypeAlias = tuple[int, ...]
+
+
+def sizes(value: Any, rank: int, what: str = "size") -> Sizes:
+    """One positive integer per spatial axis, from a number or a sequence.
+
+    >>> sizes(3, 2), sizes([1, 2], 2)
+    ((3, 3), (1, 2))
+    """
+    result = (value,) * rank if isinstance(value, int) else tuple(value)
+    if len(result) != rank or any(not isinstance(size, int) or size < 1 for size in result):
+        raise Mismatch(f"{what}={value!r} must be {rank} positive integers")
+    return result
+
+
+def check_rank(layer: KerasLayer, rank: int) -> None:
+    """Refuse an input that has not `rank` spatial axes beside batch and channels."""
+    if len(layer.inputs[0]) != rank + 2:
+        raise Mismatch(f"{layer.kind} needs an input of rank {rank + 2}, it gets {layer.inputs[0]}")
+
+
+def channel_axis(layer: KerasLayer) -> int:
+    """The channel axis that `data_format` names; channels-last where the config is silent."""
+    word = layer.get("data_format") or "channels_last"
+    if word not in ("channels_last", "channels_first"):
+        raise Mismatch(f"data_format={word!r} is neither 'channels_last' nor 'channels_first'")
+    return 1 if word == "channels_first" else len(layer.inputs[0]) - 1
+
+
+def data_format(axis: int) -> str:
+    """Keras's word for a channel axis; axis 1 is channels-first."""
+    return "channels_first" if axis == 1 else "channels_last"
+
+
+def spatial(shape: Shape, axis: int) -> Shape:
+    """The spatial sizes: all but the batch and the channel axis.
+
+    >>> spatial((None, 8, 9, 3), 3), spatial((None, 3, 8, 9), 1)
+    ((8, 9), (8, 9))
+    """
+    return tuple(size for place, size in enumerate(shape) if place not in (0, axis))
+
+
+def pads_of(layer: KerasLayer, axis: int, kernel: Sizes, stride: Sizes, dilation: Sizes) -> Pads | None:
+    """Keras's `padding` word as explicit pads; None where 'same' depends on a size known only at run time."""
+    word = layer["padding"]
+    if word == "valid":
+        return zero_pads(len(kernel))
+    if word == "same":
+        return same_pads(spatial(layer.inputs[0], axis), kernel, stride, dilation)
+    if word == "causal" and len(kernel) == 1:
+        return (causal(kernel[0], dilation[0]),)
+    raise Unsupported(f"padding={word!r}", remedy="use 'valid' or 'same'")
+
+
+def keras_padding(
+    pads: Pads | None, shape: Shape, axis: int, kernel: Sizes, stride: Sizes, dilation: Sizes
+) -> str:
+    """The word that means these pads for inputs of this shape.
+
+    Raises:
+        Unsupported: no word does; an explicit ZeroPadding layer must come before.
+    """
+    if pads is None or pads == same_pads(spatial(shape, axis), kernel, stride, dilation):
+        return "valid" if pads is not None and not any(map(any, pads)) else "same"
+    if not any(map(any, pads)):
+        return "valid"
+    if len(kernel) == 1 and pads == (causal(kernel[0], dilation[0]),):
+        return "causal"
+    raise Unsupported(f"pads {pads} are neither 'same' nor 'valid' here")
+
+
+def flat_pads(pads: Sequence[tuple[int, int]]) -> tuple[int, ...]:
+    """The pads as torch.nn.functional.pad takes them: last axis first.
+
+    >>> flat_pads(((1, 2), (3, 4)))
+    (3, 4, 1, 2)
+    """
+    return tuple(size for pair in reversed(pads) for size in pair)
+
+
+def torch_padding(
+    pads: Pads | None, kernel: Sizes, stride: Sizes, dilation: Sizes, value: float = 0.0
+) -> tuple[Sizes, Any]:
+    """What torch is given: the symmetric `padding=` argument, and the (padded) input expression.
+
+    Symmetric pads go into the layer itself, uneven ones into a pad before it, unknown ones into a run-time module.
+    """
+    nothing = (0,) * len(kernel)
+    if pads is None:
+        config = {"kernel_size": kernel, "stride": stride, "dilation": dilation, "value": value}
+        return nothing, TorchCall("xconv.torch.modules.SamePad", config=config, name="pad")
+    if is_symmetric(pads) and all(2 * before <= k or value == 0.0 for (before, _), k in zip(pads, kernel, strict=True)):
+        return tuple(before for before, _ in pads), Slot(0)
+    options = {"value": value} if value else {}
+    return nothing, TorchCall("torch.nn.functional.pad", (Slot(0), flat_pads(pads)), options)
+
+
+def to_channels_axis(shape: Sequence[int | None], axis: int, channels: int) -> Shape:
+    """A shape with another number of channels."""
+    return tuple(channels if place == axis else size for place, size in enumerate(shape))
+
+
+def windows(shape: Shape, axis: int, sizes_after: Sequence[int | None]) -> Shape:
+    """A shape with other spatial sizes.
+
+    >>> windows((None, 8, 9, 3), 3, (4, 5))
+    (None, 4, 5, 3)
+    """
+    rest = iter(sizes_after)
+    return tuple(size if place in (0, axis) else next(rest) for place, size in enumerate(shape))
+
+

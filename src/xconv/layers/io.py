@@ -1,0 +1,76 @@
+"""Where tensors enter a graph: inputs and free variables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xconv.spec import KerasLayer, Op, Order, Shape, Spec, TorchCall, Weights
+
+__all__ = ["Identity", "Input", "Variable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Input(Spec):
+    """A tensor that the caller gives; the batch size is always open."""
+
+    shape: Shape
+    dtype: str = "float32"
+
+    order = Order.ANY
+    keras_kinds = ("InputLayer",)
+
+    @classmethod
+    def from_keras(cls, layer: KerasLayer) -> Op:
+        """The batch shape, with the batch size dropped."""
+        for key in ("sparse", "ragged", "optional", "batch_size", "input_tensor"):
+            layer.get(key)
+        shape = tuple(layer["batch_shape"])
+        return Op(cls((None, *shape[1:]), layer.get("dtype") or "float32"))
+
+    def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
+        """InputLayer."""
+        return KerasLayer("InputLayer", {"batch_shape": self.shape, "dtype": self.dtype})
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        """The shape."""
+        return self.shape
+
+
+@dataclass(frozen=True, slots=True)
+class Variable(Spec):
+    """A weight used as a tensor: what a custom layer adds to or multiplies with its input."""
+
+    size: tuple[int, ...]
+
+    order = Order.ANY
+
+    def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
+        """The parameter itself."""
+        return TorchCall("Tensor", (), tensors=weights)
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        """The weight's shape."""
+        return self.size
+
+
+@dataclass(frozen=True, slots=True)
+class Identity(Spec):
+    """The input itself: Keras layers that only act in training by a loss, or not at all."""
+
+    keras_kinds = "Identity", "ActivityRegularization"
+
+    @classmethod
+    def from_keras(cls, layer: KerasLayer) -> Op:
+        """Nothing to read; the penalty of ActivityRegularization is reported by the reader."""
+        layer.get("l1")
+        layer.get("l2")
+        return Op(cls())
+
+    def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
+        """Identity."""
+        return KerasLayer("Identity", {}, inputs=tuple(inputs))
+
+    def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
+        """nn.Identity."""
+        return TorchCall("torch.nn.Identity")

@@ -1,0 +1,163 @@
+"""Reshape, Flatten, Permute, RepeatVector and shape operations  <->  Tensor.reshape, torch.permute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from xconv import axes
+from xconv.errors import Mismatch
+from xconv.spec import Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, Weights
+
+__all__ = ["Flatten", "Permute", "Reshape"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reshape(Spec):
+    """Other axes over the same elements in memory order; `target` is without the batch, None for at most one size.
+
+    >>> Reshape((4, None)).out_shape((None, 2, 6))
+    (None, 4, 3)
+    """
+
+    target: Shape
+
+    order = Order.WRITTEN
+    keras_kinds = ("Reshape", "ops.Reshape")
+
+    @classmethod
+    def from_keras(cls, layer: KerasLayer) -> Op:
+        """The target shape; one size may be -1."""
+        if layer.kind == "Reshape":
+            target = tuple(layer["target_shape"])
+        else:
+            target = tuple(layer.argument(1, "newshape"))
+            _check_batch(layer, target)
+            target = target[1:]
+        return Op(cls(_resolve(target, layer.inputs[0])))
+
+    def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
+        """Reshape."""
+        target = tuple(-1 if size is None else size for size in self.target)
+        return KerasLayer("Reshape", {"target_shape": target}, inputs=tuple(inputs))
+
+    def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
+        """Tensor.reshape with the batch left open; flatten where a size is open too."""
+        if None not in self.target:
+            return TorchCall("torch.reshape", (Slot(0), (-1, *self.target)))
+        if self.target == (None,):
+            return TorchCall("torch.flatten", (Slot(0),), {"start_dim": 1})
+        batch = TorchCall("Tensor.size", (Slot(0), 0))
+        return TorchCall("torch.reshape", (Slot(0), (batch, *(-1 if n is None else n for n in self.target))))
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        """The batch and the target."""
+        return (inputs[0][0], *_resolve(self.target, inputs[0]))
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """A split, a join, an open size."""
+        yield Example("Reshape", ((4, 6),), {"target_shape": (2, 3, 4)})
+        yield Example("Reshape", ((4, 3, 2),), {"target_shape": (8, -1)})
+        yield Example("Reshape", ((None, 6),), {"target_shape": (-1, 3)})
+        yield Example("ops.Reshape", ((4, 6),), {"newshape": (-1, 3, 8)}, args=(Slot(0),))
+
+
+@dataclass(frozen=True, slots=True)
+class Flatten(Spec):
+    """All axes but the batch as one, in the written order: (H, W, C) for a channels-last tensor."""
+
+    order = Order.WRITTEN
+    keras_kinds = ("Flatten",)
+
+    @classmethod
+    def from_keras(cls, layer: KerasLayer) -> Sequence[Op]:
+        """With data_format 'channels_first' the channels are moved last, as Keras does."""
+        rank = len(layer.inputs[0])
+        if layer.get("data_format") == "channels_first" and rank > 2:  # noqa: PLR2004
+            return Op(Permute(axes.move_axis(rank, 1, rank - 1)), {}, "channels_last"), Op(cls())
+        return (Op(cls()),)
+
+    def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
+        """Flatten."""
+        return KerasLayer("Flatten", {"data_format": "channels_last"}, inputs=tuple(inputs))
+
+    def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
+        """nn.Flatten; a batch of numbers becomes a column, as in Keras."""
+        if len(inputs[0]) == 1:
+            return TorchCall("torch.unsqueeze", (Slot(0), 1))
+        return TorchCall("torch.nn.Flatten")
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        """(batch, product of the rest)."""
+        rest = inputs[0][1:]
+        return inputs[0][0], None if None in rest else prod(n for n in rest if n is not None)
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """Ranks 1 to 4."""
+        yield Example("Flatten", ((4, 5, 3),))
+        yield Example("Flatten", ((3, 4, 5),), {"data_format": "channels_first"})
+        yield Example("Flatten", ((6,),))
+
+
+@dataclass(frozen=True, slots=True)
+class Permute(Spec):
+    """`tensor.transpose(axes)`, the batch axis included. The layout module turns it into a fact about order."""
+
+    axes: axes.Order
+
+    order = Order.WRITTEN
+    keras_kinds = ("Permute", "ops.Transpose")
+
+    @classmethod
+    def from_keras(cls, layer: KerasLayer) -> Op:
+        """Permute counts from 1 and leaves out the batch; the operation names all axes, or reverses them."""
+        rank = len(layer.inputs[0])
+        if layer.kind == "Permute":
+            return Op(cls((0, *layer["dims"])))
+        given = layer.argument(1, "axes")
+        return Op(cls(tuple(reversed(range(rank))) if given is None else tuple(axes.normal(a, rank) for a in given)))
+
+    def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
+        """Permute, or the operation where the batch moves."""
+        if self.axes[0] == 0:
+            return KerasLayer("Permute", {"dims": self.axes[1:]}, inputs=tuple(inputs))
+        return KerasLayer("ops.Transpose", {"axes": self.axes}, inputs=tuple(inputs), args=(Slot(0),))
+
+    def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
+        """torch.permute."""
+        return TorchCall("torch.permute", (Slot(0), self.axes))
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        """The sizes in the new order."""
+        return axes.apply(inputs[0], self.axes)
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """Three axes and two."""
+        yield Example("Permute", ((4, 5, 3),), {"dims": (3, 1, 2)})
+        yield Example("ops.Transpose", ((4, 5),), {"axes": (0, 2, 1)}, args=(Slot(0),))
+
+
+def _resolve(target: Shape, shape: Shape) -> Shape:
+    """The target with its open size computed, None where it stays open."""
+    given = tuple(None if size in (None, -1) else size for size in target)
+    rest = shape[1:]
+    known = prod(n for n in given if n is not None)
+    if None in rest:
+        return given
+    total = prod(n for n in rest if n is not None)
+    if given.count(None) > 1 or (known and total % known) or (None not in given and known != total):
+        raise Mismatch(f"a tensor of shape {shape} cannot be reshaped to {target}")
+    return tuple(total // max(known, 1) if size is None else size for size in given)
+
+
+def _check_batch(layer: KerasLayer, target: Sequence[int | None]) -> None:
+    """Refuse a reshape that mixes the batch with other axes."""
+    if target[0] not in (-1, None) or (-1 in target[1:]):
+        raise Mismatch(
+            f"reshape to {tuple(target)} fixes the batch size or mixes it with other axes",
+            remedy="write -1 for the batch and sizes for the rest",
+        )

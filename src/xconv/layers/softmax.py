@@ -1,0 +1,83 @@
+"""Softmax, log-softmax and GLU along one axis  <->  torch.nn.Softmax, LogSoftmax, GLU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from xconv import axes
+from xconv.errors import Unsupported
+from xconv.spec import Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, Weights
+
+__all__ = ["GLU", "Softmax"]
+
+
+@dataclass(frozen=True, slots=True)
+class Softmax(Spec):
+    """exp(x) over its sum along `axis`; `log` for the logarithm of that."""
+
+    axis: int
+    log: bool = False
+
+    order = Order.AXES
+    keras_kinds = "Softmax", "ops.Softmax", "ops.LogSoftmax"
+
+    @classmethod
+    def from_keras(cls, layer: KerasLayer) -> Op:
+        """The axis, which may be any but the batch's."""
+        axis = layer.argument(1, "axis", -1) if layer.kind.startswith("ops.") else layer["axis"]
+        if isinstance(axis, (list, tuple)):
+            if len(axis) != 1:
+                raise Unsupported(f"softmax over several axes {axis}", remedy="reshape them into one axis first")
+            (axis,) = axis
+        return Op(cls(axis, layer.kind == "ops.LogSoftmax"))
+
+    def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
+        """Softmax, or the operation for the logarithm."""
+        if self.log:
+            return KerasLayer("ops.LogSoftmax", {"axis": self.axis}, inputs=tuple(inputs), args=(Slot(0),))
+        return KerasLayer("Softmax", {"axis": self.axis}, inputs=tuple(inputs))
+
+    def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
+        """nn.Softmax or nn.LogSoftmax."""
+        return TorchCall(f"torch.nn.{'LogSoftmax' if self.log else 'Softmax'}", config={"dim": self.axis})
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """Last axis, an inner axis, the logarithm."""
+        yield Example("Softmax", ((5, 3),))
+        yield Example("Softmax", ((4, 5, 3),), {"axis": 1})
+        yield Example("ops.LogSoftmax", ((5, 3),), {"axis": -1}, args=(Slot(0),))
+
+
+@dataclass(frozen=True, slots=True)
+class GLU(Spec):
+    """First half of `axis` times the sigmoid of the second half."""
+
+    axis: int
+
+    order = Order.AXES
+    keras_kinds = ("ops.Glu",)
+
+    @classmethod
+    def from_keras(cls, layer: KerasLayer) -> Op:
+        """The axis."""
+        return Op(cls(layer.argument(1, "axis", -1)))
+
+    def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
+        """The operation."""
+        return KerasLayer("ops.Glu", {"axis": self.axis}, inputs=tuple(inputs), args=(Slot(0),))
+
+    def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
+        """nn.GLU."""
+        return TorchCall("torch.nn.GLU", config={"dim": self.axis})
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        """Half as many along the axis."""
+        axis = axes.normal(self.axis, len(inputs[0]))
+        return tuple(n if i != axis or n is None else n // 2 for i, n in enumerate(inputs[0]))
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """An even number of channels."""
+        yield Example("ops.Glu", ((5, 6),), {"axis": -1}, args=(Slot(0),))
