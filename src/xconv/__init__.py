@@ -1,0 +1,75 @@
+"""Translates networks between Keras and PyTorch exactly, and proves it.
+
+Importing xconv loads no framework: every name below is loaded on first use.
+
+>>> import xconv
+>>> "keras_to_torch" in dir(xconv)
+True
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xconv.api import inspect, keras_to_torch, load, save
+    from xconv.errors import InvalidInput, Mismatch, MissingFramework, Unknown, Unreadable, Unsupported, XConvError
+    from xconv.randomization import randomize
+    from xconv.registry import register
+    from xconv.torch.record import record
+    from xconv.verification import verify
+
+__all__ = [
+    "InvalidInput",
+    "Mismatch",
+    "MissingFramework",
+    "Unknown",
+    "Unreadable",
+    "Unsupported",
+    "XConvError",
+    "__version__",
+    "inspect",
+    "keras_to_torch",
+    "load",
+    "randomize",
+    "record",
+    "register",
+    "save",
+    "verify",
+]
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "InvalidInput": "xconv.errors",
+    "Mismatch": "xconv.errors",
+    "MissingFramework": "xconv.errors",
+    "Unknown": "xconv.errors",
+    "Unreadable": "xconv.errors",
+    "Unsupported": "xconv.errors",
+    "XConvError": "xconv.errors",
+    "inspect": "xconv.api",
+    "keras_to_torch": "xconv.api",
+    "load": "xconv.api",
+    "randomize": "xconv.randomization",
+    "record": "xconv.torch.record",
+    "register": "xconv.registry",
+    "save": "xconv.api",
+    "verify": "xconv.verification",
+}
+
+# Hidden from type checkers, which would otherwise take any misspelt name for an object.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Loads a public name on first use (PEP 562) and keeps it."""
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""The suite, in three tiers: words (no framework), layers, models."""

@@ -1,0 +1,5 @@
+"""This tier loads both frameworks."""
+
+from tests.loading import torch_first
+
+torch_first()
