@@ -11,10 +11,10 @@ FRAMEWORKS = {"keras", "tensorflow", "tf_keras", "torch", "onnx"}
 
 # From the ground up; a module imports from its own floor and from those below.
 FLOORS = [
-    {"errors", "axes", "padding", "weights", "spec", "graph", "frameworks"},
+    {"errors", "axes", "padding", "weights", "spec", "graph", "frameworks", "inputs", "statistics"},
     {"layers", "layout", "passes", "registry"},
-    {"keras", "torch", "onnx"},
-    {"statistics", "randomization", "verification", "report", "align", "transfer", "diagnose", "zoo", "causes"},
+    {"keras", "torch", "onnx", "sides"},
+    {"randomization", "verification", "report", "align", "transfer", "diagnose", "zoo", "causes"},
     {"api"},
     {"cli"},
 ]
