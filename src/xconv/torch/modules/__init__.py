@@ -1,0 +1,34 @@
+"""The few modules that a converted network needs beyond torch.nn: what Keras does and torch has no class for.
+
+Constructor arguments are plain data. Every module can be compiled in one graph, exported with open sizes, copied,
+pickled and moved to another dtype.
+"""
+
+from xconv.torch.modules.activations import ClippedReLU, Exponential, SparsePlus, SparseSigmoid, Squareplus
+from xconv.torch.modules.noise import GaussianDropout, GaussianNoise, StochasticDepth
+from xconv.torch.modules.norms import AxesNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, ChannelNorm, GroupNorm
+from xconv.torch.modules.scale import Normalization, PReLU, Rescaling, Scale
+from xconv.torch.modules.windows import AveragePool, SamePad
+
+__all__ = [
+    "AveragePool",
+    "AxesNorm",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
+    "ChannelNorm",
+    "ClippedReLU",
+    "Exponential",
+    "GaussianDropout",
+    "GaussianNoise",
+    "GroupNorm",
+    "Normalization",
+    "PReLU",
+    "Rescaling",
+    "SamePad",
+    "Scale",
+    "SparsePlus",
+    "SparseSigmoid",
+    "Squareplus",
+    "StochasticDepth",
+]

@@ -1,0 +1,60 @@
+"""What Keras does at random in training, and torch.nn has no class for; nothing happens in inference."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["GaussianDropout", "GaussianNoise", "StochasticDepth"]
+
+
+class StochasticDepth(nn.Module):
+    """Each sample's whole tensor is dropped with probability `p`; the others grow by 1 / (1 - p)."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0.0:
+            return x
+        keep = 1.0 - self.p
+        mask = torch.empty((x.shape[0], *(1,) * (x.dim() - 1)), dtype=x.dtype, device=x.device).bernoulli_(keep)
+        return x * (mask / keep if keep else mask)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+class GaussianDropout(nn.Module):
+    """Each element times a normal number of mean 1 and variance rate / (1 - rate)."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.rate == 0.0:
+            return x
+        return x * (1.0 + math.sqrt(self.rate / (1.0 - self.rate)) * torch.randn_like(x))
+
+    def extra_repr(self) -> str:
+        return f"rate={self.rate}"
+
+
+class GaussianNoise(nn.Module):
+    """Each element plus a normal number of mean 0 and standard deviation `stddev`."""
+
+    def __init__(self, stddev: float) -> None:
+        super().__init__()
+        self.stddev = stddev
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.stddev == 0.0:
+            return x
+        return x + self.stddev * torch.randn_like(x)
+
+    def extra_repr(self) -> str:
+        return f"stddev={self.stddev}"

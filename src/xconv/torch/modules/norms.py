@@ -1,0 +1,156 @@
+"""Normalisations that torch.nn lacks: gamma without beta, frozen statistics, axes that are not the last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+__all__ = ["AxesNorm", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "ChannelNorm", "GroupNorm"]
+
+
+class _BatchNorm(nn.modules.batchnorm._BatchNorm):
+    """nn.BatchNormNd whose gamma (`scale`) and beta (`center`) may be absent.
+
+    A `frozen` one uses its running statistics in training too and never changes them, as a Keras layer with
+    trainable=False does.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        *,
+        scale: bool = True,
+        center: bool = True,
+        frozen: bool = False,
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine=False)
+        self.frozen = frozen
+        self.affine = scale or center
+        self.register_parameter("weight", _parameter((num_features,), 1.0, present=scale, trainable=not frozen))
+        self.register_parameter("bias", _parameter((num_features,), 0.0, present=center, trainable=not frozen))
+
+    def reset_parameters(self) -> None:
+        self.reset_running_stats()
+        _reset(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.frozen:
+            return super().forward(x)
+        self._check_input_dim(x)  # type: ignore[no-untyped-call]
+        return functional.batch_norm(
+            x, self.running_mean, self.running_var, self.weight, self.bias, training=False, eps=self.eps
+        )
+
+    def extra_repr(self) -> str:
+        text = f"{self.num_features}, eps={self.eps}, momentum={self.momentum}"
+        return f"{text}, {_flags(self)}" + (", frozen=True" if self.frozen else "")
+
+
+class BatchNorm1d(_BatchNorm, nn.BatchNorm1d):
+    """nn.BatchNorm1d with gamma or beta absent, or frozen."""
+
+
+class BatchNorm2d(_BatchNorm, nn.BatchNorm2d):
+    """nn.BatchNorm2d with gamma or beta absent, or frozen."""
+
+
+class BatchNorm3d(_BatchNorm, nn.BatchNorm3d):
+    """nn.BatchNorm3d with gamma or beta absent, or frozen."""
+
+
+class GroupNorm(nn.GroupNorm):
+    """nn.GroupNorm whose gamma (`scale`) and beta (`center`) may be absent."""
+
+    def __init__(
+        self, num_groups: int, num_channels: int, eps: float = 1e-5, *, scale: bool = True, center: bool = True
+    ) -> None:
+        super().__init__(num_groups, num_channels, eps, affine=False)
+        self.affine = scale or center
+        self.register_parameter("weight", _parameter((num_channels,), 1.0, present=scale))
+        self.register_parameter("bias", _parameter((num_channels,), 0.0, present=center))
+
+    def reset_parameters(self) -> None:
+        _reset(self)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, {_flags(self)}"
+
+
+class AxesNorm(nn.Module):
+    """Layer normalisation over any axes `dims` (ascending, not the batch), whose sizes are `normalized_shape`.
+
+    `kind` is what is computed: 'layer' is (x - mean) / sqrt(variance + eps), 'rms' is x / sqrt(mean square + eps),
+    'deviation' is x / sqrt(variance + eps). Weight and bias, where they are, have the shape `normalized_shape`.
+    """
+
+    def __init__(
+        self,
+        normalized_shape: Sequence[int],
+        dims: Sequence[int],
+        eps: float,
+        *,
+        kind: str = "layer",
+        scale: bool = True,
+        center: bool = True,
+    ) -> None:
+        super().__init__()
+        self.normalized_shape = tuple(normalized_shape)
+        self.dims = tuple(dims)
+        self.eps = eps
+        self.kind = kind
+        self.weight = _parameter(self.normalized_shape, 1.0, present=scale)
+        self.bias = _parameter(self.normalized_shape, 0.0, present=center)
+
+    def reset_parameters(self) -> None:
+        _reset(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # In eager mode the two means are faster than torch.var_mean, which is slow along a strided axis.
+        centered = x if self.kind == "rms" else x - x.mean(self.dims, keepdim=True)
+        inverse = torch.rsqrt(centered.square().mean(self.dims, keepdim=True) + self.eps)
+        y = (x if self.kind == "deviation" else centered) * inverse
+        if self.weight is None:
+            return y if self.bias is None else y + self._spread(self.bias, x.dim())
+        weight = self._spread(self.weight, x.dim())
+        return y * weight if self.bias is None else torch.addcmul(self._spread(self.bias, x.dim()), y, weight)
+
+    def _spread(self, parameter: Tensor, rank: int) -> Tensor:
+        """The parameter with axes of size 1 where nothing is normalised."""
+        sizes = dict(zip(self.dims, self.normalized_shape, strict=True))
+        return parameter.view([sizes.get(axis, 1) for axis in range(self.dims[0], rank)])
+
+    def extra_repr(self) -> str:
+        kind = "" if self.kind == "layer" else f", kind={self.kind!r}"
+        return f"{self.normalized_shape}, dims={self.dims}, eps={self.eps}{kind}, {_flags(self)}"
+
+
+class ChannelNorm(AxesNorm):
+    """Layer normalisation over the channels (axis 1) of a channels-first tensor, without a permute."""
+
+    def __init__(self, num_channels: int, eps: float = 1e-5, *, scale: bool = True, center: bool = True) -> None:
+        super().__init__((num_channels,), (1,), eps, scale=scale, center=center)
+
+    def extra_repr(self) -> str:
+        return f"{self.normalized_shape[0]}, eps={self.eps}, {_flags(self)}"
+
+
+def _parameter(shape: tuple[int, ...], value: float, *, present: bool, trainable: bool = True) -> nn.Parameter | None:
+    """A parameter, or None, which has no key in the state dict."""
+    return nn.Parameter(torch.full(shape, value), requires_grad=trainable) if present else None
+
+
+def _reset(module: nn.Module) -> None:
+    """Gamma to 1, beta to 0, where they are."""
+    for name, value in (("weight", 1.0), ("bias", 0.0)):
+        parameter = module._parameters.get(name)
+        if parameter is not None:
+            nn.init.constant_(parameter, value)
+
+
+def _flags(module: nn.Module) -> str:
+    return f"scale={module.weight is not None}, center={module.bias is not None}"
