@@ -39,6 +39,8 @@ class Node:
     shapes: tuple[Shape, ...] = ()
     layer: str = ""
     part: str = ""
+    call: int = 0
+    """The how-manieth call of its layer."""
     kind: str = ""
     trainable: bool = True
     notes: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -73,7 +73,9 @@ class _Reader:
     inputs: dict[str, Value] = field(default_factory=dict)
     problems: list[tuple[Problem, type[XConvError]]] = field(default_factory=list)
 
-    def inline(self, model: KerasModel, prefix: str, given: Sequence[Value | None] | None, *, trainable: bool) -> Any:
+    def inline(
+        self, model: KerasModel, prefix: str, given: Sequence[Value | None] | None, *, trainable: bool, turn: int = 0
+    ) -> Any:
         """Add the model's calls as nodes; the structure of values that it returns (None where a layer failed)."""
         entries = {entry.name: entry for entry in model.entries}
         results: dict[tuple[str, int], Any] = {}
@@ -86,14 +88,24 @@ class _Reader:
             if (name, index) in results:
                 continue
             entry, place = entries[name], f"{prefix}{name}"
-            call = entry.calls[index] if entry.calls else Call()
-            results[name, index] = self.call(entry, call, place, results, model, trainable and entry.trainable)
+            number = turn * max(len(entry.calls), 1) + index
+            results[name, index] = self.call(entry, number, place, results, model, trainable and entry.trainable)
         return map_structure(lambda ref: _pick(results, ref, prefix), model.outputs)
 
     def call(
-        self, entry: Entry, call: Call, place: str, results: Mapping[tuple[str, int], Any], model: KerasModel, live: bool
+        self,
+        entry: Entry,
+        number: int,
+        place: str,
+        results: Mapping[tuple[str, int], Any],
+        model: KerasModel,
+        live: bool,
     ) -> Any:
-        """One call as nodes; None where it, or what it depends on, could not be read."""
+        """One call as nodes; None where it, or what it depends on, could not be read.
+
+        `number` counts the layer's calls over all calls of the model that it is in.
+        """
+        call = entry.calls[number % len(entry.calls)] if entry.calls else Call()
         operands: list[Value | None] = []
         args, kwargs = self._arguments(call, place, results, operands)
         if any(value is None for value in operands):
@@ -101,8 +113,8 @@ class _Reader:
         values = [value for value in operands if value is not None]
         try:
             if entry.inner is not None:
-                return self.inline(entry.inner, f"{place}/", values, trainable=live)
-            result = self._nodes(entry, args, kwargs, values, place, live)
+                return self.inline(entry.inner, f"{place}/", values, trainable=live, turn=number)
+            result = self._nodes(entry, args, kwargs, values, place, live, number)
             self._check_shapes(result, entry, model, place)
         except XConvError as error:
             self.problems += [(problem, type(error)) for problem in _placed(error, place).problems]
@@ -128,7 +140,14 @@ class _Reader:
         return args, {key: item for key, item in kwargs.items() if item is not None and key != "training"}
 
     def _nodes(
-        self, entry: Entry, args: tuple[Any, ...], kwargs: dict[str, Any], values: list[Value], place: str, live: bool
+        self,
+        entry: Entry,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        values: list[Value],
+        place: str,
+        live: bool,
+        number: int,
     ) -> Any:
         """The nodes of one call of a layer with a rule; the value, or list of values, that it returns."""
         rule = rule_for(entry)
@@ -142,17 +161,17 @@ class _Reader:
         ops = rule(layer)
         _check_unread(layer)
         notes = _notes(entry, kwargs)
-        for number, op in enumerate((ops,) if isinstance(ops, Op) else tuple(ops)):
-            node = self._node(op, values, place, kind, live, notes if number == 0 else ())
+        for op in (ops,) if isinstance(ops, Op) else tuple(ops):
+            node = self._node(op, values, Node("", op.spec, (), op.weights, (), place, op.name, number, kind, live, notes))
+            notes = ()
             values = [Value(node.name, index) for index in range(len(node.shapes))]
             if isinstance(op.spec, Input):
                 self.inputs.setdefault(entry.name, values[0])
         return values[0] if len(values) == 1 else values
 
-    def _node(
-        self, op: Op, values: Sequence[Value], place: str, kind: str, live: bool, notes: tuple[str, ...]
-    ) -> Node:
+    def _node(self, op: Op, values: Sequence[Value], unnamed: Node) -> Node:
         """Add one node; its name is the layer's path, unique by suffix."""
+        kind, place = unnamed.kind, unnamed.layer
         shapes = op.spec.out_shapes(*(self.shape(value) for value in values))
         for shape in shapes:
             if any(size is not None and size < 1 for size in shape):
@@ -163,20 +182,21 @@ class _Reader:
         while name in self.by_name:
             number += 1
             name = f"{base}_{number}"
-        node = Node(name, op.spec, tuple(values), op.weights, shapes, place, op.name, kind, live, notes)
+        node = replace(unnamed, name=name, inputs=tuple(values), shapes=shapes)
         self.nodes.append(node)
         self.by_name[name] = node
         return node
 
     def _variable(self, ref: VariableRef) -> Value:
         """The node of a free variable, one for all its uses."""
-        weight = ref.weight
-        place, _, name = weight.key.rpartition("/")
+        weight, name = ref.weight, ref.name
+        place = weight.key.rpartition("/")[0]
         for node in self.nodes:
             if isinstance(node.spec, Variable) and node.weights == {name: weight}:
                 return Value(node.name)
         op = Op(Variable(weight.shape), {name: weight}, name)
-        return Value(self._node(op, (), place, "Variable", ref.trainable, ()).name)
+        unnamed = Node("", op.spec, (), op.weights, (), place, name, 0, "Variable", ref.trainable)
+        return Value(self._node(op, (), unnamed).name)
 
     def shape(self, value: Value) -> Shape:
         """The shape of a value."""
@@ -296,14 +316,15 @@ _KEEP_FLOAT = "rebuild the model under the float32 policy, load the weights, and
 
 def _check_unread(layer: KerasLayer) -> None:
     """Nothing in a config or call is silently ignored."""
-    left = sorted(
-        key
-        for key in layer.unread
-        if key not in NO_EFFECT and not key.endswith(TRAINING_ONLY) and layer.get(key) is not None
-    )
+    given = {**layer.config, **layer.kwargs}
+    left = sorted(key for key in layer.unread if given[key] is not None and not _without_effect(key))
     if left:
-        said = ", ".join(f"{key}={layer.get(key)!r}" for key in left)
+        said = ", ".join(f"{key}={given[key]!r}" for key in left)
         raise Unsupported(f"{layer.kind} has {said}, which xconv does not know", remedy="update xconv, or report it")
+
+
+def _without_effect(key: str) -> bool:
+    return key in NO_EFFECT or key.endswith(TRAINING_ONLY)
 
 
 def _notes(entry: Entry, kwargs: Mapping[str, Any]) -> tuple[str, ...]:

@@ -34,6 +34,7 @@ class VariableRef:
     """A variable used as an argument of an operation: a custom layer's own weight, found by tracing."""
 
     weight: Weight
+    name: str
     trainable: bool = True
 
 

@@ -35,7 +35,8 @@ class BatchNorm(Spec):
         """Variables gamma, beta (where present), moving_mean, moving_variance."""
         if layer.get("renorm"):
             raise Unsupported("renorm=True has no counterpart in training", remedy="rebuild the layer without renorm")
-        layer.get("synchronized")
+        for key in ("renorm_clipping", "renorm_momentum", "synchronized"):
+            layer.get(key)
         roles = [role for role, key in (("gamma", "scale"), ("beta", "center")) if layer[key]]
         weights = layer.named(*roles, "mean", "variance")
         axis = layer["axis"][0] if isinstance(layer["axis"], (list, tuple)) else layer["axis"]

@@ -10,7 +10,7 @@ from xconv import axes
 from xconv.errors import Mismatch
 from xconv.spec import Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, Weights
 
-__all__ = ["Flatten", "Permute", "Reshape"]
+__all__ = ["Flatten", "Permute", "Reshape", "Unsqueeze"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +139,32 @@ class Permute(Spec):
         """Three axes and two."""
         yield Example("Permute", ((4, 5, 3),), {"dims": (3, 1, 2)})
         yield Example("ops.Transpose", ((4, 5),), {"axes": (0, 2, 1)}, args=(Slot(0),))
+
+
+@dataclass(frozen=True, slots=True)
+class Unsqueeze(Spec):
+    """New axes of size 1 at these places of the result.
+
+    >>> Unsqueeze((2, 3)).out_shape((None, 8))
+    (None, 8, 1, 1)
+    """
+
+    places: tuple[int, ...]
+
+    order = Order.WRITTEN
+
+    def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
+        """torch.unsqueeze, nested for several axes."""
+        call: Slot | TorchCall = Slot(0)
+        for place in sorted(self.places):
+            call = TorchCall("torch.unsqueeze", (call, place))
+        return call if isinstance(call, TorchCall) else TorchCall("torch.nn.Identity")
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        """The sizes with ones between."""
+        rest = iter(inputs[0])
+        rank = len(inputs[0]) + len(self.places)
+        return tuple(1 if place in self.places else next(rest) for place in range(rank))
 
 
 def _resolve(target: Shape, shape: Shape) -> Shape:

@@ -1,0 +1,239 @@
+"""In which order each value of a graph is held: `resolve(graph, "first")` for torch, `"last"` for Keras.
+
+Every value is written by its source in some order of axes, and held in another: `held = written.transpose(order)`.
+A layer says by one word (`Spec.order`) what it asks for; this module knows no layers. It walks the graph once,
+decides the order of each value, renames axes, and puts a `Permute` only where orders truly meet.
+
+    before   x (N,H,W,C) -> Conv(axis=3) -> Softmax(axis=3) -> Flatten
+    after    x (N,C,H,W) -> Conv(axis=1) -> Softmax(axis=1) -> Permute(0,2,3,1) -> Flatten
+
+A `Permute` that the user wrote costs nothing by itself: it only changes which order the next value counts as written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from xconv import axes
+from xconv.errors import InvalidInput, XConvError
+from xconv.graph import Graph, Node, Value, map_structure
+from xconv.layers.io import Input
+from xconv.layers.reshape import Permute, Reshape, Unsqueeze
+from xconv.spec import Order, Shape, Spec
+
+__all__ = ["Layout", "Target", "resolve"]
+
+Target = Literal["first", "last"]
+Layout = Literal["channels_first", "channels_last"]
+
+
+def resolve(graph: Graph, target: Target, input_layout: Layout = "channels_first") -> Graph:
+    """The same function with every layer in the order that `target` wants.
+
+    Inputs that feed spatial layers are taken, and outputs that come from them are returned, in `input_layout`; all
+    others stay as written. `held` of the result tells the order of every value that is not held as written.
+
+    Raises:
+        InvalidInput: `input_layout` is neither 'channels_first' nor 'channels_last'.
+    """
+    if input_layout not in ("channels_first", "channels_last"):
+        raise InvalidInput(f"input_layout={input_layout!r}", remedy="give 'channels_first' or 'channels_last'")
+    resolver = _Resolver(graph, target, _demands(graph, target), input_layout)
+    resolver.taken.update(node.name for node in graph.nodes)
+    for node in graph.nodes:
+        try:
+            resolver.add(node)
+        except XConvError as error:
+            raise error.at(node.name) from error
+    return resolver.result()
+
+
+def wanted(shape: Shape, axis: int, target: Target) -> axes.Order:
+    """The order that a spatial layer whose channels are on `axis` asks for.
+
+    >>> wanted((None, 8, 9, 3), 3, "first"), wanted((None, 3, 8, 9), 1, "first")
+    ((0, 3, 1, 2), (0, 1, 2, 3))
+    """
+    rank = len(shape)
+    return axes.move_axis(rank, axes.normal(axis, rank), 1 if target == "first" else rank - 1)
+
+
+def _demands(graph: Graph, target: Target) -> dict[Value, axes.Order]:
+    """For every value, the order that the first spatial layer downstream wants it in; walks backwards."""
+    shapes = {Value(n.name, i): shape for n in graph.nodes for i, shape in enumerate(n.shapes)}
+    demands: dict[Value, axes.Order] = {}
+    for node in reversed(graph.nodes):
+        for place, value in enumerate(node.inputs):
+            if node.spec.order is Order.SPATIAL and place == 0:
+                demands[value] = wanted(shapes[value], node.spec.axis, target)  # type: ignore[attr-defined]
+            elif node.spec.order in (Order.ANY, Order.AXES):
+                demand = demands.get(Value(node.name))
+                if demand is not None and len(demand) == len(shapes[value]):
+                    demands.setdefault(value, demand)
+    return demands
+
+
+@dataclass(slots=True)
+class _Resolver:
+    """The state of one walk."""
+
+    graph: Graph
+    target: Target
+    demands: Mapping[Value, axes.Order]
+    input_layout: Layout
+    nodes: list[Node] = field(default_factory=list)
+    where: dict[Value, Value] = field(default_factory=dict)
+    """For every value of the source graph, the value that holds it."""
+    held: dict[Value, axes.Order] = field(default_factory=dict)
+    """For every value of the source graph, the order in which it is held."""
+    shapes: dict[Value, Shape] = field(default_factory=dict)
+    """The held shapes of the values of the new graph."""
+    made: dict[tuple[Value, axes.Order], Value] = field(default_factory=dict)
+    written: dict[Value, Shape] = field(default_factory=dict)
+    orders: dict[Value, axes.Order] = field(default_factory=dict)
+    """For every value of the new graph that is not held as written, its order."""
+    taken: set[str] = field(default_factory=set)
+
+    def add(self, node: Node) -> None:
+        """Place one node of the source graph."""
+        for index, shape in enumerate(node.shapes):
+            self.written[Value(node.name, index)] = shape
+        if isinstance(node.spec, Input):
+            self._input(node)
+        elif isinstance(node.spec, Permute):
+            self._permute(node)
+        elif node.spec.order is Order.ANY:
+            self._elementwise(node)
+        else:
+            self._axes(node)
+
+    def _input(self, node: Node) -> None:
+        """An input that feeds spatial layers is taken in `input_layout`, any other as written."""
+        value, rank = Value(node.name), len(node.shapes[0])
+        order = self.demands.get(value, axes.identity(rank))
+        taken = axes.identity(rank) if self.input_layout == "channels_last" and self.target == "first" else order
+        if self.input_layout == "channels_first" and self.target == "last":
+            taken = axes.channels_first(rank) if rank > 2 and value in self.demands else order  # noqa: PLR2004
+        self._put(node, node, (), taken)
+        if taken != order:
+            self.where[value], self.held[value] = self._in_order(value, order), order
+
+    def _permute(self, node: Node) -> None:
+        """The same memory, counted in another order."""
+        source = node.inputs[0]
+        value = Value(node.name)
+        self.where[value] = self.where[source]
+        self.held[value] = axes.compose(axes.inverse(node.spec.axes), self.held[source])  # type: ignore[attr-defined]
+
+    def _elementwise(self, node: Node) -> None:
+        """All inputs in one order: the one of an input that is not held as written, if there is one."""
+        rank = max((len(self.written[value]) for value in node.inputs), default=0)
+        full = [self.held[value] for value in node.inputs if len(self.written[value]) == rank]
+        order = next((o for o in full if not axes.is_identity(o)), axes.identity(rank))
+        merge = getattr(node.spec, "merge", False)
+        inputs = tuple(self._aligned(value, order, merge=merge) for value in node.inputs)
+        self._put(node, node, inputs, order if len(node.shapes[0]) == rank else axes.identity(len(node.shapes[0])))
+
+    def _axes(self, node: Node) -> None:
+        """A layer with axes of its own: SPATIAL asks for an order, AXES takes what it gets, WRITTEN the source's."""
+        first = node.inputs[0] if node.inputs else None
+        rank = len(self.written[first]) if first else 0
+        order = axes.identity(rank)
+        if first and node.spec.order is Order.SPATIAL:
+            order = wanted(self.written[first], node.spec.axis, self.target)  # type: ignore[attr-defined]
+        elif first and node.spec.order is Order.AXES:
+            same = (self.held[value] for value in node.inputs if len(self.written[value]) == rank)
+            order = next((o for o in same if not axes.is_identity(o)), order)
+        inputs = tuple(
+            self._in_order(value, order if len(self.written[value]) == rank else axes.identity(len(self.written[value])))
+            for value in node.inputs
+        )
+        if node.spec.order is Order.WRITTEN or not first:
+            self._put(node, node, inputs, axes.identity(len(node.shapes[0])))
+            return
+        moved = node.spec.moved(order, node.weights)
+        out_rank = len(node.shapes[0])
+        out = moved.order if len(moved.order) == out_rank else axes.identity(out_rank)
+        self._put(node, replace(node, spec=moved.spec, weights=moved.weights), inputs, out)
+
+    def _put(self, old: Node, new: Node, inputs: tuple[Value, ...], order: axes.Order) -> None:
+        """Add a node whose outputs are held in `order`."""
+        shapes = tuple(axes.apply(shape, order) if len(shape) == len(order) else shape for shape in old.shapes)
+        self._append(replace(new, inputs=inputs, shapes=shapes), order)
+        for index, shape in enumerate(shapes):
+            value = Value(old.name, index)
+            self.where[value] = value
+            self.held[value] = order if len(shape) == len(order) else axes.identity(len(shape))
+
+    def _in_order(self, value: Value, order: axes.Order) -> Value:
+        """The value held in `order`, through a Permute (or a Reshape, where only axes of size 1 move)."""
+        source = self.where[value]
+        step = axes.compose(axes.inverse(self.held[value]), order)
+        if axes.is_identity(step):
+            return source
+        if (source, step) not in self.made:
+            shape = axes.apply(self.shapes[source], step)
+            only_ones = axes.moves_only_ones(self.shapes[source], step) and None not in shape[1:]
+            spec = Reshape(shape[1:]) if only_ones and shape[0] is None else Permute(step)
+            self.made[source, step] = self._rearranged(source, spec, shape, order)
+        return self.made[source, step]
+
+    def _aligned(self, value: Value, order: axes.Order, *, merge: bool) -> Value:
+        """A value of lower rank with axes of size 1 where broadcasting puts them, in `order`."""
+        rank = len(self.written[value])
+        if rank == len(order):
+            return self._in_order(value, order)
+        source = self._in_order(value, axes.identity(rank))
+        new = (None,) * (len(order) - rank)
+        full = (*range(min(rank, 1)), *new, *range(1, rank)) if merge else (*new, *range(rank))
+        places = axes.apply(full, order)
+        while not merge and places and places[0] is None:
+            places = places[1:]
+        if places == tuple(range(rank)):
+            return source
+        key = (source, (-1, *order))
+        if key not in self.made:
+            self.made[key] = self._spread(source, places)
+        return self.made[key]
+
+    def _spread(self, source: Value, places: Sequence[int | None]) -> Value:
+        """Axes of the source, or new axes of size 1 (None), in the sequence given."""
+        kept = tuple(axis for axis in places if axis is not None)
+        if not axes.is_identity(kept):
+            source = self._rearranged(source, Permute(kept), axes.apply(self.shapes[source], kept), kept)
+        sizes = iter(self.shapes[source])
+        shape = tuple(1 if axis is None else next(sizes) for axis in places)
+        spec = Unsqueeze(tuple(place for place, axis in enumerate(places) if axis is None))
+        return self._rearranged(source, spec, shape, axes.identity(len(shape)))
+
+    def _rearranged(self, source: Value, spec: Spec, shape: Shape, order: axes.Order) -> Value:
+        """Add a node that only rearranges."""
+        name = base = f"{source.node}_{type(spec).__name__.lower()}"
+        number = 0
+        while name in self.taken:
+            number += 1
+            name = f"{base}_{number}"
+        self._append(Node(name, spec, (source,), {}, (shape,), kind="layout"), order)
+        return Value(name)
+
+    def _append(self, node: Node, order: axes.Order) -> None:
+        self.nodes.append(node)
+        self.taken.add(node.name)
+        for index, shape in enumerate(node.shapes):
+            self.shapes[Value(node.name, index)] = shape
+            if len(shape) == len(order) and not axes.is_identity(order):
+                self.orders[Value(node.name, index)] = order
+
+    def result(self) -> Graph:
+        """The new graph; outputs that are not in the layout asked for are brought into it."""
+        keep_first = self.input_layout == "channels_first" and self.target == "first"
+
+        def output(value: Value) -> Value:
+            order, rank = self.held[value], len(self.written[value])
+            keep = keep_first and rank > 2 and order == axes.channels_first(rank)  # noqa: PLR2004
+            return self._in_order(value, order if keep else axes.identity(rank))
+
+        outputs = map_structure(output, self.graph.outputs)
+        return replace(self.graph, nodes=tuple(self.nodes), outputs=outputs, held=self.orders)

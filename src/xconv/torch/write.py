@@ -1,0 +1,244 @@
+"""Graph -> torch.fx.GraphModule: one module per layer, named after it, with its weights filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import torch
+from torch import fx, nn
+
+from xconv import axes
+from xconv.errors import XConvError
+from xconv.graph import Graph, Node, Value, map_structure, values_in
+from xconv.layers.io import Input
+from xconv.spec import Slot, TorchCall
+from xconv.torch.names import escape, identifier, module_path
+from xconv.torch.program import Program, Result, Step, resolve_target
+from xconv.torch.record import KEY, MappedWeight, Place, Port, Record
+from xconv.weights import Arrays, Weight, fill
+
+__all__ = ["build", "program_of", "record_of", "write"]
+
+Reader: TypeAlias = Callable[[str, Weight], torch.Tensor]
+
+
+def write(graph: Graph, input_layout: str) -> fx.GraphModule:
+    """The module that computes a graph which was resolved to channels-first.
+
+    Raises:
+        XConvError: a weight that has another shape than its layer needs.
+    """
+    program = program_of(graph)
+    names: dict[Weight, list[str]] = {}
+    module = build(program, _from_arrays(graph.arrays), names)
+    module.meta[KEY] = record_of(graph, input_layout, names)
+    module.meta["xconv_program"] = program
+    return module
+
+
+def program_of(graph: Graph) -> Program:
+    """The torch calls of a resolved graph.
+
+    Raises:
+        XConvError: with the node's name, where a layer cannot be said in torch.
+    """
+    shapes = {Value(n.name, i): shape for n in graph.nodes for i, shape in enumerate(n.shapes)}
+    many = {node.name for node in graph.nodes if len(node.shapes) > 1}
+    arguments = {value.node: identifier(value.node) for value in graph.input_values()}
+
+    def result(value: Value) -> Result:
+        return Result(arguments.get(value.node, value.node), value.index if value.node in many else None)
+
+    steps = []
+    for node in graph.nodes:
+        if isinstance(node.spec, Input):
+            continue
+        try:
+            call = node.spec.to_torch(node.weights, [shapes[value] for value in node.inputs])
+        except XConvError as error:
+            raise error.at(node.name) from error
+        steps.append(Step(node.name, _path(node), call, tuple(map(result, node.inputs)), node.trainable))
+    return Program(identifier(graph.name), tuple(arguments.values()), tuple(steps), map_structure(result, graph.outputs))
+
+
+def _path(node: Node) -> str:
+    """Where the node's module lives: at the layer's path, or below it for the parts of a layer."""
+    if not node.layer:
+        return module_path(node.name)
+    separator = "" if not node.part or node.part.startswith("_") else "/"
+    return module_path(f"{node.layer}{separator}{node.part}")
+
+
+def build(program: Program, read: Reader, names: dict[Weight, list[str]] | None = None) -> fx.GraphModule:
+    """The module of a program; `read(name, weight)` gives the numbers of each weight.
+
+    `names`, where given, is filled with the state_dict names of every weight.
+    """
+    builder = _Builder(read, names if names is not None else {})
+    nodes: dict[str, fx.Node] = {name: builder.graph.placeholder(name) for name in program.inputs}
+    for step in program.steps:
+        nodes[step.name] = builder.emit(step.call, step, [_take(builder.graph, nodes, r) for r in step.inputs], step.path)
+    builder.graph.output(map_structure(lambda result: _take(builder.graph, nodes, result), program.outputs))
+    module = fx.GraphModule(builder.root, builder.graph, class_name=program.name)
+    module.train()
+    return module
+
+
+def _take(graph: fx.Graph, nodes: Mapping[str, fx.Node], result: Result) -> fx.Node:
+    """The fx node of a result; one of several tensors is picked by getitem."""
+    node = nodes[result.step]
+    if result.index is None:
+        return node
+    return graph.call_function(resolve_target("operator.getitem"), (node, result.index))
+
+
+@dataclass(slots=True)
+class _Builder:
+    """The fx graph and module tree that grow step by step."""
+
+    read: Reader
+    names: dict[Weight, list[str]]
+    graph: fx.Graph = field(default_factory=fx.Graph)
+    root: nn.Module = field(default_factory=nn.Module)
+    calls: dict[str, TorchCall] = field(default_factory=dict)
+    tensors: dict[Weight, torch.Tensor] = field(default_factory=dict)
+
+    def emit(self, call: TorchCall, step: Step, inputs: list[fx.Node], path: str) -> fx.Node:
+        """The fx node of a call, after those of the calls in its arguments."""
+
+        def argument(item: Any) -> Any:
+            if isinstance(item, Slot):
+                return inputs[item.index]
+            if isinstance(item, TorchCall):
+                return self.emit(item, step, inputs, f"{step.path}_{item.name or item.target.rpartition('.')[2]}")
+            if isinstance(item, slice):
+                return slice(*(argument(part) for part in (item.start, item.stop, item.step)))
+            if isinstance(item, (tuple, list)):
+                return type(item)(argument(part) for part in item)
+            return item
+
+        args = tuple(argument(item) for item in call.args)
+        kwargs = {key: argument(item) for key, item in call.kwargs.items()}
+        name = identifier(step.name if path == step.path else path)
+        if call.target == "Tensor":
+            ((role, weight),) = call.tensors.items()
+            return self.graph.create_node("get_attr", self._variable(path, role, weight, step), name=name)
+        if call.is_module:
+            return self.graph.create_node("call_module", self._module(call, path, step), args, kwargs, name=name)
+        if call.target.startswith("Tensor."):
+            return self.graph.create_node("call_method", call.target.removeprefix("Tensor."), args, kwargs, name=name)
+        return self.graph.create_node("call_function", resolve_target(call.target), args, kwargs, name=name)
+
+    def _module(self, call: TorchCall, path: str, step: Step) -> str:
+        """The path of the call's module; calls of a shared layer share it, or its weights where they differ."""
+        own = TorchCall(call.target, config=call.config, tensors=call.tensors)
+        base, number = path, 0
+        while path in self.calls:
+            if self.calls[path] == own:
+                return path
+            number += 1
+            path = f"{base}_{number}"
+        self.calls[path] = own
+        module = _empty_module(call)
+        for name, weight in call.tensors.items():
+            tensor = self._tensor(f"{path}.{name}", weight)
+            if name in module._parameters:  # noqa: SLF001
+                module._parameters[name] = self._parameter(weight, tensor, step)  # noqa: SLF001
+            else:
+                module._buffers[name] = tensor  # noqa: SLF001
+        parent, _, leaf = path.rpartition(".")
+        self._container(parent).add_module(leaf, module)
+        return path
+
+    def _variable(self, path: str, role: str, weight: Weight, step: Step) -> str:
+        """The path of a free weight, registered on its layer's container."""
+        parent, _, leaf = path.rpartition(".")
+        name = escape(role) if leaf == escape(role) else leaf
+        full = f"{parent}.{name}" if parent else name
+        tensor = self._tensor(full, weight)
+        self._container(parent).register_parameter(name, self._parameter(weight, tensor, step))
+        return full
+
+    def _container(self, path: str) -> nn.Module:
+        """The module at a path, made where it is not there."""
+        module = self.root
+        for part in filter(None, path.split(".")):
+            if part not in module._modules:  # noqa: SLF001
+                module.add_module(part, nn.Module())
+            module = module.get_submodule(part)
+        return module
+
+    def _tensor(self, name: str, weight: Weight) -> torch.Tensor:
+        """The numbers of a weight, the same tensor wherever it is used."""
+        self.names.setdefault(weight, []).append(name)
+        if weight not in self.tensors:
+            self.tensors[weight] = self.read(name, weight)
+        return self.tensors[weight]
+
+    def _parameter(self, weight: Weight, tensor: torch.Tensor, step: Step) -> nn.Parameter:
+        """The Parameter of a weight; tied weights are one Parameter."""
+        if not isinstance(tensor, nn.Parameter):
+            tensor = nn.Parameter(tensor, requires_grad=step.trainable and tensor.is_floating_point())
+            self.tensors[weight] = tensor
+        return tensor
+
+
+def _empty_module(call: TorchCall) -> nn.Module:
+    """The module without initialising its weights; small buffers that no source holds are zero."""
+    cls = resolve_target(call.target)
+    if not call.tensors:
+        plain: nn.Module = cls(**call.config)
+        return plain
+    module: nn.Module = cls(**call.config, device="meta")
+    for name, buffer in module.named_buffers(recurse=False):
+        if name not in call.tensors and buffer is not None:
+            module._buffers[name] = torch.zeros(buffer.shape, dtype=buffer.dtype)  # noqa: SLF001
+    return module
+
+
+def _from_arrays(arrays: Arrays) -> Reader:
+    """Reads weights from the arrays of a source model."""
+
+    def read(name: str, weight: Weight) -> torch.Tensor:
+        del name
+        dtype = getattr(torch, weight.dtype)
+        if weight.constant is not None:
+            return torch.full(weight.shape, weight.constant, dtype=dtype)
+        target = torch.empty(weight.shape, dtype=dtype)
+        fill(target, weight, arrays[weight.key])
+        return target
+
+    return read
+
+
+def record_of(graph: Graph, input_layout: str, names: Mapping[Weight, list[str]]) -> Record:
+    """What the module remembers of its source."""
+    nodes = graph.by_name()
+    orders = {value: graph.held.get(value, axes.identity(len(nodes[value.node].shapes[value.index]))) for value in (
+        Value(n.name, i) for n in graph.nodes for i in range(len(n.shapes))
+    )}
+
+    def port(value: Value) -> Port:
+        node, order = nodes[value.node], orders[value]
+        written = axes.apply(node.shapes[value.index], axes.inverse(order))
+        dtype = node.spec.dtype if isinstance(node.spec, Input) else "float32"
+        return Port(node.layer or value.node, written, order, dtype)
+
+    last: dict[tuple[str, int], Node] = {(n.layer, n.call): n for n in graph.nodes if n.layer}
+    places = {
+        identifier(node.name): Place(layer, call, index, orders[Value(node.name, index)])
+        for (layer, call), node in last.items()
+        for index in range(len(node.shapes))
+        if index == 0 or len(node.shapes) == 1
+    }
+    weights = tuple(
+        MappedWeight(name, node.layer, role, weight)
+        for node in graph.nodes
+        for role, weight in node.weights.items()
+        for name in names.get(weight, [])[:1]
+    )
+    notes = tuple(f"{node.name}: {note}" for node in graph.nodes for note in node.notes)
+    inputs = tuple(map(port, values_in(graph.inputs)))
+    return Record(graph.name, input_layout, inputs, map_structure(port, graph.outputs), places, weights, notes)
