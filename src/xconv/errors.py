@@ -2,6 +2,8 @@
 
     XConvError                      every error that xconv raises on purpose
     |-- Unreadable                  the file is not what it claims to be: truncated, wrong magic, corrupt, unsafe
+    |   |-- NotFound                there is no such file; also a FileNotFoundError
+    |   `-- IsDirectory             a directory where a file is needed; also an IsADirectoryError
     |-- Unsupported                 understood, but it cannot be said exactly on the other side
     |   `-- Unknown                 a class that no rule knows: custom, Lambda, misspelt
     |-- Mismatch                    two things that must agree do not: shapes, names, counts of weights
@@ -19,13 +21,16 @@ from dataclasses import dataclass
 
 __all__ = [
     "InvalidInput",
+    "IsDirectory",
     "Mismatch",
     "MissingFramework",
+    "NotFound",
     "Problem",
     "Unknown",
     "Unreadable",
     "Unsupported",
     "XConvError",
+    "XConvWarning",
 ]
 
 
@@ -80,6 +85,14 @@ class Unreadable(XConvError):
     """The file is not what it claims to be: truncated, wrong magic, corrupt or unsafe."""
 
 
+class NotFound(Unreadable, FileNotFoundError):
+    """There is no such file."""
+
+
+class IsDirectory(Unreadable, IsADirectoryError):
+    """A directory stands where a file is needed."""
+
+
 class Unsupported(XConvError):
     """Understood, but it cannot be said exactly on the other side."""
 
@@ -98,3 +111,7 @@ class InvalidInput(XConvError):
 
 class MissingFramework(XConvError, ImportError):
     """A package is needed that is not installed; the message holds the `pip install` line."""
+
+
+class XConvWarning(UserWarning):
+    """Something that does not stop the work, but that its user should know."""
