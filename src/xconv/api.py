@@ -43,11 +43,11 @@ def keras_to_torch(
         Mismatch: weights or shapes that do not fit.
     """
     from xconv.layout import resolve
-    from xconv.passes import after_layout, before_layout
+    from xconv.passes import AFTER_LAYOUT, BEFORE_LAYOUT, run
     from xconv.torch.write import write
 
-    graph = before_layout(read_keras(source, weights=weights, config=config))
-    return write(after_layout(resolve(graph, "first", input_layout)), input_layout)
+    graph = run(BEFORE_LAYOUT, read_keras(source, weights=weights, config=config))
+    return write(run(AFTER_LAYOUT, resolve(graph, "first", input_layout)), input_layout)
 
 
 def read_keras(source: Any, *, weights: Any = None, config: Any = None) -> Graph:

@@ -53,7 +53,8 @@ class Graph:
 
     `inputs` and `outputs` are structures (a value, or tuples, lists and dicts of them), as the source model takes
     and returns them. Input values belong to nodes with an `Input` spec. `held` tells, for values that are not held
-    in the order in which the source wrote them, the order in which they are: `held = written.transpose(order)`.
+    in the order in which the source wrote them, the order in which they are: `held = written.transpose(order)`. An
+    empty order says that a flat value is held in an order that no transpose gives.
     """
 
     name: str

@@ -75,8 +75,8 @@ class LiveVariable:
         import numpy as np
 
         value = self.variable.value
-        if callable(value):
-            value = value()
+        if hasattr(value, "read_value"):
+            value = value.read_value()
         if type(value).__name__ == "EagerTensor" and self.dtype != "bfloat16":
             yield 0, np.asarray(memoryview(value))
         elif hasattr(value, "detach"):
@@ -287,10 +287,8 @@ def _is_tensor(item: Any) -> bool:
 
 
 def _is_known(kind: str, module: str, registered_name: str | None) -> bool:
-    """Whether a rule reads the layer; otherwise it is opened."""
-    from xconv.layers import RULES
-
-    return bool(registered(kind, registered_name)) or (module.startswith("keras.") and kind in RULES)
+    """Whether the layer is Keras's own or registered; any other is opened."""
+    return module.startswith("keras.") or bool(registered(kind, registered_name))
 
 
 def _registered_name(op: Any) -> str:

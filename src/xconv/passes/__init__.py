@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import reduce
+from typing import TypeAlias
 
 from xconv.graph import Graph
+from xconv.passes.fold_pads import fold_pads
+from xconv.passes.fold_permutes import fold_flatten, merge_reshapes
+from xconv.passes.recover_idioms import recover_idioms
 
-__all__ = ["after_layout", "before_layout"]
+__all__ = ["AFTER_LAYOUT", "BEFORE_LAYOUT", "Pass", "run"]
+
+Pass: TypeAlias = Callable[[Graph], Graph]
+
+BEFORE_LAYOUT: Sequence[Pass] = (
+    recover_idioms,  # first: the patterns are those that Keras wrote
+    fold_pads,  # before layout, so that no permute comes between a pad and its convolution
+)
+
+AFTER_LAYOUT: Sequence[Pass] = (
+    fold_flatten,  # the permutes that it removes are layout's own
+    merge_reshapes,  # last: reshapes that layout put beside the user's
+)
 
 
-def before_layout(graph: Graph) -> Graph:
-    """What is the same in every framework: recovered idioms."""
-    return reduce(lambda g, step: step(g), (), graph)
-
-
-def after_layout(graph: Graph) -> Graph:
-    """What makes the result fast and plain."""
-    return reduce(lambda g, step: step(g), (), graph)
+def run(passes: Sequence[Pass], graph: Graph) -> Graph:
+    """The graph after all passes, in order."""
+    return reduce(lambda current, step: step(current), passes, graph)

@@ -231,7 +231,7 @@ def record_of(graph: Graph, input_layout: str, names: Mapping[Weight, list[str]]
         identifier(node.name): Place(layer, call, index, orders[Value(node.name, index)])
         for (layer, call), node in last.items()
         for index in range(len(node.shapes))
-        if index == 0 or len(node.shapes) == 1
+        if index == 0 and orders[Value(node.name, index)]
     }
     weights = tuple(
         MappedWeight(name, node.layer, role, weight)
