@@ -7,14 +7,19 @@ from __future__ import annotations
 
 from xconv.layers.activation import Activation
 from xconv.layers.batch_norm import BatchNorm
+from xconv.layers.concat import Concat, Split, Stack, Unstack
 from xconv.layers.conv import Conv, SeparableConv
 from xconv.layers.dense import Dense
 from xconv.layers.dropout import Dropout, Noise, SpatialDropout
 from xconv.layers.elementwise import Elementwise
+from xconv.layers.group_norm import GroupNorm
 from xconv.layers.io import Identity, Input, Variable
+from xconv.layers.layer_norm import LayerNorm, UnitNorm
 from xconv.layers.pad import Pad
 from xconv.layers.pool import GlobalPool, Pool
+from xconv.layers.rescale import Normalization, Rescaling
 from xconv.layers.reshape import Flatten, Permute, Reshape
+from xconv.layers.scale import Scale, ScaledAdd
 from xconv.layers.softmax import GLU, Softmax
 from xconv.spec import Spec
 
@@ -23,6 +28,7 @@ __all__ = ["FAMILIES", "RULES"]
 FAMILIES: tuple[type[Spec], ...] = (
     Activation,
     BatchNorm,
+    Concat,
     Conv,
     Dense,
     Dropout,
@@ -30,16 +36,26 @@ FAMILIES: tuple[type[Spec], ...] = (
     Flatten,
     GLU,
     GlobalPool,
+    GroupNorm,
     Identity,
     Input,
+    LayerNorm,
     Noise,
+    Normalization,
     Pad,
     Permute,
     Pool,
+    Rescaling,
     Reshape,
+    Scale,
+    ScaledAdd,
     SeparableConv,
     Softmax,
     SpatialDropout,
+    Split,
+    Stack,
+    UnitNorm,
+    Unstack,
     Variable,
 )
 

@@ -70,12 +70,19 @@ class GroupNorm(nn.GroupNorm):
         self, num_groups: int, num_channels: int, eps: float = 1e-5, *, scale: bool = True, center: bool = True
     ) -> None:
         super().__init__(num_groups, num_channels, eps, affine=False)
-        self.affine = scale or center
+        self.scale, self.center, self.affine = scale, center, scale or center
         self.register_parameter("weight", _parameter((num_channels,), 1.0, present=scale))
         self.register_parameter("bias", _parameter((num_channels,), 0.0, present=center))
 
     def reset_parameters(self) -> None:
         _reset(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.scale or not self.center:
+            return super().forward(x)
+        # torch has no gradient for a bias without a weight.
+        bias = self.bias.view(-1, *(1,) * (x.dim() - 2))
+        return functional.group_norm(x, self.num_groups, eps=self.eps) + bias
 
     def extra_repr(self) -> str:
         return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, {_flags(self)}"

@@ -1,0 +1,229 @@
+"""Concatenate, keras.ops.concatenate, stack, split, unstack  <->  torch.cat, stack, tensor_split, unbind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+from xconv import axes
+from xconv.errors import Mismatch, Unsupported
+from xconv.spec import Example, KerasLayer, Moved, Op, Order, Shape, Slot, Spec, TorchCall, Weights
+
+__all__ = ["Concat", "Split", "Stack", "Unstack"]
+
+
+@dataclass(frozen=True, slots=True)
+class Concat(Spec):
+    """Tensors one after the other along `axis`.
+
+    >>> Concat(3).out_shape((None, 4, 5, 3), (None, 4, 5, 2))
+    (None, 4, 5, 5)
+    """
+
+    axis: int
+
+    order = Order.AXES
+    keras_kinds = "Concatenate", "ops.Concatenate"
+
+    @classmethod
+    def from_keras(cls, layer: KerasLayer) -> Op:
+        """The axis."""
+        check_tensors(layer)
+        axis = axes.normal(layer.argument(1, "axis", 0), len(layer.inputs[0]))
+        if axis == 0:
+            raise Unsupported("concatenation along the batch", remedy="concatenate along another axis")
+        return Op(cls(axis))
+
+    def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
+        """Concatenate."""
+        return KerasLayer("Concatenate", {"axis": self.axis}, inputs=tuple(inputs), args=(slots(inputs),))
+
+    def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
+        """torch.cat."""
+        return TorchCall("torch.cat", (slots(inputs),), {"dim": self.axis})
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        """The sum of the sizes along the axis; the others must agree."""
+        axis = axes.normal(self.axis, len(inputs[0]))
+        sizes = [shape[axis] for shape in inputs if len(shape) == len(inputs[0])]
+        total = None if None in sizes else sum(size for size in sizes if size is not None)
+        return tuple(total if place == axis else size for place, size in enumerate(common_shape(inputs, axis)))
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """Last axis, an inner one, three tensors of unequal sizes."""
+        yield Example("Concatenate", ((4, 5, 3), (4, 5, 2)), args=([Slot(0), Slot(1)],))
+        three = [Slot(0), Slot(1), Slot(2)]
+        yield Example("Concatenate", ((4, 5, 3), (1, 5, 3), (2, 5, 3)), {"axis": 1}, args=(three,))
+        yield Example("ops.Concatenate", ((4, 3), (4, 2)), {"axis": -1}, args=([Slot(0), Slot(1)],))
+
+
+@dataclass(frozen=True, slots=True)
+class Stack(Spec):
+    """Tensors of one shape along a new axis, at this place of the result."""
+
+    axis: int
+
+    order = Order.AXES
+    keras_kinds = ("ops.Stack",)
+
+    @classmethod
+    def from_keras(cls, layer: KerasLayer) -> Op:
+        """The axis, counted in the result."""
+        check_tensors(layer)
+        axis = axes.normal(layer.argument(1, "axis", 0), len(layer.inputs[0]) + 1)
+        if axis == 0:
+            raise Unsupported("a stack in front of the batch", remedy="stack along another axis")
+        return Op(cls(axis))
+
+    def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
+        """The operation."""
+        return KerasLayer("ops.Stack", {"axis": self.axis}, inputs=tuple(inputs), args=(slots(inputs),))
+
+    def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
+        """torch.stack."""
+        return TorchCall("torch.stack", (slots(inputs),), {"dim": self.axis})
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        """One more axis, with a place for each tensor."""
+        shape = common_shape(inputs)
+        return (*shape[: self.axis], len(inputs), *shape[self.axis :])
+
+    def moved(self, order: axes.Order, weights: Weights) -> Moved:
+        """The new axis stays at its place; those behind it count one more."""
+        after = [axis + (axis >= self.axis) for axis in order]
+        return Moved(self, weights, (*after[: self.axis], self.axis, *after[self.axis :]))
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """In front of the others, and last."""
+        yield Example("ops.Stack", ((4, 5, 3), (4, 5, 3)), {"axis": 1}, args=([Slot(0), Slot(1)],))
+        yield Example("ops.Stack", ((4, 3), (4, 3)), {"axis": -1}, args=([Slot(0), Slot(1)],))
+
+
+@dataclass(frozen=True, slots=True)
+class Split(Spec):
+    """One tensor cut along `axis`: into `parts` equal parts, or before each place in `parts`.
+
+    >>> Split(2, (1, 3)).out_shapes((None, 4, 5))
+    ((None, 4, 1), (None, 4, 2), (None, 4, 2))
+    """
+
+    axis: int
+    parts: int | tuple[int, ...]
+
+    order = Order.AXES
+    keras_kinds = ("ops.Split",)
+
+    @classmethod
+    def from_keras(cls, layer: KerasLayer) -> Op:
+        """A number of parts, or the places of the cuts."""
+        parts = layer.argument(1, "indices_or_sections")
+        axis = axes.normal(layer.argument(2, "axis", 0), len(layer.inputs[0]))
+        if axis == 0:
+            raise Unsupported("a split of the batch", remedy="split another axis")
+        return Op(cls(axis, parts if isinstance(parts, int) else tuple(int(place) for place in parts)))
+
+    def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
+        """The operation."""
+        parts = self.parts if isinstance(self.parts, int) else list(self.parts)
+        config = {"indices_or_sections": parts, "axis": self.axis}
+        return KerasLayer("ops.Split", config, inputs=tuple(inputs), args=(Slot(0),))
+
+    def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
+        """torch.tensor_split, which counts as Keras does."""
+        return TorchCall("torch.tensor_split", (Slot(0), self.parts), {"dim": self.axis})
+
+    def out_shapes(self, *inputs: Shape) -> tuple[Shape, ...]:
+        """One shape per part."""
+        axis, size = axes.normal(self.axis, len(inputs[0])), inputs[0][self.axis]
+        lengths: list[int | None] = []
+        if isinstance(self.parts, int):
+            if size is not None and size % self.parts:
+                raise Mismatch(f"{size} places cannot be cut into {self.parts} equal parts")
+            lengths = [None if size is None else size // self.parts] * self.parts
+        else:
+            cuts = (0, *self.parts, size)
+            lengths = [None if end is None else end - (start or 0) for start, end in pairwise(cuts)]
+        return tuple((*inputs[0][:axis], length, *inputs[0][axis + 1 :]) for length in lengths)
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """Equal parts, cuts."""
+        yield Example("ops.Split", ((4, 5, 6),), {"indices_or_sections": 3, "axis": -1}, args=(Slot(0),))
+        yield Example("ops.Split", ((4, 5, 3),), {"indices_or_sections": [1, 3], "axis": 2}, args=(Slot(0),))
+
+
+@dataclass(frozen=True, slots=True)
+class Unstack(Spec):
+    """One tensor for every place along `axis`, which disappears."""
+
+    axis: int
+    count: int
+
+    order = Order.AXES
+    keras_kinds = ("ops.Unstack",)
+
+    @classmethod
+    def from_keras(cls, layer: KerasLayer) -> Op:
+        """The axis, whose size must be known."""
+        axis = axes.normal(layer.argument(2, "axis", 0), len(layer.inputs[0]))
+        count = layer.argument(1, "num")
+        size = layer.inputs[0][axis] if count is None else count
+        if size is None or axis == 0:
+            raise Unsupported("unstack along an axis of unknown size", remedy="give the model an input shape")
+        return Op(cls(axis, size))
+
+    def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
+        """The operation."""
+        return KerasLayer("ops.Unstack", {"num": None, "axis": self.axis}, inputs=tuple(inputs), args=(Slot(0),))
+
+    def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
+        """torch.unbind."""
+        return TorchCall("torch.unbind", (Slot(0),), {"dim": self.axis})
+
+    def out_shapes(self, *inputs: Shape) -> tuple[Shape, ...]:
+        """The shape without the axis, for each place."""
+        return ((*inputs[0][: self.axis], *inputs[0][self.axis + 1 :]),) * self.count
+
+    def moved(self, order: axes.Order, weights: Weights) -> Moved:
+        """The axes behind the one that disappears count one less."""
+        after = tuple(axis - (axis > self.axis) for axis in order if axis != self.axis)
+        return Moved(replace(self, axis=order.index(self.axis)), weights, after)
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """Last and inner axis."""
+        yield Example("ops.Unstack", ((4, 5, 3),), {"num": None, "axis": -1}, args=(Slot(0),))
+        yield Example("ops.Unstack", ((2, 5, 3),), {"num": 2, "axis": 1}, args=(Slot(0),))
+
+
+def slots(inputs: Sequence[Any]) -> list[Slot]:
+    """A place for each input."""
+    return [Slot(i) for i in range(len(inputs))]
+
+
+def check_tensors(layer: KerasLayer) -> None:
+    """Refuse a list of tensors that has constants in it."""
+    given = layer.argument(0, "xs", layer.argument(0, "x"))
+    if given is None or list(given) != slots(layer.inputs):
+        raise Unsupported("a constant among the tensors", remedy="hold the constant in a layer's weight")
+
+
+def common_shape(shapes: Sequence[Shape], but: int | None = None) -> Shape:
+    """The shape that all share, except along axis `but`; a known size wins over None.
+
+    Raises:
+        Mismatch: the shapes differ.
+    """
+    result: list[int | None] = []
+    for place, sizes in enumerate(zip(*shapes, strict=False)):
+        known = {size for size in sizes if size is not None}
+        if len(known) > 1 and place != but:
+            raise Mismatch(f"shapes {', '.join(map(str, shapes))} do not fit together")
+        result.append(known.pop() if known else None)
+    if len({len(shape) for shape in shapes}) != 1:
+        raise Mismatch(f"shapes {', '.join(map(str, shapes))} differ in rank")
+    return tuple(result)
