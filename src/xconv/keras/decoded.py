@@ -22,7 +22,7 @@ _SPECIAL = frozenset(
 
 def special(value: Any) -> str:
     """The class name of a serialized object such as a slice or an array; '' for anything else."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         name = value.get("class_name")
         if isinstance(name, str) and name in _SPECIAL:
             return name
@@ -81,7 +81,7 @@ def read_shape(value: Any) -> Shape:
 
 def walk(value: Any) -> Iterator[Mapping[str, Any]]:
     """Every object inside `value`, itself included."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         yield value
         for item in value.values():
             yield from walk(item)
@@ -133,13 +133,13 @@ def _bytes(value: Mapping[str, Any]) -> bytes:
     return str(fields(value).get("value", "")).encode()
 
 
-def _tensor_out_of_place(value: Mapping[str, Any]) -> Any:
+def _tensor_out_of_place(_: Mapping[str, Any]) -> Any:
     raise Unreadable("a config holds a tensor, which only the arguments of a call may do")
 
 
 _DECODERS = {
     "__slice__": _slice,
-    "__ellipsis__": lambda value: Ellipsis,
+    "__ellipsis__": lambda _: Ellipsis,
     "__numpy__": _array,
     "__tensor__": _array,
     "__tuple__": _tuple,

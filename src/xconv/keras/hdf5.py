@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -36,19 +36,16 @@ class Tree:
     attributes: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-def read_tree(
-    storage: Storage, limits: Limits, place: str, skip: Sequence[str] = (), only: Callable[[str], bool] | None = None
-) -> Tree:
+def read_tree(storage: Storage, limits: Limits, place: str, skip: Sequence[str] = ()) -> Tree:
     """Everything that the file holds, checked, no numbers read. Top-level groups named in `skip` are left out.
-
-    `only` tells for a path whether the group's attributes are wanted; by default all are.
 
     Raises:
         Unreadable: truncated or damaged, links, foreign storage, unknown filters, sizes that cannot be true.
     """
+    walk = _Walk(storage, place)
     with storage.hdf5() as file:
-        walk = _Walk(storage, place, set(skip), only or (lambda path: True))
-        walk.group(file.id, "", 0)
+        walk.links(file.id, {*skip})
+        walk.open(file.id)
     walk.check_total(limits)
     if walk.problems:
         raise Unreadable("the file holds what no Keras file needs", problems=walk.problems[:20])
@@ -76,39 +73,53 @@ def text_of(value: Any) -> str:
 class _Walk:
     storage: Storage
     place: str
-    skip: set[str]
-    wanted: Callable[[str], bool]
-    tree: Tree = field(default_factory=Tree)
+    tree: Tree = field(default_factory=lambda: Tree(groups={"": []}))
     problems: list[Problem] = field(default_factory=list)
-    objects: int = 0
-    native: dict[str, Any] = field(default_factory=dict)
+    types: list[tuple[Any, np.dtype[Any], bool]] = field(default_factory=list)
+    """The element types met so far, what they are in NumPy, and whether the file's bytes are NumPy's."""
 
     def refuse(self, path: str, what: str) -> None:
         self.problems.append(Problem(f"{self.place}/{path}", what, _DISTRUST))
 
-    def group(self, group: Any, path: str, depth: int) -> None:
-        names = [name.decode("utf8", "surrogateescape") for name in group]
-        self.objects += len(names)
-        if depth > _DEPTH or self.objects > _OBJECTS:
-            raise Unreadable("holds too many or too deep groups, perhaps a cycle", place=f"{self.place}/{path}")
-        self.tree.groups[path] = names
-        if self.wanted(path) and h5py.h5a.get_num_attrs(group):
-            self.tree.attributes[path] = dict(h5py.Group(group).attrs)
-        for name in names:
-            if depth or name not in self.skip:
-                self.child(group, name, f"{path}/{name}" if path else name, depth)
+    def links(self, root: Any, skip: set[str]) -> None:
+        """Note every name in the file under its group; one call of HDF5, which meets no group twice."""
+        groups, found = self.tree.groups, 0
 
-    def child(self, group: Any, name: str, path: str, depth: int) -> None:
-        key = name.encode("utf8", "surrogateescape")
-        kind = group.links.get_info(key).type
-        if kind != h5py.h5l.TYPE_HARD:
-            self.refuse(path, f"is a {_LINKS.get(kind, 'user-defined link')}; only what lies in the file is read")
-            return
-        item = h5py.h5o.open(group, key)
-        if isinstance(item, h5py.h5g.GroupID):
-            self.group(item, path, depth + 1)
-        elif isinstance(item, h5py.h5d.DatasetID):
+        def note(name: bytes, info: Any) -> bool | None:
+            nonlocal found
+            found += 1
+            path = name.decode("utf8", "surrogateescape")
+            group, _, last = path.rpartition("/")
+            if (path if not group else path.partition("/")[0]) in skip:
+                return None
+            groups.setdefault(group, []).append(last)
+            if info.type != h5py.h5l.TYPE_HARD:
+                what = _LINKS.get(info.type, "user-defined link")
+                self.refuse(path, f"is a {what}; only what lies in the file is read")
+            return True if found > _OBJECTS or path.count("/") > _DEPTH else None
+
+        if root.links.visit(note, info=True):
+            raise Unreadable("holds too many or too deep groups", place=self.place, remedy=_DISTRUST)
+
+    def open(self, root: Any) -> None:
+        """Open every object that was noted, through its group."""
+        refused = {problem.place for problem in self.problems}
+        for group, names in list(self.tree.groups.items()):
+            opened = root if not group else h5py.h5g.open(root, group.encode("utf8", "surrogateescape"))
+            if _tells(group) and h5py.h5a.get_num_attrs(opened):
+                self.tree.attributes[group] = dict(h5py.Group(opened).attrs)
+            for name in names:
+                path = f"{group}/{name}" if group else name
+                if path not in self.tree.groups and f"{self.place}/{path}" not in refused:
+                    self.leaf(h5py.h5o.open(opened, name.encode("utf8", "surrogateescape")), path)
+
+    def leaf(self, item: Any, path: str) -> None:
+        if isinstance(item, h5py.h5d.DatasetID):
             self.dataset(item, path)
+        elif isinstance(item, h5py.h5g.GroupID):
+            self.tree.groups[path] = []
+            if not path.endswith("/vars") and h5py.h5a.get_num_attrs(item):
+                self.tree.attributes[path] = dict(h5py.Group(item).attrs)
         else:
             self.refuse(path, "is a committed type, which no Keras file holds")
 
@@ -119,7 +130,7 @@ class _Walk:
         if what:
             self.refuse(path, what)
             return
-        shape, stored = tuple(dataset.shape), dataset.dtype
+        shape, (stored, plain) = tuple(dataset.shape), self.element(dataset, kind)
         label = stored.name
         if stored.kind == "V":
             label = "bfloat16" if stored.itemsize == 2 and _says_bfloat16(dataset) else ""
@@ -127,23 +138,32 @@ class _Walk:
             self.refuse(path, f"holds elements of type {stored}, not numbers")
             return
         size, held = prod(shape) * stored.itemsize, dataset.get_storage_size()
-        chunked = plan.get_layout() == h5py.h5d.CHUNKED
-        if held == 0 < size or (not chunked and held != prod(shape) * kind.get_size()):
+        layout = plan.get_layout()
+        if held == 0 < size or (layout != h5py.h5d.CHUNKED and held != prod(shape) * kind.get_size()):
             self.refuse(path, f"declares shape {shape}, which is {size} bytes, but stores {held}")
             return
-        offset = dataset.get_offset() if plan.get_layout() == h5py.h5d.CONTIGUOUS and self.plain(kind, stored) else None
+        offset = dataset.get_offset() if layout == h5py.h5d.CONTIGUOUS and plain else None
         self.tree.datasets[path] = StoredArray(self.storage, path, shape, label, stored, offset)
 
-    def plain(self, kind: Any, stored: np.dtype[Any]) -> bool:
-        """Whether the bytes in the file are the elements as NumPy has them."""
-        if stored.str not in self.native:
-            self.native[stored.str] = h5py.h5t.py_create(stored)
-        return bool(kind.equal(self.native[stored.str]))
+    def element(self, dataset: Any, kind: Any) -> tuple[np.dtype[Any], bool]:
+        """The NumPy type of the elements, and whether the bytes in the file are the elements as NumPy has them."""
+        for known, stored, plain in self.types:
+            if kind.equal(known):
+                return stored, plain
+        stored = dataset.dtype
+        plain = bool(kind.equal(h5py.h5t.py_create(stored)))
+        self.types.append((kind, stored, plain))
+        return stored, plain
 
     def check_total(self, limits: Limits) -> None:
         total = sum(prod(array.shape) * array.stored.itemsize for array in self.tree.datasets.values())
         if total > limits.free_bytes and total > self.storage.size * limits.inflation:
             self.refuse("", f"declares {total} bytes of weights in a file of {self.storage.size}")
+
+
+def _tells(group: str) -> bool:
+    """Whether the group's attributes are of use; in a `.weights.h5` they are the names beside the variables."""
+    return group.endswith("/vars") or group.partition("/")[0] not in ("layers", "_layer_checkpoint_dependencies")
 
 
 def _storage_problem(plan: Any) -> str:
