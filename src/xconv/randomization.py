@@ -1,0 +1,192 @@
+"""Live weights for a network without pretrained ones: `randomize(model)`, for Keras, tf_keras and torch models."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from xconv.errors import InvalidInput
+
+__all__ = ["draw", "randomize"]
+
+Model = TypeVar("Model")
+Floats = npt.NDArray[np.float32]
+
+STATISTICS = {"moving_mean": "mean", "running_mean": "mean", "moving_variance": "variance", "running_var": "variance"}
+SCALES = {"BatchNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization", "UnitNormalization"}
+RANGES = {"variance": (0.2, 1.8), "gamma": (0.5, 1.5), "layer_scale": (0.1, 1.0), "slope": (0.05, 0.4)}
+DEVIATIONS = {"bias": 0.1, "beta": 0.2, "mean": 0.2, "embedding": 1.0}
+DEPTHWISE = {"DepthwiseConv1D", "DepthwiseConv2D"}
+TRANSPOSED = {"Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"}
+
+
+def randomize(model: Model, seed: int = 0) -> Model:
+    """Gives a live Keras model or a torch module live weights and BatchNorm statistics, in place, and returns it.
+
+    Kernels are normal with deviation sqrt(2 / fan_in), less before BatchNorm and at the end of residual branches (see
+    `gains`), so that activations neither vanish nor explode through hundreds of layers; biases N(0, 0.1), beta and means N(0, 0.2), gamma U(0.5, 1.5), variances U(0.2, 1.8), LayerScale U(0.1, 1), slopes of
+    PReLU U(0.05, 0.4). Integer variables and seeds stay. Every variable is drawn in float32 from a generator of its
+    own, seeded by `seed` and the variable's name, so that the result does not depend on the order.
+
+    Raises:
+        InvalidInput: neither a built Keras model nor a torch module.
+    """
+    kinds = {kind.__module__.partition(".")[0] for kind in type(model).__mro__}
+    if "torch" in kinds and "keras" not in kinds:
+        _randomize_torch(model, seed)
+    elif kinds & {"keras", "tf_keras"}:
+        _randomize_keras(model, seed)
+    else:
+        raise InvalidInput(
+            f"cannot randomize a {type(model).__name__}", remedy="give a live keras.Model or a torch.nn.Module"
+        )
+    return model
+
+
+def draw(role: str, shape: Sequence[int], deviation: float, name: str, seed: int = 0) -> Floats:
+    """The values of one variable: what `role` asks for, seeded by `seed` and `name`; kernels N(0, `deviation`).
+
+    `role` is one of kernel, bias, beta, mean, embedding (normal) and gamma, variance, layer_scale, slope (uniform).
+
+    >>> bool((draw("variance", (4,), 1.0, "bn/moving_variance") > 0.2).all())
+    True
+    """
+    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    generator = np.random.Generator(np.random.SFC64(int.from_bytes(digest[:8], "little")))
+    size = tuple(shape)
+    if role in RANGES:
+        low, high = RANGES[role]
+        return generator.random(size, dtype=np.float32) * np.float32(high - low) + np.float32(low)
+    values = generator.standard_normal(size, dtype=np.float32)
+    values *= np.float32(DEVIATIONS.get(role, deviation))
+    return values
+
+
+def keras_role(kind: str, name: str, rank: int) -> str:
+    """What a variable called `name` is to a Keras layer of class `kind`.
+
+    >>> keras_role("BatchNormalization", "moving_variance", 1), keras_role("LayerScale", "variable", 1)
+    ('variance', 'layer_scale')
+    """
+    if name in STATISTICS:
+        return STATISTICS[name]
+    if kind == "Normalization":
+        return "variance" if name == "variance" else "mean"
+    if name in ("gamma", "scale"):
+        return "layer_scale" if kind == "LayerScale" else "gamma"
+    if kind == "LayerScale":
+        return "layer_scale"
+    if kind == "PReLU":
+        return "slope"
+    if "embedding" in name.lower():
+        return "embedding"
+    if name in ("beta", "mean"):
+        return name
+    return "bias" if "bias" in name or rank < 2 else "kernel"
+
+
+def keras_fan_in(kind: str, name: str, shape: Sequence[int]) -> int:
+    """How many products a Keras kernel of this shape sums into one output.
+
+    >>> keras_fan_in("Conv2D", "kernel", (3, 3, 8, 16)), keras_fan_in("DepthwiseConv2D", "kernel", (3, 3, 8, 1))
+    (72, 9)
+    """
+    if len(shape) < 2:
+        return 1
+    if kind in DEPTHWISE or "depthwise" in name:
+        return math.prod(shape[:-2])
+    if kind in TRANSPOSED:
+        return math.prod(shape[:-2]) * shape[-1]
+    return math.prod(shape[:-1])
+
+
+def torch_role(kind: str, name: str, rank: int) -> str:
+    """What a parameter or buffer called `name` is to a torch module of class `kind`.
+
+    >>> torch_role("BatchNorm2d", "running_var", 1), torch_role("Conv2d", "weight", 4)
+    ('variance', 'kernel')
+    """
+    if name in STATISTICS:
+        return STATISTICS[name]
+    if kind == "Normalization" and name in ("mean", "variance"):
+        return name
+    if "Norm" in kind:
+        return "beta" if name == "bias" else "gamma"
+    if kind in ("LayerScale", "CNBlock") or "gamma" in name or "layer_scale" in name:
+        return "layer_scale"
+    if kind == "PReLU":
+        return "slope"
+    if kind in ("Embedding", "EmbeddingBag"):
+        return "embedding"
+    return "bias" if "bias" in name or rank < 2 else "kernel"
+
+
+def torch_fan_in(kind: str, shape: Sequence[int]) -> int:
+    """How many products a torch weight of this shape sums into one output.
+
+    >>> torch_fan_in("Conv2d", (16, 8, 3, 3)), torch_fan_in("Linear", (10, 64))
+    (72, 64)
+    """
+    if len(shape) < 2:
+        return 1
+    return math.prod(shape[2:]) * shape[0] if "ConvTranspose" in kind else math.prod(shape[1:])
+
+
+def _owned_variables(model: Any) -> Iterator[tuple[Any, Any, str]]:
+    """Every weight once, as (layer, variable, name that does not depend on what else the process has built)."""
+    seen: set[int] = set()
+    for number, layer in enumerate(model._flatten_layers()):
+        if layer is model and len(model.layers) > 0:
+            continue
+        own = [*getattr(layer, "_trainable_variables", ()), *getattr(layer, "_non_trainable_variables", ())]
+        own = own or [*getattr(layer, "_trainable_weights", ()), *getattr(layer, "_non_trainable_weights", ())]
+        for place, variable in enumerate(own):
+            if id(variable) not in seen:
+                seen.add(id(variable))
+                short = str(variable.name).rpartition("/")[2].partition(":")[0]
+                yield layer, variable, f"{number}/{type(layer).__name__}/{place}/{short}"
+
+
+def _randomize_keras(model: Any, seed: int) -> None:
+    if not model.built or not hasattr(model, "_flatten_layers"):
+        raise InvalidInput(
+            f"{type(model).__name__} {getattr(model, 'name', '')!r} is not built",
+            remedy="call it on an example, or build(input_shape), so that its weights exist",
+        )
+    from xconv.gains import keras_gains
+
+    gains = keras_gains(model)
+    for layer, variable, name in _owned_variables(model):
+        dtype = str(getattr(variable.dtype, "name", variable.dtype))
+        if "float" not in dtype:
+            continue
+        kind, shape, short = type(layer).__name__, tuple(variable.shape), name.rpartition("/")[2]
+        role = keras_role(kind, short, len(shape))
+        gain = 1.0 if "depthwise" in short and kind.startswith("Separable") else gains.get(id(layer), math.sqrt(2))
+        variable.assign(draw(role, shape, gain / math.sqrt(keras_fan_in(kind, short, shape)), name, seed))
+    for layer in model._flatten_layers():
+        if hasattr(layer, "finalize_state"):
+            layer.finalize_state()
+
+
+def _randomize_torch(model: Any, seed: int) -> None:
+    import torch
+
+    seen: set[int] = set()
+    for path, module in model.named_modules():
+        kind = type(module).__name__
+        own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+        for short, tensor in own:
+            if id(tensor) in seen or not tensor.is_floating_point():
+                continue
+            seen.add(id(tensor))
+            shape = tuple(tensor.shape)
+            deviation = math.sqrt(2 / torch_fan_in(kind, shape))
+            values = draw(torch_role(kind, short, len(shape)), shape, deviation, f"{path}.{short}", seed)
+            with torch.no_grad():
+                tensor.copy_(torch.from_numpy(values))

@@ -1,0 +1,138 @@
+"""How far two arrays are apart: absolute, relative, RMS-relative, cosine, argmax; pure NumPy, no framework."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Array", "Comparison", "compare", "relative_error", "spread"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The distance of an array `a` from its reference `b`.
+
+    `max_rel` is max|a-b| / max|b|, `rms_rel` is the same with root mean squares; both are 0 where both arrays are
+    all zero and infinite where only the reference is, where shapes differ, or where a value is not finite. Cosine is
+    that of the flattened arrays. `argmax` is the share of positions, over all axes but the last, with the same
+    argmax along the last axis; None for arrays with fewer than two axes or a last axis of size 1.
+    """
+
+    shape: tuple[int, ...]
+    other_shape: tuple[int, ...]
+    max_abs: float
+    max_rel: float
+    rms_rel: float
+    cosine: float
+    argmax: float | None
+    nonfinite: int = 0
+    """How many elements are NaN or infinite in either array and not the same infinity in both."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+
+def compare(a: Array, b: Array) -> Comparison:
+    """Compares `a` with its reference `b` in float64.
+
+    NaN in both arrays is not agreement; the same infinity at the same place is.
+
+    >>> import numpy as np
+    >>> compare(np.array([1.0, 2.0]), np.array([1.0, 4.0])).max_rel
+    0.5
+    """
+    if a.shape != b.shape:
+        return Comparison(a.shape, b.shape, np.inf, np.inf, np.inf, np.nan, None)
+    if a.size == 0:
+        return Comparison(a.shape, b.shape, 0.0, 0.0, 0.0, 1.0, None)
+    if np.iscomplexobj(a) or np.iscomplexobj(b):
+        return compare(_parts(a), _parts(b))
+    left, right = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    finite = np.isfinite(left) & np.isfinite(right)
+    bad = int(np.count_nonzero(~finite & ~(left == right)))
+    if not finite.all():
+        left, right = np.where(finite, left, 0.0), np.where(finite, right, 0.0)
+    return _measure(left, right, bad)
+
+
+def _parts(array: Array) -> Array:
+    return np.stack([np.real(array), np.imag(array)], axis=-1)
+
+
+def _measure(left: Array, right: Array, bad: int) -> Comparison:
+    difference = left - right
+    max_abs = float(np.abs(difference).max())
+    return Comparison(
+        shape=left.shape,
+        other_shape=right.shape,
+        max_abs=np.inf if bad else max_abs,
+        max_rel=np.inf if bad else ratio(max_abs, float(np.abs(right).max())),
+        rms_rel=np.inf if bad else ratio(_norm(difference), _norm(right)),
+        cosine=_cosine(left, right),
+        argmax=_argmax_agreement(left, right),
+        nonfinite=bad,
+    )
+
+
+def ratio(error: float, size: float) -> float:
+    """`error / size`, where 0/0 is 0 and x/0 is infinite.
+
+    >>> ratio(1.0, 4.0), ratio(0.0, 0.0), ratio(1.0, 0.0)
+    (0.25, 0.0, inf)
+    """
+    if error == 0:
+        return 0.0
+    return error / size if size else float(np.inf)
+
+
+def _norm(array: Array) -> float:
+    """The Euclidean norm, safe from overflow and underflow of the squares."""
+    size = float(np.abs(array).max())
+    if size == 0:
+        return 0.0
+    return size * float(np.sqrt(np.sum(np.square(array / size))))
+
+
+def _cosine(left: Array, right: Array) -> float:
+    sizes = float(np.abs(left).max()), float(np.abs(right).max())
+    if sizes == (0.0, 0.0):
+        return 1.0
+    if 0.0 in sizes:
+        return 0.0
+    a, b = (left / sizes[0]).ravel(), (right / sizes[1]).ravel()
+    return float(np.clip(np.dot(a, b) / (np.sqrt(np.dot(a, a)) * np.sqrt(np.dot(b, b))), -1.0, 1.0))
+
+
+def _argmax_agreement(left: Array, right: Array) -> float | None:
+    if left.ndim < 2 or left.shape[-1] == 1:
+        return None
+    return float(np.mean(left.argmax(axis=-1) == right.argmax(axis=-1)))
+
+
+def relative_error(pairs: list[tuple[Array, Array]]) -> float:
+    """The largest `max_rel` over several pairs (array, reference); infinite where the numbers of arrays differ."""
+    return max((compare(a, b).max_rel for a, b in pairs), default=0.0)
+
+
+def spread(array: Array) -> float:
+    """How much an output differs between the examples of its batch, relative to its size.
+
+    The largest max|y[i] - y[0]| / max|y|: near 0, the output hardly depends on the input, and a comparison of it
+    proves little. Infinite where the values are not finite; 0 for a batch of one.
+
+    >>> import numpy as np
+    >>> spread(np.array([[4.0, 2.0], [4.0, 1.0]]))
+    0.25
+    """
+    if array.size == 0:
+        return 0.0
+    values = np.asarray(array, dtype=np.float64)
+    if not np.isfinite(values).all():
+        return float(np.inf)
+    return ratio(float(np.abs(values - values[:1]).max()), float(np.abs(values).max()))
