@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
-from xconv.errors import InvalidInput, Mismatch, Problem, Unreadable, Unsupported, XConvWarning
+from xconv.errors import InvalidInput, Mismatch, Problem, Unreadable, Unsupported, XConvError, XConvWarning
 from xconv.keras import json_text
 from xconv.keras.composites import Part, is_model, part_of
-from xconv.keras.composites import Path as LayerPath
+from xconv.keras.hdf5 import Tree
 from xconv.keras.legacy_weights import LegacyWeights
 from xconv.keras.model_files import Contents, Opening
 from xconv.keras.parse import ModelParser
@@ -26,11 +26,6 @@ __all__ = ["read_file"]
 ConfigSource: TypeAlias = "str | PathLike[str] | Mapping[str, Any]"
 
 _NEWEST = 3
-
-
-class _Weights(Protocol):
-    def own(self, path: LayerPath) -> Sequence[StoredArray]: ...
-    def left(self, unknown: Sequence[LayerPath]) -> list[tuple[str, StoredArray]]: ...
 
 
 def read_file(
@@ -98,18 +93,35 @@ def _join(described: Contents, weighted: Contents, limits: Limits) -> KerasModel
             remedy="pass weights= the path of the model's .weights.h5 file",
         )
     _check_version(described)
-    part = part_of(described.config, "the configuration") if "class_name" in described.config else Part("", described.config)
-    source: _Weights | None = None
-    if is_model(part):
-        legacy = weighted.base is not None
-        source = LegacyWeights(weighted.tree, weighted.base or "", part) if legacy else WeightGroups(weighted.tree, part)
-    parser = ModelParser(source.own if source else None, described.place, described.version, limits)
-    model = parser.model(described.config)
-    problems = list(parser.weights.problems)
-    problems += [_left_over(name, array) for name, array in (source.left(parser.weights.unknown) if source else ())]
+    try:
+        model, problems = _read(described, described.config, weighted, weighted.tree, limits)
+    except Mismatch as error:
+        raise _in_file(error.problems, weighted.place) from error
     if problems:
-        raise Mismatch(f"the weights in {weighted.place} do not fit the configuration", problems=problems)
+        raise _in_file(problems, weighted.place)
     return model
+
+
+def _read(
+    described: Contents, config: Mapping[str, Any], weighted: Contents, tree: Tree, limits: Limits
+) -> tuple[KerasModel, list[Problem]]:
+    """The model, and what does not fit between its configuration and its weights."""
+    source: LegacyWeights | WeightGroups | None = None
+    try:
+        part = part_of(config, "the configuration") if "class_name" in config else Part("Functional", config)
+        if is_model(part):
+            source = WeightGroups(tree, part) if weighted.base is None else LegacyWeights(tree, weighted.base, part)
+    except Unreadable as error:
+        raise error.at(described.place) from error.__cause__
+    parser = ModelParser(source.own if source else None, described.place, described.version, limits)
+    model = parser.model(config)
+    left = source.left(parser.weights.unknown) if source else []
+    return model, [*parser.weights.problems, *(_left_over(name, array) for name, array in left)]
+
+
+def _in_file(problems: Sequence[Problem], place: str) -> XConvError:
+    error = Mismatch(f"{place}: the weights do not fit the configuration", problems=problems)
+    return error.at(place) if len(problems) == 1 else error
 
 
 def _left_over(name: str, array: StoredArray) -> Problem:

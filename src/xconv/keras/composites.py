@@ -35,6 +35,7 @@ class Part:
     kind: str
     config: Mapping[str, Any]
     module: str | None = None
+    """None where the config says nothing; '' for a custom class, whose module Keras leaves out."""
     build: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -57,6 +58,7 @@ def part_of(value: Any, where: str) -> Part:
         config = value.get("config")
         config = {"layers": config} if isinstance(config, list) else config
         module, build = value.get("module"), value.get("build_config")
+        module = "" if module is None and value.get("registered_name") else module
         if isinstance(config, Mapping) and (module is None or isinstance(module, str)):
             return Part(value["class_name"], config, module, build if isinstance(build, Mapping) else {})
     raise Unreadable(f"{where} is not a serialized layer with a class_name and a config", remedy="save the model again")

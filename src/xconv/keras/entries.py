@@ -143,7 +143,7 @@ class EntryReader:
         entry = Entry(
             name=self.name,
             kind=part.kind,
-            module=part.module if part.module or self.registered_name else "keras.layers",
+            module="keras.layers" if part.module is None else part.module or None,
             registered_name=self.registered_name,
             is_op=self.is_op,
             config=config,
