@@ -63,6 +63,8 @@ class Graph:
     outputs: Any
     arrays: Arrays = field(default_factory=dict)
     held: Mapping[Value, AxesOrder] = field(default_factory=dict)
+    returned: tuple[AxesOrder, ...] = ()
+    """The order in which each output is returned, flat; a value may count as written in several orders."""
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)

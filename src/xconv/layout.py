@@ -115,7 +115,7 @@ class _Resolver:
         order = self.demands.get(value, axes.identity(rank))
         taken = axes.identity(rank) if self.input_layout == "channels_last" and self.target == "first" else order
         if self.input_layout == "channels_first" and self.target == "last":
-            taken = axes.channels_first(rank) if rank > 2 and value in self.demands else order  # noqa: PLR2004
+            taken = axes.channels_first(rank) if rank > 2 and value in self.demands else order
         self._put(node, node, (), taken)
         if taken != order:
             self.where[value], self.held[value] = self._in_order(value, order), order
@@ -229,11 +229,13 @@ class _Resolver:
     def result(self) -> Graph:
         """The new graph; outputs that are not in the layout asked for are brought into it."""
         keep_first = self.input_layout == "channels_first" and self.target == "first"
+        returned: list[axes.Order] = []
 
         def output(value: Value) -> Value:
             order, rank = self.held[value], len(self.written[value])
-            keep = keep_first and rank > 2 and order == axes.channels_first(rank)  # noqa: PLR2004
-            return self._in_order(value, order if keep else axes.identity(rank))
+            keep = keep_first and rank > 2 and order == axes.channels_first(rank)
+            returned.append(order if keep else axes.identity(rank))
+            return self._in_order(value, returned[-1])
 
         outputs = map_structure(output, self.graph.outputs)
-        return replace(self.graph, nodes=tuple(self.nodes), outputs=outputs, held=self.orders)
+        return replace(self.graph, nodes=tuple(self.nodes), outputs=outputs, held=self.orders, returned=tuple(returned))

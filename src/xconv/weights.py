@@ -100,11 +100,12 @@ class Weight:
         Raises:
             Mismatch: the axes were joined before in a way that this order would tear apart.
         """
-        groups = self._groups()
-        if groups is None:
-            raise Mismatch(f"the axes of {self.key} {self.shape} cannot be reordered to {order} after a reshape")
+        if self.constant is not None:
+            return Weight.full(axes.apply(self.shape, order), self.constant, self.dtype)
+        split, places = self._regrouped(self.shape)
+        groups = _groups(axes.apply(split, places), self.shape)
         new_order = tuple(axis for group in axes.apply(groups, order) for axis in group)
-        return self._normal(self.split, axes.apply(self.order, new_order), axes.apply(self.shape, order))
+        return self._normal(split, axes.apply(places, new_order), axes.apply(self.shape, order))
 
     def reshape(self, shape: Shape) -> Weight:
         """The weight with its axes split or joined, in memory order.
@@ -114,13 +115,7 @@ class Weight:
         """
         if prod(shape) != prod(self.shape):
             raise Mismatch(f"{self.key or 'a constant'} of shape {self.shape} cannot become {shape}")
-        refined = _refine(axes.apply(self.split, self.order), shape)
-        if refined is None:
-            raise Mismatch(f"the axes of {self.key} {self.shape} cannot be regrouped to {shape}")
-        factors = [refined[place] for place in axes.inverse(self.order)]
-        starts = [sum(len(f) for f in factors[:axis]) for axis in range(len(factors))]
-        order = tuple(starts[axis] + i for axis in self.order for i in range(len(factors[axis])))
-        return self._normal(tuple(size for f in factors for size in f), order, shape)
+        return self._normal(*self._regrouped(shape), shape)
 
     def apply(self, array: Any) -> Any:
         """The rearrangement carried out on a NumPy array or torch tensor of the source's shape.
@@ -140,23 +135,15 @@ class Weight:
         moved = split.permute(back) if hasattr(split, "permute") else split.transpose(back)
         return moved.reshape(self.source)
 
-    def _groups(self) -> list[tuple[int, ...]] | None:
-        """For each axis of `shape`, the places in `order` that were joined to make it."""
-        sizes = axes.apply(self.split, self.order)
-        groups: list[tuple[int, ...]] = []
-        place = 0
-        for size in self.shape:
-            start = place
-            while place < len(sizes) and (prod(sizes[start:place]) < size or (size == 1 and place == start)):
-                if size == 1 and sizes[place] != 1:
-                    break
-                place += 1
-            if prod(sizes[start:place]) != size:
-                return None
-            groups.append(tuple(range(start, place)))
-        if groups:
-            groups[-1] += tuple(range(place, len(sizes)))
-        return groups
+    def _regrouped(self, shape: Shape) -> tuple[Shape, axes.Order]:
+        """`split` and `order` cut finely enough that every axis of `shape` is made of whole factors."""
+        refined = _refine(axes.apply(self.split, self.order), shape)
+        if refined is None:
+            raise Mismatch(f"the axes of {self.key} {self.shape} cannot be regrouped to {shape}")
+        factors = [refined[place] for place in axes.inverse(self.order)]
+        starts = [sum(len(f) for f in factors[:axis]) for axis in range(len(factors))]
+        order = tuple(starts[axis] + i for axis in self.order for i in range(len(factors[axis])))
+        return tuple(size for f in factors for size in f), order
 
     def _normal(self, split: Shape, order: axes.Order, shape: Shape) -> Weight:
         """The shortest equal record: axes that stay neighbours are one axis again."""
@@ -165,6 +152,22 @@ class Weight:
         if axes.moves_only_ones(split, order):
             split, order = self.source, axes.identity(len(self.source))
         return replace(self, split=split, order=order, shape=shape)
+
+
+def _groups(sizes: Shape, shape: Shape) -> list[tuple[int, ...]]:
+    """For each axis of `shape`, the places in `sizes` that make it up."""
+    groups: list[tuple[int, ...]] = []
+    place = 0
+    for size in shape:
+        start = place
+        while place < len(sizes) and prod(sizes[start : place + 1]) <= size and prod(sizes[start:place]) < size:
+            place += 1
+        if size == 1 and place < len(sizes) and sizes[place] == 1:
+            place += 1
+        groups.append(tuple(range(start, place)))
+    if groups:
+        groups[-1] += tuple(range(place, len(sizes)))
+    return groups
 
 
 def _refine(sizes: tuple[int, ...], shape: Shape) -> list[tuple[int, ...]] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -91,13 +92,15 @@ class _Reading:
 
     arrays: dict[str, LiveVariable] = field(default_factory=dict)
     keys: dict[int, VariableRef] = field(default_factory=dict)
+    symbols: dict[int, VariableRef] = field(default_factory=dict)
+    """Symbolic tensors that stand for variables in traced calls, by id; the function keeps them alive."""
     open: list[int] = field(default_factory=list)
 
     def model(self, model: Any, path: str) -> KerasModel:
         """A Functional or Sequential model as it is; any other by tracing its call."""
         self.weights(model, path.rstrip("/") or model.name)
         if type(model).__name__ == "Sequential" or hasattr(model, "_functional"):
-            functional = model._functional  # noqa: SLF001
+            functional = model._functional
             if functional is None:
                 raise _unbuilt(model)
             return self.function(functional, path, model.name)
@@ -105,9 +108,9 @@ class _Reading:
             return self.function(model, path, model.name)
         return self.traced(model, path, _input_shapes(model))
 
-    def function(self, function: Any, path: str, name: str) -> KerasModel:
-        """A `keras.Function`: its operations, their calls inside it, its inputs and outputs."""
-        nodes = [node for depth in sorted(function._nodes_by_depth, reverse=True) for node in function._nodes_by_depth[depth]]  # noqa: SLF001
+    def function(self, function: Any, path: str, name: str, inputs: Any = None) -> KerasModel:
+        """A `keras.Function`: its operations, their calls inside it, its inputs (or those given) and outputs."""
+        nodes = [node for depth in sorted(function._nodes_by_depth, reverse=True) for node in function._nodes_by_depth[depth]]
         numbers = _number_calls(nodes)
         calls: dict[int, list[Any]] = {}
         for node in sorted(nodes, key=lambda node: numbers[id(node)]):
@@ -121,8 +124,8 @@ class _Reading:
         entries = tuple(
             self.entry(op, refs.names[id(op)], path, calls.get(id(op), []), refs) for op in function.operations
         )
-        inputs = map_structure(refs.of, function._inputs_struct)  # noqa: SLF001
-        return KerasModel(name, entries, inputs, map_structure(refs.of, function._outputs_struct), {}, shapes)  # noqa: SLF001
+        inputs = map_structure(refs.of, function._inputs_struct if inputs is None else inputs)
+        return KerasModel(name, entries, inputs, map_structure(refs.of, function._outputs_struct), {}, shapes)
 
     def entry(self, op: Any, name: str, path: str, nodes: Sequence[Any], refs: _Refs) -> Entry:
         """One layer, operation or nested model."""
@@ -173,9 +176,15 @@ class _Reading:
         given = dict(zip(shapes, tensors, strict=True)) if isinstance(shapes, Mapping) else tensors
         self.open.append(id(layer))
         try:
-            outputs = _call_symbolically(layer, given, tensors, arguments)
-            function = keras.Function(tensors, outputs)
-            return self.function(function, path, layer.name)
+            try:
+                outputs = _call_symbolically(layer, given, tensors, arguments)
+                function = keras.Function(tensors, outputs)
+            except Unsupported:
+                with _symbolic_variables(layer) as symbols:
+                    outputs = _call_symbolically(layer, given, tensors, arguments)
+                function = keras.Function([*tensors, *symbols], outputs)
+                self.symbols.update({id(tensor): self.keys[id(v)] for tensor, v in symbols.items()})
+            return self.function(function, path, layer.name, tensors)
         finally:
             self.open.pop()
 
@@ -184,7 +193,7 @@ class _Reading:
 
         def leaf(item: Any) -> Any:
             if _is_tensor(item):
-                return refs.of(item)
+                return self.symbols.get(id(item)) or refs.of(item)
             if id(item) in self.keys:
                 return self.keys[id(item)]
             if hasattr(item, "regularizer") and hasattr(item, "path"):
@@ -224,8 +233,8 @@ class _Refs:
 
     def of(self, tensor: Any) -> Ref:
         """The reference to a Keras tensor."""
-        operation, node_index, tensor_index = tensor._keras_history  # noqa: SLF001
-        node = operation._inbound_nodes[node_index]  # noqa: SLF001
+        operation, node_index, tensor_index = tensor._keras_history
+        node = operation._inbound_nodes[node_index]
         return Ref(self.names[id(operation)], self.numbers.get(id(node), 0), tensor_index)
 
 
@@ -236,7 +245,7 @@ def _number_calls(nodes: Sequence[Any]) -> dict[int, int]:
         by_operation.setdefault(id(node.operation), []).append(node)
     numbers = {}
     for same in by_operation.values():
-        order = {id(node): i for i, node in enumerate(same[0].operation._inbound_nodes)}  # noqa: SLF001
+        order = {id(node): i for i, node in enumerate(same[0].operation._inbound_nodes)}
         for number, node in enumerate(sorted(same, key=lambda node: order[id(node)])):
             numbers[id(node)] = number
     return numbers
@@ -272,6 +281,31 @@ def _call_symbolically(layer: Any, given: Any, tensors: Sequence[Any], arguments
             place=layer.name,
             remedy=f"teach it with xconv.register({type(layer).__name__!r}), or write its call with keras.ops",
         ) from error
+
+
+class _Symbols(dict[Any, Any]):
+    """Symbolic tensors and the variables that they stand for."""
+
+
+@contextlib.contextmanager
+def _symbolic_variables(layer: Any) -> Iterator[_Symbols]:
+    """The layer with its own variables replaced by symbolic tensors, for calls that put the variable first.
+
+    `self.gain * x` asks the variable to multiply, which needs a real tensor; with a symbolic one it becomes a node.
+    """
+    import keras
+
+    own = {id(v): v for v in (*layer._trainable_variables, *layer._non_trainable_variables)}
+    replaced = {name: item for name, item in vars(layer).items() if id(item) in own}
+    symbols = _Symbols()
+    for name, variable in replaced.items():
+        tensor = keras.Input(batch_shape=tuple(variable.shape), dtype=str(variable.dtype))
+        symbols[tensor] = variable
+        vars(layer)[name] = tensor
+    try:
+        yield symbols
+    finally:
+        vars(layer).update(replaced)
 
 
 def _is_model(op: Any) -> bool:

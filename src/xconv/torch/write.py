@@ -11,12 +11,13 @@ from torch import fx, nn
 
 from xconv import axes
 from xconv.errors import XConvError
-from xconv.graph import Graph, Node, Value, map_structure, values_in
+from xconv.graph import Graph, Node, Value, map_structure
 from xconv.layers.io import Input
 from xconv.spec import Slot, TorchCall
 from xconv.torch.names import escape, identifier, module_path
-from xconv.torch.program import Program, Result, Step, resolve_target
+from xconv.torch.program import Program, Result, Step
 from xconv.torch.record import KEY, MappedWeight, Place, Port, Record
+from xconv.torch.targets import method_name, resolve_target
 from xconv.weights import Arrays, Weight, fill
 
 __all__ = ["build", "program_of", "record_of", "write"]
@@ -128,7 +129,7 @@ class _Builder:
         if call.is_module:
             return self.graph.create_node("call_module", self._module(call, path, step), args, kwargs, name=name)
         if call.target.startswith("Tensor."):
-            return self.graph.create_node("call_method", call.target.removeprefix("Tensor."), args, kwargs, name=name)
+            return self.graph.create_node("call_method", method_name(call.target), args, kwargs, name=name)
         return self.graph.create_node("call_function", resolve_target(call.target), args, kwargs, name=name)
 
     def _module(self, call: TorchCall, path: str, step: Step) -> str:
@@ -144,10 +145,10 @@ class _Builder:
         module = _empty_module(call)
         for name, weight in call.tensors.items():
             tensor = self._tensor(f"{path}.{name}", weight)
-            if name in module._parameters:  # noqa: SLF001
-                module._parameters[name] = self._parameter(weight, tensor, step)  # noqa: SLF001
+            if name in module._parameters:
+                module._parameters[name] = self._parameter(weight, tensor, step)
             else:
-                module._buffers[name] = tensor  # noqa: SLF001
+                module._buffers[name] = tensor
         parent, _, leaf = path.rpartition(".")
         self._container(parent).add_module(leaf, module)
         return path
@@ -165,7 +166,7 @@ class _Builder:
         """The module at a path, made where it is not there."""
         module = self.root
         for part in filter(None, path.split(".")):
-            if part not in module._modules:  # noqa: SLF001
+            if part not in module._modules:
                 module.add_module(part, nn.Module())
             module = module.get_submodule(part)
         return module
@@ -191,10 +192,11 @@ def _empty_module(call: TorchCall) -> nn.Module:
     if not call.tensors:
         plain: nn.Module = cls(**call.config)
         return plain
-    module: nn.Module = cls(**call.config, device="meta")
+    device = {"device": "meta"} if call.target.startswith("torch.nn.") else {}
+    module: nn.Module = cls(**call.config, **device)
     for name, buffer in module.named_buffers(recurse=False):
         if name not in call.tensors and buffer is not None:
-            module._buffers[name] = torch.zeros(buffer.shape, dtype=buffer.dtype)  # noqa: SLF001
+            module._buffers[name] = torch.zeros(buffer.shape, dtype=buffer.dtype)
     return module
 
 
@@ -216,12 +218,11 @@ def _from_arrays(arrays: Arrays) -> Reader:
 def record_of(graph: Graph, input_layout: str, names: Mapping[Weight, list[str]]) -> Record:
     """What the module remembers of its source."""
     nodes = graph.by_name()
-    orders = {value: graph.held.get(value, axes.identity(len(nodes[value.node].shapes[value.index]))) for value in (
-        Value(n.name, i) for n in graph.nodes for i in range(len(n.shapes))
-    )}
+    ranks = {Value(n.name, i): len(shape) for n in graph.nodes for i, shape in enumerate(n.shapes)}
+    orders = {value: graph.held.get(value, axes.identity(rank)) for value, rank in ranks.items()}
 
-    def port(value: Value) -> Port:
-        node, order = nodes[value.node], orders[value]
+    def port(value: Value, order: axes.Order) -> Port:
+        node = nodes[value.node]
         written = axes.apply(node.shapes[value.index], axes.inverse(order))
         dtype = node.spec.dtype if isinstance(node.spec, Input) else "float32"
         return Port(node.layer or value.node, written, order, dtype)
@@ -240,5 +241,7 @@ def record_of(graph: Graph, input_layout: str, names: Mapping[Weight, list[str]]
         for name in names.get(weight, [])[:1]
     )
     notes = tuple(f"{node.name}: {note}" for node in graph.nodes for note in node.notes)
-    inputs = tuple(map(port, values_in(graph.inputs)))
-    return Record(graph.name, input_layout, inputs, map_structure(port, graph.outputs), places, weights, notes)
+    inputs = tuple(port(value, orders[value]) for value in graph.input_values())
+    returned = iter(graph.returned)
+    outputs = map_structure(lambda value: port(value, next(returned, orders[value])), graph.outputs)
+    return Record(graph.name, input_layout, inputs, outputs, places, weights, notes)

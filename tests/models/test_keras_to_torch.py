@@ -1,0 +1,335 @@
+"""Live Keras models of every shape -> torch, in float64, to 1e-10."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import torch
+from keras import layers
+
+import xconv
+from tests.comparison import assert_same
+from xconv.axes import channels_first, inverse
+
+
+@pytest.fixture(autouse=True)
+def _float64() -> Any:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float64")
+    keras.backend.set_floatx("float64")
+    keras.utils.clear_session()
+    yield
+    keras.config.set_dtype_policy(before)
+    keras.backend.set_floatx("float32")
+
+
+def permuted(array: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
+    return array.transpose(order)
+
+
+def same(model: Any, *sizes: tuple[int, ...], layout: str = "channels_first", batch: int = 3) -> torch.fx.GraphModule:
+    """Convert, run both on noise of these sizes, compare every output; gives the module back."""
+    xconv.randomize(model, 1)
+    module = xconv.keras_to_torch(model, input_layout=layout).eval()
+    random = np.random.default_rng(0)
+    given = [random.normal(size=(batch, *size)) for size in sizes]
+    expected = keras.tree.flatten(model(given if len(given) > 1 else given[0], training=False))
+    record = xconv.record(module)
+    taken = [torch.tensor(x.transpose(p.order).copy()) for x, p in zip(given, record.inputs, strict=True)]
+    actual = keras.tree.flatten(module(*taken))
+    ports = keras.tree.flatten(record.outputs)
+    assert len(actual) == len(expected) == len(ports)
+    for got, want, port in zip(actual, expected, ports, strict=True):
+        assert_same(got.detach().numpy().transpose(inverse(port.order)), np.asarray(want))
+    return module
+
+
+def count(module: torch.fx.GraphModule, word: str) -> int:
+    return sum(word in str(node.target) for node in module.graph.nodes)
+
+
+def test_nested_shared_and_named() -> None:
+    """Nested models, a layer called twice, two inputs, a dict of outputs."""
+    image, extra = keras.Input((9, 8, 3), name="image"), keras.Input((4,), name="extra")
+    shared = layers.Conv2D(4, 3, strides=2, padding="same", name="shared")
+    inner_in = keras.Input((5, 4, 4))
+    inner = keras.Model(inner_in, layers.BatchNormalization(name="norm")(layers.ReLU()(inner_in)), name="inner")
+    x = inner(shared(image))
+    x = inner(shared(layers.Conv2D(3, 1, name="back")(x)[:, :, :, :]) if False else x)
+    pooled = layers.GlobalAveragePooling2D()(x)
+    joined = layers.Concatenate()([pooled, extra])
+    outputs = {"map": x, "scores": [layers.Dense(5, name="head")(joined)]}
+    module = same(keras.Model([image, extra], outputs), (9, 8, 3), (4,))
+    assert {"shared.weight", "inner.norm.running_mean", "head.bias"} <= set(module.state_dict())
+    assert set(module(torch.zeros(1, 3, 9, 8).double(), torch.zeros(1, 4).double())) == {"map", "scores"}
+
+
+def test_a_shared_layer_is_one_module() -> None:
+    """Called on two sizes, with other pads each time: the weights stay one Parameter."""
+    image = keras.Input((9, 8, 4))
+    shared = layers.Conv2D(4, 3, strides=2, padding="same", name="shared")
+    module = same(keras.Model(image, shared(shared(image))), (9, 8, 4))
+    assert len(list(module.parameters())) == 2
+    same_pads = layers.Conv2D(4, 3, padding="same", name="again")
+    module = same(keras.Model(image, same_pads(same_pads(image))), (9, 8, 4))
+    assert [name for name, _ in module.named_modules() if "again" in name] == ["again"]
+
+
+@pytest.mark.parametrize("size", [(9, 8), (10, 11), (33, 20)])
+def test_unknown_size(size: tuple[int, int]) -> None:
+    """SAME pads are computed at run time, odd and even."""
+    image = keras.Input((None, None, 3))
+    x = layers.Conv2D(4, 3, strides=2, padding="same")(image)
+    x = layers.MaxPooling2D(3, 2, padding="same")(x)
+    x = layers.AveragePooling2D(2, 2, padding="same")(x)
+    x = layers.DepthwiseConv2D(3, strides=2, padding="same")(x)
+    same(keras.Model(image, x), (*size, 3))
+
+
+def test_flatten_is_folded() -> None:
+    """Flatten, dropout, activation, batch norm, dense: no permute is left, and dense sees the right order."""
+    image = keras.Input((5, 4, 3))
+    x = layers.Flatten()(layers.Conv2D(6, 2)(image))
+    x = layers.BatchNormalization(name="norm")(layers.ReLU()(layers.Dropout(0.5)(x)))
+    module = same(keras.Model(image, layers.Dense(7, name="fc")(x)), (5, 4, 3))
+    assert count(module, "permute") == 0
+    flat = keras.Model(image, layers.Flatten()(layers.Conv2D(6, 2)(image)))
+    assert count(same(flat, (5, 4, 3)), "permute") == 1
+
+
+def test_reshape_between_vector_and_map() -> None:
+    """Squeeze-and-excite: axes of size 1 move without a permute."""
+    image = keras.Input((6, 5, 8))
+    x = layers.Conv2D(8, 3, padding="same")(image)
+    gate = layers.Reshape((1, 1, 8))(layers.GlobalAveragePooling2D()(x))
+    gate = layers.Conv2D(8, 1, activation="sigmoid")(layers.Conv2D(2, 1, activation="relu")(gate))
+    module = same(keras.Model(image, layers.Multiply()([x, gate])), (6, 5, 8))
+    assert count(module, "permute") == 0
+    assert count(module, "reshape") == 1
+
+
+def test_user_permute_and_reshape() -> None:
+    """An explicit Permute changes what the next layer counts as written; a Reshape reads the written order."""
+    image = keras.Input((6, 5, 4))
+    x = layers.Conv2D(4, 3, padding="same")(image)
+    same(keras.Model(image, layers.Permute((3, 1, 2))(x)), (6, 5, 4))
+    same(keras.Model(image, layers.Conv2D(3, 2)(layers.Permute((2, 1, 3))(x))), (6, 5, 4))
+    same(keras.Model(image, layers.Conv1D(3, 2)(layers.Reshape((30, 4))(x))), (6, 5, 4))
+    same(keras.Model(image, layers.Dense(3)(layers.Reshape((6, 20))(x))), (6, 5, 4))
+    same(keras.Model(image, keras.ops.transpose(x, (0, 2, 3, 1)) * 2.0), (6, 5, 4))
+
+
+def test_broadcasting_follows_the_written_order() -> None:
+    """A vector per channel, a map per pixel, constants; merge layers and operators align differently."""
+    image, vector = keras.Input((4, 5, 6)), keras.Input((6,))
+    x = layers.Conv2D(6, 1)(image)
+    same(keras.Model([image, vector], layers.Add()([x, vector])), (4, 5, 6), (6,))
+    same(keras.Model([image, vector], layers.Multiply()([vector, x])), (4, 5, 6), (6,))
+    plane = keras.Input((4, 5, 1))
+    same(keras.Model([image, plane], x * plane + 1.0), (4, 5, 6), (4, 5, 1))
+    same(keras.Model(image, 1.0 - 2.0 / (x * x + 3.0)), (4, 5, 6))
+
+
+def test_sequences() -> None:
+    """Causal convolution, dense on the last axis, pooling over time."""
+    steps = keras.Input((None, 3))
+    x = layers.Conv1D(4, 3, padding="causal", dilation_rate=2)(steps)
+    x = layers.Dense(5, activation="gelu")(layers.BatchNormalization()(x))
+    module = same_up_to_gelu(keras.Model(steps, layers.GlobalMaxPooling1D()(x)), (11, 3))
+    assert count(module, "permute") == 0
+
+
+def same_up_to_gelu(model: Any, size: tuple[int, ...]) -> torch.fx.GraphModule:
+    """As `same`; TensorFlow's exact GELU holds a float32 constant, so the activation is taken as tanh's."""
+    for layer in model.layers:
+        if getattr(layer, "activation", None) is keras.activations.gelu:
+            layer.activation = keras.activations.tanh
+    return same(model, size)
+
+
+def test_channels_last_takes_keras_layout_without_a_copy() -> None:
+    """A contiguous NHWC tensor enters as channels_last memory; images leave as NHWC."""
+    image = keras.Input((6, 5, 4))
+    x = layers.Conv2D(3, 3, padding="same", name="conv")(image)
+    model = keras.Model(image, [x, layers.GlobalAveragePooling2D()(x)])
+    module = same(model, (6, 5, 4), layout="channels_last")
+    seen: list[torch.Tensor] = []
+    module.conv.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    given = torch.randn(2, 6, 5, 4, dtype=torch.float64)
+    image_out, vector = module(given)
+    assert seen[0].data_ptr() == given.data_ptr()
+    assert seen[0].is_contiguous(memory_format=torch.channels_last)
+    assert image_out.shape == (2, 6, 5, 3)
+    assert vector.shape == (2, 3)
+
+
+class Block(layers.Layer):
+    """A composite custom layer: convolution, batch norm, residual, with a weight of its own."""
+
+    def __init__(self, filters: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.conv = layers.Conv2D(filters, 3, padding="same", name="conv")
+        self.norm = layers.BatchNormalization(name="norm")
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        self.gain = self.add_weight(shape=(shape[-1],), name="gain", initializer="ones")
+        self.conv.build(shape)
+        self.norm.build(shape)
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        return x + self.gain * keras.ops.relu(self.norm(self.conv(x), training=training))
+
+
+class Network(keras.Model):
+    """A subclassed model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = Block(4, name="block")
+        self.pool = layers.GlobalAveragePooling2D()
+        self.head = layers.Dense(3, name="head")
+
+    def call(self, x: Any) -> Any:
+        return self.head(self.pool(self.block(x)))
+
+
+def test_custom_layers_open_by_themselves() -> None:
+    """A composite layer keeps its inner names and its own weight."""
+    image = keras.Input((6, 5, 4))
+    module = same(keras.Model(image, Block(4, name="block")(image)), (6, 5, 4))
+    expected = {"block.conv.weight", "block.norm.running_var", "block.gain"}
+    assert expected <= set(module.state_dict())
+    assert isinstance(module.block.gain, torch.nn.Parameter)
+
+
+def test_subclassed_models_open_from_the_live_model() -> None:
+    """Built by a call, or by build."""
+    model = Network()
+    model(np.zeros((1, 6, 5, 4)))
+    module = same(model, (6, 5, 4))
+    assert "block.conv.weight" in module.state_dict()
+    with pytest.raises(xconv.InvalidInput, match="not built"):
+        xconv.keras_to_torch(Network())
+
+
+def test_everything_unknown_is_listed_in_one_error() -> None:
+    """A Lambda and two custom layers that cannot be opened: one error, three places, each with a remedy."""
+
+    class Opaque(layers.Layer):
+        def call(self, x: Any) -> Any:
+            return keras.ops.convert_to_tensor(np.asarray(x) * 2)
+
+    image = keras.Input((4,))
+    x = layers.Lambda(lambda v: v * 2, name="doubled", output_shape=(4,))(image)
+    x = layers.Dense(3)(x)
+
+    class Known(Opaque):
+        def compute_output_shape(self, shape: Any) -> Any:
+            return shape
+
+        def call(self, x: Any) -> Any:
+            if isinstance(x, keras.KerasTensor) and x.name == "never":
+                return x
+            return keras.ops.linalg.norm(x, axis=-1, keepdims=True) * x
+
+    x = Known(name="odd")(x)
+    with pytest.raises(xconv.Unsupported) as caught:
+        xconv.keras_to_torch(keras.Model(image, x))
+    text = str(caught.value)
+    assert "doubled" in text
+    assert "odd" in text
+    assert "xconv.register" in text
+    assert len(caught.value.problems) == 2
+
+
+def test_names_are_made_legal_reversibly() -> None:
+    """Dots, method names, unicode, length and case."""
+    names = ["a.b", "forward", "keys", "Ünïcode", "x" * 300, "Case", "case", "50%", "with space"]
+    x = image = keras.Input((3,))
+    for name in names:
+        x = layers.Dense(3, name=name)(x)
+    module = same(keras.Model(image, x), (3,))
+    from xconv.torch.names import unescape
+
+    assert [unescape(name) for name, _ in module.named_children()] == names
+
+
+def test_frozen_and_tied() -> None:
+    """Frozen layers stay frozen in training; a frozen batch norm keeps its statistics."""
+    image = keras.Input((4, 5, 3))
+    x = layers.Conv2D(4, 1, trainable=False, name="conv")(image)
+    model = keras.Model(image, layers.BatchNormalization(trainable=False, name="norm")(x))
+    module = same(model, (4, 5, 3)).train()
+    assert not any(p.requires_grad for p in module.parameters())
+    before = module.norm.running_mean.clone()
+    given = torch.randn(6, 3, 4, 5).double()
+    trained = module(given)
+    assert torch.equal(module.norm.running_mean, before)
+    expected = np.asarray(model(given.permute(0, 2, 3, 1).numpy(), training=True))
+    assert_same(trained.detach().permute(0, 2, 3, 1).numpy(), expected)
+
+
+def test_batch_is_dynamic() -> None:
+    """A fixed batch size in the source is not carried over."""
+    image = keras.Input(batch_shape=(2, 5, 4, 3))
+    model = keras.Model(image, layers.Flatten()(layers.Conv2D(2, 3)(image)))
+    module = xconv.keras_to_torch(model)
+    assert [module(torch.zeros(n, 3, 5, 4).double()).shape[0] for n in (1, 3)] == [1, 3]
+
+
+def test_sequential() -> None:
+    """Built Sequential; an empty or unbuilt one is a clear error."""
+    model = keras.Sequential([keras.Input((6, 5, 3)), layers.Conv2D(4, 2), layers.ReLU(), layers.Flatten(), layers.Dense(2)])
+    same(model, (6, 5, 3))
+    with pytest.raises(xconv.InvalidInput, match="no layers"):
+        xconv.keras_to_torch(keras.Sequential())
+    with pytest.raises(xconv.InvalidInput, match="not built"):
+        xconv.keras_to_torch(keras.Sequential([layers.Dense(3)]))
+
+
+def test_idioms_are_recovered_only_when_equal() -> None:
+    """relu6(x + 3) / 6 is Hardsigmoid, times x Hardswish; another constant is left as written."""
+    image = keras.Input((4, 5, 3))
+
+    def gate(x: Any, number: float) -> Any:
+        return layers.ReLU(6.0)(x + number) * (1.0 / 6.0)
+
+    module = same(keras.Model(image, layers.Multiply()([image, gate(image, 3.0)])), (4, 5, 3))
+    assert [type(m).__name__ for m in module.children()] == ["Hardswish"]
+    module = same(keras.Model(image, gate(image, 3.0)), (4, 5, 3))
+    assert [type(m).__name__ for m in module.children()] == ["Hardsigmoid"]
+    module = same(keras.Model(image, gate(image, 3.1)), (4, 5, 3))
+    assert [type(m).__name__ for m in module.children()] == ["ReLU6"]
+
+
+def test_pads_fold_only_where_exact() -> None:
+    """Into a convolution when even; into a max pool only behind a ReLU."""
+    image = keras.Input((9, 8, 3))
+
+    def network(middle: Callable[[Any], Any], pads: Any, last: Any) -> Any:
+        return keras.Model(image, last(layers.ZeroPadding2D(pads)(middle(image))))
+
+    convolution = layers.Conv2D(4, 3, strides=2)
+    assert count(same(network(lambda x: x, 1, convolution), (9, 8, 3)), "padding") == 0
+    uneven = same(network(lambda x: x, ((0, 1), (0, 1)), layers.Conv2D(4, 3, strides=2)), (9, 8, 3))
+    assert count(uneven, "padding") == 1
+    behind = same(network(layers.ReLU(), 1, layers.MaxPooling2D(3, 2)), (9, 8, 3))
+    assert count(behind, "padding") == 0
+    bare = same(network(lambda x: x, 1, layers.MaxPooling2D(3, 2)), (9, 8, 3))
+    assert count(bare, "padding") == 1
+
+
+def test_policies_that_change_numbers_are_refused() -> None:
+    """Mixed precision names the layer and the remedy."""
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(3, dtype="mixed_float16", name="half")])
+    with pytest.raises(xconv.Unsupported, match=r"half: dtype policy 'mixed_float16'; rebuild"):
+        xconv.keras_to_torch(model)
+
+
+def test_only_channel_order_knows() -> None:
+    """The order that torch takes is channels-first of the written one."""
+    assert channels_first(4) == (0, 3, 1, 2)
