@@ -6,33 +6,42 @@
 from __future__ import annotations
 
 from xconv.layers.activation import Activation
+from xconv.layers.adaptive_pool import AdaptivePool
 from xconv.layers.batch_norm import BatchNorm
 from xconv.layers.concat import Concat, Split, Stack, Unstack
 from xconv.layers.conv import Conv, SeparableConv
+from xconv.layers.conv_transpose import ConvTranspose
 from xconv.layers.dense import Dense
 from xconv.layers.dropout import Dropout, Noise, SpatialDropout
 from xconv.layers.elementwise import Elementwise
+from xconv.layers.embedding import Embedding
 from xconv.layers.group_norm import GroupNorm
 from xconv.layers.io import Identity, Input, Variable
 from xconv.layers.layer_norm import LayerNorm, UnitNorm
 from xconv.layers.pad import Pad
 from xconv.layers.pool import GlobalPool, Pool
+from xconv.layers.prelu import PReLU
+from xconv.layers.repeat import RepeatVector
 from xconv.layers.rescale import Normalization, Rescaling
 from xconv.layers.reshape import Flatten, Permute, Reshape
 from xconv.layers.scale import Scale, ScaledAdd
 from xconv.layers.softmax import GLU, Softmax
+from xconv.layers.upsample import Upsample
 from xconv.spec import Spec
 
 __all__ = ["FAMILIES", "RULES"]
 
 FAMILIES: tuple[type[Spec], ...] = (
     Activation,
+    AdaptivePool,
     BatchNorm,
     Concat,
     Conv,
+    ConvTranspose,
     Dense,
     Dropout,
     Elementwise,
+    Embedding,
     Flatten,
     GLU,
     GlobalPool,
@@ -42,9 +51,11 @@ FAMILIES: tuple[type[Spec], ...] = (
     LayerNorm,
     Noise,
     Normalization,
+    PReLU,
     Pad,
     Permute,
     Pool,
+    RepeatVector,
     Rescaling,
     Reshape,
     Scale,
@@ -56,6 +67,7 @@ FAMILIES: tuple[type[Spec], ...] = (
     Stack,
     UnitNorm,
     Unstack,
+    Upsample,
     Variable,
 )
 

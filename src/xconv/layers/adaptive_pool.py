@@ -1,0 +1,58 @@
+"""AdaptiveAveragePooling1D-3D, AdaptiveMaxPooling1D-3D  <->  torch.nn.AdaptiveAvgPool1d-3d, AdaptiveMaxPool1d-3d."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from xconv import axes
+from xconv.layers.geometry import Sizes, channel_axis, check_rank, data_format, sizes, windows
+from xconv.spec import Example, KerasLayer, Op, Order, Shape, Spec, TorchCall, Weights
+
+__all__ = ["AdaptivePool"]
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptivePool(Spec):
+    """The maximum or the mean of windows that divide the input evenly into `size` places."""
+
+    kind: str
+    """'max' or 'average'."""
+    size: Sizes
+    axis: int = -1
+
+    order = Order.SPATIAL
+    keras_kinds = tuple(f"Adaptive{kind}Pooling{rank}D" for kind in ("Max", "Average") for rank in (1, 2, 3))
+
+    @classmethod
+    def from_keras(cls, layer: KerasLayer) -> Op:
+        """The size of the output."""
+        rank = int(layer.kind[-2])
+        check_rank(layer, rank)
+        kind = "max" if "Max" in layer.kind else "average"
+        return Op(cls(kind, sizes(layer["output_size"], rank, "output_size"), channel_axis(layer)))
+
+    def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
+        """AdaptiveMaxPooling or AdaptiveAveragePooling."""
+        axis = axes.normal(self.axis, len(inputs[0]))
+        config = {"output_size": self.size, "data_format": data_format(axis)}
+        kind = f"Adaptive{self.kind.capitalize()}Pooling{len(self.size)}D"
+        return KerasLayer(kind, config, inputs=tuple(inputs))
+
+    def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
+        """nn.AdaptiveMaxPoolNd or nn.AdaptiveAvgPoolNd."""
+        kind = "Max" if self.kind == "max" else "Avg"
+        size = self.size[0] if len(self.size) == 1 else self.size
+        return TorchCall(f"torch.nn.Adaptive{kind}Pool{len(self.size)}d", config={"output_size": size})
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        """The size."""
+        return windows(inputs[0], axes.normal(self.axis, len(inputs[0])), self.size)
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """Both kinds, every rank, sizes that divide and that do not, a larger one."""
+        for kind in ("Max", "Average"):
+            yield Example(f"Adaptive{kind}Pooling2D", ((7, 6, 3),), {"output_size": (3, 2)})
+            yield Example(f"Adaptive{kind}Pooling1D", ((5, 3),), {"output_size": 7})
+            yield Example(f"Adaptive{kind}Pooling3D", ((4, 3, 5, 2),), {"output_size": (2, 2, 3)}, float64=False)
