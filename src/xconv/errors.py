@@ -6,6 +6,7 @@
     |   `-- IsDirectory             a directory where a file is needed; also an IsADirectoryError
     |-- Unsupported                 understood, but it cannot be said exactly on the other side
     |   `-- Unknown                 a class that no rule knows: custom, Lambda, misspelt
+    |-- Unwritable                  the file cannot be written: disk full, read-only folder; also an OSError
     |-- Mismatch                    two things that must agree do not: shapes, names, counts of weights
     |-- InvalidInput                an argument of the call, or a tensor given to a model, is not usable
     `-- MissingFramework            a package is needed that is not installed; names the `pip install` line
@@ -29,6 +30,7 @@ __all__ = [
     "Unknown",
     "Unreadable",
     "Unsupported",
+    "Unwritable",
     "XConvError",
     "XConvWarning",
 ]
@@ -91,6 +93,10 @@ class NotFound(Unreadable, FileNotFoundError):
 
 class IsDirectory(Unreadable, IsADirectoryError):
     """A directory stands where a file is needed."""
+
+
+class Unwritable(XConvError, OSError):
+    """A file cannot be written: the disk is full, or the folder read-only."""
 
 
 class Unsupported(XConvError):

@@ -11,7 +11,7 @@ FRAMEWORKS = {"keras", "tensorflow", "tf_keras", "torch", "onnx"}
 
 # From the ground up; a module imports from its own floor and from those below.
 FLOORS = [
-    {"errors", "axes", "padding", "weights", "spec", "graph", "frameworks", "inputs", "statistics"},
+    {"errors", "atomic", "axes", "padding", "weights", "spec", "graph", "frameworks", "inputs", "statistics"},
     {"layers", "layout", "passes", "registry"},
     {"keras", "torch", "onnx", "sides"},
     {"randomization", "verification", "report", "align", "transfer", "diagnose", "zoo", "causes"},

@@ -6,21 +6,18 @@ holds the same record, so that loading is building again.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from xconv.errors import Mismatch, Unreadable, Unsupported
+from xconv.errors import Unreadable, Unsupported
 from xconv.spec import Slot, TorchCall
+from xconv.torch.record import MappedWeight, Place, Port, Record
 from xconv.weights import Weight
 
-__all__ = ["Program", "Result", "Step", "decode", "encode", "resolve_target"]
-
-ROOTS = ("torch.", "xconv.torch.modules.", "operator.")
-"""Where targets may live: a saved file can name nothing else."""
+__all__ = ["Program", "Result", "Step", "decode", "encode"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,67 +49,44 @@ class Program:
     outputs: Any
 
 
-def resolve_target(target: str) -> Any:
-    """The function or class that a target names.
-
-    Raises:
-        Unsupported: a name outside torch and xconv's own modules; nothing else is ever imported.
-        Mismatch: this version of torch has no such name.
-    """
-    if not target.startswith(ROOTS):
-        return _registered_class(target)
-    module_name, _, name = target.rpartition(".")
-    module = importlib.import_module(module_name)
-    if not hasattr(module, name) or name.startswith("_"):
-        raise Mismatch(f"torch {torch.__version__} has no {target}", remedy="update torch or xconv")
-    return getattr(module, name)
-
-
-def _registered_class(target: str) -> Any:
-    """A user's own module class, if it was registered in this process."""
-    from xconv.registry import module_class
-
-    found = module_class(target)
-    if found is None:
-        raise Unsupported(
-            f"{target} is neither torch's, nor xconv's, nor registered",
-            remedy="call xconv.register_module on the class before loading",
-        )
-    return found
+RECORDS: dict[str, type[Any]] = {
+    cls.__name__: cls for cls in (MappedWeight, Place, Port, Program, Record, Result, Slot, Step, TorchCall, Weight)
+}
+"""What a file may hold besides plain data."""
 
 
 def encode(item: Any) -> Any:
     """Plain data for JSON; what JSON has no word for becomes a one-entry object with a `$` key.
 
     >>> encode((1, slice(None, 2), Slot(0)))
-    {'$tuple': [1, {'$slice': [None, 2, None]}, {'$slot': 0}]}
+    {'$tuple': [1, {'$slice': [None, 2, None]}, {'$Slot': [0]}]}
     """
-    match item:
-        case bool() | int() | str() | None:
-            return item
-        case float():
-            return item if item - item == 0 else {"$float": str(item)}
-        case tuple():
-            return {"$tuple": [encode(part) for part in item]}
-        case list():
-            return [encode(part) for part in item]
-        case slice():
-            return {"$slice": [encode(part) for part in (item.start, item.stop, item.step)]}
-        case Slot():
-            return {"$slot": item.index}
-        case Result():
-            return {"$result": [item.step, item.index]}
-        case Weight():
-            return {"$weight": encode(asdict(item))}
-        case TorchCall() | Step() | Program():
-            fields = {key: getattr(item, key) for key in type(item).__slots__}
-            return {f"${type(item).__name__}": encode(fields)}
-        case Mapping():
-            return {str(key): encode(part) for key, part in item.items()}
+    if isinstance(item, (bool, int, str)) or item is None:
+        return item
+    if isinstance(item, list):
+        return [encode(part) for part in item]
+    if isinstance(item, Mapping) and all(isinstance(key, str) and not key.startswith("$") for key in item):
+        return {key: encode(part) for key, part in item.items()}
+    if isinstance(item, float) and item - item == 0:
+        return item
+    mark, value = _marked(item)
+    return {f"${mark}": value}
+
+
+def _marked(item: Any) -> tuple[str, Any]:
+    """The key and content of the object that stands for what JSON has no word for."""
+    if isinstance(item, tuple):
+        return "tuple", [encode(part) for part in item]
+    if isinstance(item, slice):
+        return "slice", [encode(part) for part in (item.start, item.stop, item.step)]
+    if isinstance(item, Mapping):
+        return "dict", [[encode(key), encode(part)] for key, part in item.items()]
+    if RECORDS.get(type(item).__name__) is type(item):
+        return type(item).__name__, [encode(getattr(item, field)) for field in type(item).__slots__]
+    if isinstance(item, (float, torch.dtype)):
+        return ("float" if isinstance(item, float) else "dtype"), str(item).removeprefix("torch.")
     if item is Ellipsis:
-        return {"$ellipsis": True}
-    if isinstance(item, torch.dtype):
-        return {"$dtype": str(item).removeprefix("torch.")}
+        return "ellipsis", True
     raise Unsupported(f"a value of type {type(item).__name__} cannot be written to a file")
 
 
@@ -134,24 +108,19 @@ def decode(item: Any) -> Any:
 
 def _decode_marked(kind: str, value: Any) -> Any:
     """One object with a `$` key."""
-    match kind:
-        case "$tuple":
+    match kind, value:
+        case "$tuple", list():
             return tuple(decode(part) for part in value)
-        case "$slice":
-            return slice(*map(decode, value))
-        case "$slot":
-            return Slot(int(value))
-        case "$result":
-            return Result(*value)
-        case "$float":
+        case "$slice", [start, stop, step]:
+            return slice(decode(start), decode(stop), decode(step))
+        case "$dict", list():
+            return {decode(key): decode(part) for key, part in value}
+        case "$float", "inf" | "-inf" | "nan":
             return float(value)
-        case "$ellipsis":
+        case "$ellipsis", True:
             return Ellipsis
-        case "$dtype" if isinstance(getattr(torch, str(value), None), torch.dtype):
+        case "$dtype", str() if isinstance(getattr(torch, value, None), torch.dtype):
             return getattr(torch, value)
-        case "$weight" | "$TorchCall" | "$Step" | "$Program":
-            classes = {"$weight": Weight, "$TorchCall": TorchCall, "$Step": Step, "$Program": Program}
-            fields = decode(value)
-            if isinstance(fields, dict) and set(fields) <= set(classes[kind].__slots__):
-                return classes[kind](**fields)
+        case str(), list() if kind[1:] in RECORDS and len(value) == len(RECORDS[kind[1:]].__slots__):
+            return RECORDS[kind[1:]](*map(decode, value))
     raise Unreadable(f"the record of the module holds {kind!r}, which xconv does not write")

@@ -15,6 +15,7 @@ from xconv.graph import Graph, Node, Value, map_structure
 from xconv.layers.io import Input
 from xconv.spec import Slot, TorchCall
 from xconv.torch.names import escape, identifier, module_path
+from xconv.torch.network import Network
 from xconv.torch.program import Program, Result, Step
 from xconv.torch.record import KEY, MappedWeight, Place, Port, Record
 from xconv.torch.targets import method_name, resolve_target
@@ -61,7 +62,9 @@ def program_of(graph: Graph) -> Program:
         except XConvError as error:
             raise error.at(node.name) from error
         steps.append(Step(node.name, _path(node), call, tuple(map(result, node.inputs)), node.trainable))
-    return Program(identifier(graph.name), tuple(arguments.values()), tuple(steps), map_structure(result, graph.outputs))
+    return Program(
+        identifier(graph.name), tuple(arguments.values()), tuple(steps), map_structure(result, graph.outputs)
+    )
 
 
 def _path(node: Node) -> str:
@@ -80,9 +83,11 @@ def build(program: Program, read: Reader, names: dict[Weight, list[str]] | None 
     builder = _Builder(read, names if names is not None else {})
     nodes: dict[str, fx.Node] = {name: builder.graph.placeholder(name) for name in program.inputs}
     for step in program.steps:
-        nodes[step.name] = builder.emit(step.call, step, [_take(builder.graph, nodes, r) for r in step.inputs], step.path)
+        nodes[step.name] = builder.emit(
+            step.call, step, [_take(builder.graph, nodes, r) for r in step.inputs], step.path
+        )
     builder.graph.output(map_structure(lambda result: _take(builder.graph, nodes, result), program.outputs))
-    module = fx.GraphModule(builder.root, builder.graph, class_name=program.name)
+    module = Network(builder.root, builder.graph, class_name=program.name)
     module.train()
     return module
 
