@@ -9,7 +9,7 @@ from typing import Any
 from xconv import axes
 from xconv.errors import Mismatch, Unsupported
 from xconv.layers.activation import with_activation
-from xconv.layers.geometry import Sizes, channel_axis, check_rank, data_format, flat_pads, sizes, spatial, windows
+from xconv.layers.geometry import Sizes, channel_axis, check_rank, data_format, sizes, spatial, windows
 from xconv.padding import Pads, effective
 from xconv.spec import Example, KerasLayer, Op, Order, Shape, Spec, TorchCall, Weights
 
@@ -80,24 +80,24 @@ class ConvTranspose(Spec):
         return KerasLayer(f"Conv{rank}DTranspose", config, arrays, tuple(inputs))
 
     def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
-        """nn.ConvTransposeNd; the odd pixel, which its padding cannot cut, comes off behind it."""
+        """nn.ConvTransposeNd; xconv's own where an odd pixel comes off, which torch's padding cannot cut."""
         rank = len(self.kernel)
         config: dict[str, Any] = {
             "in_channels": self.in_channels,
             "out_channels": self.out_channels,
             "kernel_size": self.kernel,
             "stride": self.stride,
-            "padding": tuple(min(pair) if min(pair) > 0 else 0 for pair in self.crop),
+            "padding": tuple(before for before, _ in self.crop),
             "output_padding": tuple(max(-after, 0) for _, after in self.crop),
             "dilation": self.dilation,
             "bias": "bias" in weights,
         }
         tensors = {"weight": weights["kernel"], **{role: w for role, w in weights.items() if role == "bias"}}
-        call = TorchCall(f"torch.nn.ConvTranspose{rank}d", config=config, tensors=tensors)
-        rest = [
-            (p - before, min(p - after, 0)) for p, (before, after) in zip(config["padding"], self.crop, strict=True)
-        ]
-        return TorchCall("torch.nn.functional.pad", (call, flat_pads(rest))) if any(map(any, rest)) else call
+        rest = tuple(max(after - pad, 0) for pad, (_, after) in zip(config["padding"], self.crop, strict=True))
+        if not any(rest):
+            return TorchCall(f"torch.nn.ConvTranspose{rank}d", config=config, tensors=tensors)
+        config["crop"] = rest
+        return TorchCall(f"xconv.torch.modules.ConvTranspose{rank}d", config=config, tensors=tensors)
 
     def out_shape(self, *inputs: Shape) -> Shape:
         """(n - 1) * stride + extent - crop along each spatial axis, and out_channels."""

@@ -8,6 +8,7 @@ from xconv.torch.modules.activations import ClippedReLU, Exponential, SparsePlus
 from xconv.torch.modules.noise import GaussianDropout, GaussianNoise, StochasticDepth
 from xconv.torch.modules.norms import AxesNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, ChannelNorm, GroupNorm
 from xconv.torch.modules.scale import Normalization, PReLU, Rescaling, Scale
+from xconv.torch.modules.transposed import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from xconv.torch.modules.windows import AveragePool, SamePad
 
 __all__ = [
@@ -18,6 +19,9 @@ __all__ = [
     "BatchNorm3d",
     "ChannelNorm",
     "ClippedReLU",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "Exponential",
     "GaussianDropout",
     "GaussianNoise",
