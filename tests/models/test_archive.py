@@ -136,7 +136,11 @@ def test_time_distributed_model(tmp_path):
 
 
 def test_frozen_layer_inside_a_nested_model(tmp_path):
-    layers = [keras.layers.Dense(4, name="a"), keras.layers.BatchNormalization(name="b"), keras.layers.Dense(4, name="c")]
+    layers = [
+        keras.layers.Dense(4, name="a"),
+        keras.layers.BatchNormalization(name="b"),
+        keras.layers.Dense(4, name="c"),
+    ]
     inner = keras.Sequential([keras.Input((4,)), *layers], name="inner")
     layers[0].trainable = False
     model = keras.Sequential([keras.Input((4,)), inner])
@@ -208,7 +212,10 @@ def test_bfloat16_and_float16(tmp_path):
 def test_deflated_archive(tmp_path):
     model = sample()
     model.save(tmp_path / "m.keras")
-    with zipfile.ZipFile(tmp_path / "m.keras") as old, zipfile.ZipFile(tmp_path / "z.keras", "w", zipfile.ZIP_DEFLATED) as new:
+    with (
+        zipfile.ZipFile(tmp_path / "m.keras") as old,
+        zipfile.ZipFile(tmp_path / "z.keras", "w", zipfile.ZIP_DEFLATED) as new,
+    ):
         for name in old.namelist():
             new.writestr(name, old.read(name))
     assert_same_arrays(read_file(tmp_path / "z.keras"), model)

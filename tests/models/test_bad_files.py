@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import os
 import pickle
 import socket
 import struct
@@ -69,7 +68,9 @@ def write(path, config=None, data=None, metadata=None, compression=zipfile.ZIP_S
     with zipfile.ZipFile(path, "w", compression) as archive:
         archive.writestr("metadata.json", json.dumps(metadata or {"keras_version": "3.15.1"}))
         if config is not False:
-            archive.writestr("config.json", config if isinstance(config, (str, bytes)) else json.dumps(config or functional(dense())))
+            archive.writestr(
+                "config.json", config if isinstance(config, (str, bytes)) else json.dumps(config or functional(dense()))
+            )
         if data is not False:
             archive.writestr("model.weights.h5", weights() if data is None else data)
         for name, value in members.items():
@@ -94,7 +95,7 @@ def refused(path, *words, kind=Unreadable, **options):
     with pytest.raises(kind) as caught:
         read_file(path, **options)
     text = str(caught.value)
-    for word in (os.path.basename(path), *words):
+    for word in (path.name, *words):
         assert word in text, text
     return caught.value
 
@@ -235,7 +236,11 @@ def test_row_21_lambda_is_never_decoded(path, monkeypatch):
     monkeypatch.setattr(base64, "b64decode", refuse)
     code = {"class_name": "__lambda__", "config": {"value": "4wEAAAAA", "defaults": None, "closure": None}}
     for kind, config in (("Lambda", {"function": code}), ("Dense", {"units": 3, "activation": code})):
-        entry = read_file(write(path, functional(layer(kind, "d", config, [("x", 0, 0)])), weights() if kind == "Dense" else weights({}))).entries[1]
+        entry = read_file(
+            write(
+                path, functional(layer(kind, "d", config, [("x", 0, 0)])), weights() if kind == "Dense" else weights({})
+            )
+        ).entries[1]
         assert "Python code, which is never run" in entry.problem
         assert "keras.ops" in entry.problem
 

@@ -8,7 +8,19 @@ from typing import Any, TypeAlias
 
 from xconv.errors import Unreadable
 
-__all__ = ["TENSORFLOW_KINDS", "Owner", "Part", "Path", "is_model", "is_operation", "is_sequence", "leaves", "name_of", "owners", "part_of"]
+__all__ = [
+    "TENSORFLOW_KINDS",
+    "Owner",
+    "Part",
+    "Path",
+    "is_model",
+    "is_operation",
+    "is_sequence",
+    "leaves",
+    "name_of",
+    "owners",
+    "part_of",
+]
 
 Path: TypeAlias = tuple[str, ...]
 """Names that lead to an object that owns variables: of layers, then of attributes; places in a list are digits."""
@@ -86,6 +98,8 @@ def is_operation(part: Part) -> bool:
 
 def name_of(raw: Any) -> str:
     """The name of a layer entry; '' where it has none."""
+    if not isinstance(raw, Mapping):
+        return ""
     config = raw.get("config")
     name = raw.get("name") or (config.get("name") if isinstance(config, Mapping) else None)
     return name if isinstance(name, str) else ""
@@ -120,7 +134,8 @@ def _children(part: Part) -> Iterator[tuple[Path, Part]]:
     elif kind == "RNN":
         yield ("cell",), part_of(config.get("cell"), "the cell")
     elif kind == "StackedRNNCells":
-        for place, cell in enumerate(config.get("cells") or ()):
+        cells = config.get("cells")
+        for place, cell in enumerate(cells if isinstance(cells, (list, tuple)) else ()):
             yield ("cells", str(place)), part_of(cell, f"cell {place}")
     elif kind == "Bidirectional":
         yield ("forward_layer",), part_of(config.get("layer"), "the forward layer")
@@ -132,7 +147,9 @@ def _children(part: Part) -> Iterator[tuple[Path, Part]]:
 
 
 def _projections(config: Mapping[str, Any]) -> Iterator[tuple[Path, Part]]:
-    roles = ("query", "key", "gate", "value", "output") if config.get("use_gate") else ("query", "key", "value", "output")
+    roles = (
+        ("query", "key", "gate", "value", "output") if config.get("use_gate") else ("query", "key", "value", "output")
+    )
     bias = "d" if config.get("use_bias", True) else None
     for role in roles:
         yield (f"{role}_dense",), Part("EinsumDense", {"bias_axes": bias, "name": role})

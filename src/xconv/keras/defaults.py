@@ -9,6 +9,8 @@ from collections.abc import Mapping
 
 __all__ = ["DEFAULTS"]
 
+# Left as packed lines: one argument a line would be six hundred.
+# fmt: off
 DEFAULTS: Mapping[str, Mapping[str, object]] = {
     "Activation": {},
     "ActivityRegularization": {"l1": 0.0, "l2": 0.0},

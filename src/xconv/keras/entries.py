@@ -1,4 +1,4 @@
-"""One layer of a config: its name, class, config in current words, calls; and why it cannot be read, where it cannot."""
+"""One layer of a config: name, class, config in current words, calls; and why it cannot be read, where it cannot."""
 
 from __future__ import annotations
 
@@ -20,7 +20,17 @@ from xconv.weights import Weight
 __all__ = ["EntryReader"]
 
 _KNOWN_FIELDS = frozenset(
-    ["module", "class_name", "config", "registered_name", "build_config", "compile_config", "name", "inbound_nodes", "shared_object_id"]
+    [
+        "module",
+        "class_name",
+        "config",
+        "registered_name",
+        "build_config",
+        "compile_config",
+        "name",
+        "inbound_nodes",
+        "shared_object_id",
+    ]
 )
 _FOREIGN = {
     "TFSMLayer": "runs a TensorFlow SavedModel from another file; load that model itself",
@@ -32,7 +42,13 @@ _FOREIGN = {
 }
 _OWN_CODE = "holds Python code, which is never run; replace it by layers or keras.ops"
 _VOCABULARY = ("vocabulary", "idf_weights", "file_name")
-_QUANTIZED = "QuantizedDTypePolicy", "QuantizedFloat8DTypePolicy", "GPTQDTypePolicy", "Int4DTypePolicy", "AWQDTypePolicy"
+_QUANTIZED = (
+    "QuantizedDTypePolicy",
+    "QuantizedFloat8DTypePolicy",
+    "GPTQDTypePolicy",
+    "Int4DTypePolicy",
+    "AWQDTypePolicy",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +111,16 @@ class EntryReader:
     @property
     def is_known(self) -> bool:
         """Whether the class is one of Keras' own."""
-        return self.is_op or self.part.kind in DEFAULTS or self.part.kind in TENSORFLOW_KINDS or self.part.kind in _FOREIGN
+        return (
+            self.is_op or self.part.kind in DEFAULTS or self.part.kind in TENSORFLOW_KINDS or self.part.kind in _FOREIGN
+        )
 
     @property
     def wrapped(self) -> Part | None:
         """The layer inside a TimeDistributed."""
-        return part_of(self.part.config.get("layer"), "the wrapped layer") if self.part.kind == "TimeDistributed" else None
+        return (
+            part_of(self.part.config.get("layer"), "the wrapped layer") if self.part.kind == "TimeDistributed" else None
+        )
 
     def calls(self, calls: Calls) -> tuple[Call, ...]:
         """The recorded calls."""
@@ -180,7 +200,9 @@ def _problem(part: Part) -> str:
             return f"is quantized ({name}); save the float model"
     for key in _VOCABULARY:
         if isinstance(part.config.get(key), str):
-            return f"reads {key}={part.config[key]!r} from outside the model file, which is never opened; set the values"
+            return (
+                f"reads {key}={part.config[key]!r} from outside the model file, which is never opened; set the values"
+            )
     return ""
 
 

@@ -13,7 +13,13 @@ from xconv.weights import ArraySource, Weight
 
 __all__ = ["WeightReader", "shape_problem"]
 
-_INPUT_KEPT = {("cell",), ("forward_layer",), ("backward_layer",), ("forward_layer", "cell"), ("backward_layer", "cell")}
+_INPUT_KEPT = {
+    ("cell",),
+    ("forward_layer",),
+    ("backward_layer",),
+    ("forward_layer", "cell"),
+    ("backward_layer", "cell"),
+}
 
 
 class WeightReader:
@@ -34,7 +40,9 @@ class WeightReader:
             held = list(owners(reader.part, path))
         except XConvError as error:
             raise error.at(reader.name) from error.__cause__
-        return tuple(weight for owner in held if not is_model(owner.part) for weight in self._own(owner, path, entering))
+        return tuple(
+            weight for owner in held if not is_model(owner.part) for weight in self._own(owner, path, entering)
+        )
 
     def _own(self, owner: Owner, path: Path, entering: Shape | None) -> list[Weight]:
         found = self._arrays_of(owner.path) if self._arrays_of else ()

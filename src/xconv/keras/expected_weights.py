@@ -1,4 +1,4 @@
-"""The variables that a Keras layer creates, from its config: role, shape as far as it follows, whether it is trained."""
+"""The variables that a Keras layer creates, from its config: role, shape where it follows, whether it is trained."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def fits(role: Role, shape: tuple[int, ...]) -> bool:
     """Whether a variable of this shape can have this role."""
     if role.shape is None:
         return True
-    return len(shape) == len(role.shape) and all(want in (None, size) for want, size in zip(role.shape, shape))
+    return len(shape) == len(role.shape) and all(
+        want in (None, size) for want, size in zip(role.shape, shape, strict=True)
+    )
 
 
 def expected(part: Part, entering: Shape | None) -> tuple[Role, ...] | None:
@@ -130,8 +132,8 @@ def _scale_and_shift(config: Config, shape: Shape | None) -> tuple[Role, ...]:
 def _batch_norm(config: Config, entering: Shape | None) -> tuple[Role, ...]:
     shape = _axis_sizes(config, entering)
     renorm = ("moving_stddev", "renorm_mean", "renorm_stddev") if config.get("renorm") else ()
-    statistics = [Role(name, None if name in renorm else shape, False) for name in ("moving_mean", "moving_variance", *renorm)]
-    return *_scale_and_shift(config, shape), *statistics
+    statistics = [Role(name, shape, trained=False) for name in ("moving_mean", "moving_variance")]
+    return *_scale_and_shift(config, shape), *statistics, *(Role(name, trained=False) for name in renorm)
 
 
 def _layer_norm(config: Config, entering: Shape | None) -> tuple[Role, ...]:
@@ -151,20 +153,20 @@ def _cell(gates: int) -> Callable[[Config, Shape | None], tuple[Role, ...]]:
     return rule
 
 
-def _conv_cell(config: Config, entering: Shape | None) -> tuple[Role, ...]:
+def _conv_cell(config: Config, _: Shape | None) -> tuple[Role, ...]:
     filters = _count(config, "filters")
     return Role("kernel"), Role("recurrent_kernel"), *_bias(config, 4 * filters)
 
 
-def _einsum_dense(config: Config, entering: Shape | None) -> tuple[Role, ...]:
+def _einsum_dense(config: Config, _: Shape | None) -> tuple[Role, ...]:
     return (Role("kernel"), Role("bias")) if config.get("bias_axes") else (Role("kernel"),)
 
 
-def _embedding(config: Config, entering: Shape | None) -> tuple[Role, ...]:
+def _embedding(config: Config, _: Shape | None) -> tuple[Role, ...]:
     return (Role("embeddings", (_count(config, "input_dim"), _count(config, "output_dim"))),)
 
 
-def _attention(config: Config, entering: Shape | None) -> tuple[Role, ...]:
+def _attention(config: Config, _: Shape | None) -> tuple[Role, ...]:
     scale = (Role("scale"),) if config.get("use_scale") else ()
     return (*scale, Role("concat_score_weight")) if config.get("score_mode") == "concat" else scale
 
@@ -181,14 +183,14 @@ _RULES: Mapping[str, Callable[[Config, Shape | None], tuple[Role, ...] | None]] 
     "LayerNormalization": _layer_norm,
     "GroupNormalization": lambda config, entering: _scale_and_shift(config, _axis_sizes(config, entering)),
     "RMSNormalization": lambda config, entering: (Role("scale", _axis_sizes(config, entering)),),
-    "SpectralNormalization": lambda config, entering: (Role("vector_u", trained=False),),
-    "PReLU": lambda config, entering: (Role("alpha"),),
+    "SpectralNormalization": lambda _config, _entering: (Role("vector_u", trained=False),),
+    "PReLU": lambda _config, _entering: (Role("alpha"),),
     "Attention": _attention,
-    "AdditiveAttention": lambda config, entering: (Role("scale"),) if config.get("use_scale", True) else (),
+    "AdditiveAttention": lambda config, _entering: (Role("scale"),) if config.get("use_scale", True) else (),
     "LSTMCell": _cell(4),
     "GRUCell": _cell(3),
     "SimpleRNNCell": _cell(1),
     "ConvLSTMCell": _conv_cell,
-    "Normalization": lambda config, entering: None,
-    "ReversibleEmbedding": lambda config, entering: None,
+    "Normalization": lambda _config, _entering: None,
+    "ReversibleEmbedding": lambda _config, _entering: None,
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from pathlib import Path
 
@@ -70,7 +69,7 @@ def refuse(path: Path, kind: str, remedy: str, wanted: str = "a .keras or .h5 fi
 
 
 def _kind_of_directory(path: Path) -> tuple[str, str]:
-    names = set(os.listdir(path))
+    names = {item.name for item in path.iterdir()}
     if "config.json" in names and any(name.startswith("model.weights") for name in names):
         return KERAS_DIRECTORY, ""
     for marker, kind, remedy in _DIRECTORIES:

@@ -1,4 +1,4 @@
-"""A walk through an untrusted HDF5 file: hard links only, plain numbers only, nothing outside the file, bounded sizes."""
+"""A walk through an untrusted HDF5 file: hard links and plain numbers only, nothing outside it, bounded sizes."""
 
 from __future__ import annotations
 

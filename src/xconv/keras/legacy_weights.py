@@ -69,7 +69,9 @@ def _paired(layers: dict[str, Part], held: dict[str, _Named]) -> dict[str, str]:
         return dict(zip(weighted, held, strict=True))
     problems = [Problem(name, "is in the file, but not in the configuration") for name in held if name not in layers]
     problems += [Problem(name, "needs weights that the file lacks") for name in weighted if name not in held]
-    raise Mismatch(f"the file holds weights of {len(held)} layers, the configuration needs {len(weighted)}", problems=problems)
+    raise Mismatch(
+        f"the file holds weights of {len(held)} layers, the configuration needs {len(weighted)}", problems=problems
+    )
 
 
 def _count(owner: Owner) -> int:
@@ -80,7 +82,11 @@ def _count(owner: Owner) -> int:
 def _by_role(held: list[Owner], arrays: _Named) -> dict[Path, list[StoredArray]]:
     """Keras' own order: what is trained, layer by layer, then what is not. Empty where the counts do not agree."""
     roles = [(owner, expected(owner.part, None)) for owner in held]
-    slots = [(owner, place, role.trained and owner.trainable) for owner, each in roles for place, role in enumerate(each or ())]
+    slots = [
+        (owner, place, role.trained and owner.trainable)
+        for owner, each in roles
+        for place, role in enumerate(each or ())
+    ]
     if len(slots) != len(arrays) or any(each is None for _, each in roles):
         return {}
     order = [slot for slot in slots if slot[2]] + [slot for slot in slots if not slot[2]]
@@ -96,6 +102,8 @@ def _by_name(held: list[Owner], arrays: _Named) -> dict[Path, list[StoredArray]]
     dealt: dict[Path, list[StoredArray]] = {}
     for prefix, found in groups.items():
         words = prefix.split("/")
-        owner = next((each for each in reversed(held) if {each.path[-1], str(each.part.config.get("name"))} & {*words}), held[0])
+        owner = next(
+            (each for each in reversed(held) if {each.path[-1], str(each.part.config.get("name"))} & {*words}), held[0]
+        )
         dealt.setdefault(owner.path, []).extend(found)
     return dealt

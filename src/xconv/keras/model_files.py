@@ -136,7 +136,9 @@ class Opening:
         elif not any(name in tree.groups for name in _MODERN):
             held = ", ".join(sorted(tree.groups[""])[:8]) or "nothing"
             raise Unreadable(
-                f"is an HDF5 file, but not of Keras: it holds {held}", place=str(path), remedy="give a file that Keras saved"
+                f"is an HDF5 file, but not of Keras: it holds {held}",
+                place=str(path),
+                remedy="give a file that Keras saved",
             )
         return found
 
@@ -182,4 +184,3 @@ def _refuse_other_backend(attributes: Mapping[str, Any], place: str) -> None:
             place=place,
             remedy="load it in Keras 2 with that backend, convert the kernels, and save it again",
         )
-

@@ -39,7 +39,9 @@ def parse_model(
         Unsupported: a subclassed model, which has no graph; a Sequential that is empty or has no input shape.
         Mismatch: a layer's variables are not those that its config asks for; all are listed.
     """
-    parser = ModelParser(partial(_held, arrays_of) if isinstance(arrays_of, Mapping) else arrays_of, source, keras_version)
+    parser = ModelParser(
+        partial(_held, arrays_of) if isinstance(arrays_of, Mapping) else arrays_of, source, keras_version
+    )
     model = parser.model(config)
     if parser.weights.problems:
         raise Mismatch("the weights do not fit the configuration", problems=parser.weights.problems)
@@ -53,7 +55,9 @@ def _held(table: Mapping[Path, Sequence[ArraySource]], path: Path) -> Sequence[A
 class ModelParser:
     """Reads one config; collects what is wrong with the weights in `weights.problems`."""
 
-    def __init__(self, arrays_of: ArraysOf | None, source: str, keras_version: str, limits: Limits | None = None) -> None:
+    def __init__(
+        self, arrays_of: ArraysOf | None, source: str, keras_version: str, limits: Limits | None = None
+    ) -> None:
         self.source, self.keras_version = source, keras_version
         self.weights = WeightReader(arrays_of)
         self._left = (limits or Limits()).layers

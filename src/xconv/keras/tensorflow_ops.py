@@ -1,4 +1,4 @@
-"""TensorFlow functions inside a Keras 2 model (TFOpLambda, SlicingOpLambda, TensorFlowOpLayer) as operations of Keras 3."""
+"""TensorFlow functions inside a Keras 2 model (TFOpLambda and its kin) as operations of Keras 3."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any
+
+import numpy as np
 
 from xconv.errors import Unsupported
 from xconv.keras.decoded import decode
@@ -31,14 +33,16 @@ class _Rule:
 
 
 def _split(config: dict[str, Any]) -> dict[str, Any]:
-    sections = config["indices_or_sections"]
+    sections = config.get("indices_or_sections")
     if isinstance(sections, (list, tuple)):
+        if any(type(size) is not int or size < 0 for size in sections):
+            raise Unsupported(f"tf.split into sizes {sections!r}")
         config["indices_or_sections"] = list(accumulate(sections))[:-1]
     return config
 
 
 def _lower_mode(config: dict[str, Any]) -> dict[str, Any]:
-    return {**config, "mode": str(config["mode"]).lower()}
+    return {**config, "mode": str(config.get("mode")).lower()}
 
 
 _BINARY = {
@@ -152,13 +156,28 @@ _RULES: Mapping[str, _Rule] = {
     "__operators__.getitem": _Rule("GetItem", args=("slice_spec",)),
     "getitem": _Rule("GetItem", args=("slice_spec",)),
 }
+_LISTS = frozenset({"Concatenate", "Stack"})
 _MATMUL_FLAGS = ("transpose_a", "transpose_b", "adjoint_a", "adjoint_b", "a_is_sparse", "b_is_sparse")
 _NODE_OPS = {
     **dict.fromkeys(("Add", "AddV2", "BiasAdd"), "math.add"),
-    "Sub": "math.subtract", "Mul": "math.multiply", "RealDiv": "math.truediv", "Pow": "math.pow",
-    "Maximum": "math.maximum", "Minimum": "math.minimum", "Neg": "math.negative", "Abs": "math.abs",
-    "Exp": "math.exp", "Log": "math.log", "Sqrt": "math.sqrt", "Square": "math.square", "Tanh": "math.tanh",
-    "Relu": "nn.relu", "Relu6": "nn.relu6", "Sigmoid": "math.sigmoid", "Elu": "nn.elu", "Softplus": "nn.softplus",
+    "Sub": "math.subtract",
+    "Mul": "math.multiply",
+    "RealDiv": "math.truediv",
+    "Pow": "math.pow",
+    "Maximum": "math.maximum",
+    "Minimum": "math.minimum",
+    "Neg": "math.negative",
+    "Abs": "math.abs",
+    "Exp": "math.exp",
+    "Log": "math.log",
+    "Sqrt": "math.sqrt",
+    "Square": "math.square",
+    "Tanh": "math.tanh",
+    "Relu": "nn.relu",
+    "Relu6": "nn.relu6",
+    "Sigmoid": "math.sigmoid",
+    "Elu": "nn.elu",
+    "Softplus": "nn.softplus",
 }
 
 
@@ -167,13 +186,16 @@ def as_operation(entry: Entry) -> Entry:
     try:
         if entry.kind == "TensorFlowOpLayer":
             return _from_node(entry)
-        function = entry.config.get("function")
-        rule = _RULES.get(function) if isinstance(function, str) else None
-        if rule is None:
-            raise Unsupported(f"the TensorFlow function tf.{function} has no operation of Keras here")
-        return _translate(entry, rule)
+        return _translate(entry, _rule_of(entry.config.get("function")))
     except Unsupported as error:
         return replace(entry, problem=f"{error}; replace it by a Keras layer or a function of keras.ops")
+
+
+def _rule_of(function: Any) -> _Rule:
+    rule = _RULES.get(function) if isinstance(function, str) else None
+    if rule is None:
+        raise Unsupported(f"the TensorFlow function tf.{function} has no operation of Keras here")
+    return rule
 
 
 def _translate(entry: Entry, rule: _Rule) -> Entry:
@@ -198,17 +220,34 @@ def _speak(call: Call, rule: _Rule) -> tuple[dict[str, Any], Call]:
     if rule.kind == "Matmul":
         given = _without_false_flags(given)
     args = [given.pop(key) for key in rule.args if key in given]
-    if rule.kind == "GetItem" and args:
-        args[0] = tuple(args[0]) if isinstance(args[0], list) else args[0]
+    if rule.kind == "GetItem":
+        args = [tuple(arg) if isinstance(arg, list) else arg for arg in args]
+    else:
+        args = [_constant(arg) for arg in args]
     config = rule.adjust({**rule.config, **{rule.renamed.get(key, key): value for key, value in given.items()}})
-    return config, Call((*call.args, *args))
+    first = call.args if rule.kind in _LISTS else tuple(_constant(arg) for arg in call.args)
+    return config, Call((*first, *args))
+
+
+def _constant(value: Any) -> Any:
+    """An array that the config holds as nested lists; TensorFlow takes floats as float32."""
+    if not isinstance(value, (list, tuple)):
+        return value
+    try:
+        array = np.array(value)
+    except ValueError as error:
+        raise Unsupported("a constant is not rectangular") from error
+    if array.dtype.kind not in "bif":
+        raise Unsupported(f"a constant holds {array.dtype}, not numbers")
+    return array.astype({"f": "float32", "i": "int32", "b": "bool"}[array.dtype.kind])
 
 
 def _without_false_flags(given: dict[str, Any]) -> dict[str, Any]:
     asked = [flag for flag in _MATMUL_FLAGS if given.get(flag)]
     if asked or given.get("output_type"):
         raise Unsupported(f"tf.linalg.matmul with {', '.join(asked) or 'output_type'}")
-    return {key: value for key, value in given.items() if key not in (*_MATMUL_FLAGS, "output_type", "grad_a", "grad_b")}
+    inert = (*_MATMUL_FLAGS, "output_type", "grad_a", "grad_b")
+    return {key: value for key, value in given.items() if key not in inert}
 
 
 def _from_node(entry: Entry) -> Entry:
@@ -224,6 +263,7 @@ def _from_node(entry: Entry) -> Entry:
 
 def _with_constants(call: Call, constants: Mapping[str, Any]) -> Call:
     tensors = list(call.args[0]) if isinstance(call.args[0], list) else [call.args[0]]
-    for place, value in sorted(constants.items(), key=lambda item: int(item[0])):
-        tensors.insert(int(place), decode(value))
+    places = {int(place): value for place, value in constants.items() if str(place).isdecimal()}
+    for place, value in sorted(places.items()):
+        tensors.insert(place, decode(value))
     return Call(tuple(tensors))
