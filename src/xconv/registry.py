@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from xconv.errors import InvalidInput
 from xconv.spec import KerasLayer, Op
 
-__all__ = ["Rule", "register", "registered", "unregister"]
+__all__ = ["Rule", "module_class", "register", "register_module", "registered", "unregister"]
 
 Rule: TypeAlias = Callable[[KerasLayer], "Op | Sequence[Op]"]
 R = TypeVar("R", bound=Rule)
 
 _rules: dict[str, Rule] = {}
+_modules: dict[str, type[Any]] = {}
 
 
 def register(name: str) -> Callable[[R], R]:
@@ -55,6 +56,20 @@ def unregister(name: str) -> None:
     """
     if _rules.pop(name, None) is None:
         raise InvalidInput(f"no rule is registered for {name!r}")
+
+
+def register_module(cls: type[Any]) -> type[Any]:
+    """Let a `TorchCall` name your own nn.Module class, as `module.QualifiedName`; use it as a decorator.
+
+    Files that hold such a module are loaded only where the class is registered: nothing in a file is ever imported.
+    """
+    _modules[f"{cls.__module__}.{cls.__qualname__}"] = cls
+    return cls
+
+
+def module_class(target: str) -> type[Any] | None:
+    """The registered nn.Module class of a target."""
+    return _modules.get(target)
 
 
 def registered(kind: str, full_name: str | None = None) -> Rule | None:

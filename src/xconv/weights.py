@@ -7,6 +7,7 @@ checkpoint. The numbers live once, in an `ArraySource` under the key, and are re
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
@@ -217,4 +218,7 @@ def _tensor(block: np.ndarray[Any, Any]) -> Any:
 
     if block.dtype.itemsize == 2 and block.dtype.kind in "Vu":
         return torch.from_numpy(block.view("int16")).view(torch.bfloat16)
-    return torch.from_numpy(block if block.flags.writeable else block.copy())
+    with warnings.catch_warnings():
+        # a read-only block is only read here, which is all that torch warns about
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.from_numpy(block)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from xconv.weights import Weight
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["LiveVariable", "is_keras_model", "is_tf_keras_model", "read_live"]
+__all__ = ["LiveVariable", "is_keras_model", "is_tf_keras_model", "read_live", "read_live_tf_keras"]
 
 FOREIGN = {
     "Lambda": "a Lambda layer holds Python code, which has no meaning outside Keras",
@@ -55,6 +56,40 @@ def read_live(model: Any) -> KerasModel:
     return KerasModel(found.name, found.entries, found.inputs, found.outputs, reading.arrays, found.shapes, source=source)
 
 
+def read_live_tf_keras(model: Any) -> KerasModel:
+    """The records of a built tf_keras (Keras 2) model: its own config, and its variables by layer path.
+
+    Raises:
+        InvalidInput: the model is not built.
+        Unsupported: a subclassed model; Keras 2 cannot trace one into layers.
+    """
+    from xconv.keras.parse import parse_model
+
+    if not model.built:
+        raise _unbuilt(model)
+
+    def arrays_of(path: tuple[str, ...]) -> Sequence[LiveVariable]:
+        part = model
+        for name in path:
+            if name.isdigit():
+                part = part[int(name)]
+            elif hasattr(part, "get_layer") and any(layer.name == name for layer in part.layers):
+                part = part.get_layer(name)
+            else:
+                part = getattr(part, name, None)
+            if part is None:
+                return []  # the input layer of a Sequential, which is not among its layers
+        return [LiveVariable(v) for v in (*part._trainable_weights, *part._non_trainable_weights)]
+
+    try:
+        config = json.loads(model.to_json())
+    except NotImplementedError as error:
+        raise Unsupported(
+            "a subclassed tf_keras model has no graph", place=model.name, remedy="rebuild it with the functional API"
+        ) from error
+    return parse_model(config, arrays_of, source=f"the live model {model.name!r}")
+
+
 @dataclass(frozen=True, slots=True)
 class LiveVariable:
     """A Keras variable as an `ArraySource`, read without a copy where the backend allows."""
@@ -69,13 +104,15 @@ class LiveVariable:
     @property
     def dtype(self) -> str:
         """The variable's dtype."""
-        return str(self.variable.dtype)
+        return str(getattr(self.variable.dtype, "name", self.variable.dtype))
 
     def blocks(self, multiple: int = 1) -> Iterator[tuple[int, np.ndarray[Any, Any]]]:
         """The whole array as one block."""
         import numpy as np
 
         value = self.variable.value
+        if callable(value):
+            value = value()
         if hasattr(value, "read_value"):
             value = value.read_value()
         if type(value).__name__ == "EagerTensor" and self.dtype != "bfloat16":

@@ -10,7 +10,7 @@ import torch
 from torch import fx, nn
 
 from xconv import axes
-from xconv.errors import XConvError
+from xconv.errors import Mismatch, XConvError
 from xconv.graph import Graph, Node, Value, map_structure
 from xconv.layers.io import Input
 from xconv.spec import Slot, TorchCall
@@ -48,14 +48,16 @@ def program_of(graph: Graph) -> Program:
     """
     shapes = {Value(n.name, i): shape for n in graph.nodes for i, shape in enumerate(n.shapes)}
     many = {node.name for node in graph.nodes if len(node.shapes) > 1}
-    arguments = {value.node: identifier(value.node) for value in graph.input_values()}
+    arguments = {value.node: f"argument {identifier(value.node)}" for value in graph.input_values()}
 
     def result(value: Value) -> Result:
-        return Result(arguments.get(value.node, value.node), value.index if value.node in many else None)
+        return Result(value.node, value.index if value.node in many else None)
 
     steps = []
     for node in graph.nodes:
         if isinstance(node.spec, Input):
+            argument = Result(arguments[node.name])
+            steps.append(Step(node.name, _path(node), _door(node, graph), (argument,), node.trainable))
             continue
         try:
             call = node.spec.to_torch(node.weights, [shapes[value] for value in node.inputs])
@@ -65,6 +67,15 @@ def program_of(graph: Graph) -> Program:
     return Program(
         identifier(graph.name), tuple(arguments.values()), tuple(steps), map_structure(result, graph.outputs)
     )
+
+
+def _door(node: Node, graph: Graph) -> TorchCall:
+    """The check of an input's shape, which knows what the other layout would look like."""
+    shape, order = node.shapes[0], graph.held.get(Value(node.name))
+    config: dict[str, Any] = {"shape": shape[1:]}
+    if order is not None:
+        config |= {"other": axes.apply(shape, axes.inverse(order))[1:], "order": order}
+    return TorchCall("xconv.torch.modules.Input", config=config)
 
 
 def _path(node: Node) -> str:
@@ -81,7 +92,7 @@ def build(program: Program, read: Reader, names: dict[Weight, list[str]] | None 
     `names`, where given, is filled with the state_dict names of every weight.
     """
     builder = _Builder(read, names if names is not None else {})
-    nodes: dict[str, fx.Node] = {name: builder.graph.placeholder(name) for name in program.inputs}
+    nodes = {name: builder.graph.placeholder(name.removeprefix("argument ")) for name in program.inputs}
     for step in program.steps:
         nodes[step.name] = builder.emit(
             step.call, step, [_take(builder.graph, nodes, r) for r in step.inputs], step.path
@@ -151,6 +162,7 @@ class _Builder:
         for name, weight in call.tensors.items():
             tensor = self._tensor(f"{path}.{name}", weight)
             if name in module._parameters:
+                _check_floating(f"{path}.{name}", weight, tensor)
                 module._parameters[name] = self._parameter(weight, tensor, step)
             else:
                 module._buffers[name] = tensor
@@ -179,16 +191,20 @@ class _Builder:
     def _tensor(self, name: str, weight: Weight) -> torch.Tensor:
         """The numbers of a weight, the same tensor wherever it is used."""
         self.names.setdefault(weight, []).append(name)
+        if weight.constant is not None:
+            return self.read(name, weight)
         if weight not in self.tensors:
             self.tensors[weight] = self.read(name, weight)
         return self.tensors[weight]
 
     def _parameter(self, weight: Weight, tensor: torch.Tensor, step: Step) -> nn.Parameter:
         """The Parameter of a weight; tied weights are one Parameter."""
-        if not isinstance(tensor, nn.Parameter):
-            tensor = nn.Parameter(tensor, requires_grad=step.trainable and tensor.is_floating_point())
-            self.tensors[weight] = tensor
-        return tensor
+        if isinstance(tensor, nn.Parameter):
+            return tensor
+        parameter = nn.Parameter(tensor, requires_grad=step.trainable and tensor.is_floating_point())
+        if weight.constant is None:
+            self.tensors[weight] = parameter
+        return parameter
 
 
 def _empty_module(call: TorchCall) -> nn.Module:
@@ -203,6 +219,13 @@ def _empty_module(call: TorchCall) -> nn.Module:
         if name not in call.tensors and buffer is not None:
             module._buffers[name] = torch.zeros(buffer.shape, dtype=buffer.dtype)
     return module
+
+
+def _check_floating(name: str, weight: Weight, tensor: torch.Tensor) -> None:
+    """Refuse whole numbers where a layer computes with real ones."""
+    if not tensor.is_floating_point():
+        what = f"the array {weight.key} holds {weight.dtype}, the layer computes with floating point"
+        raise Mismatch(what, place=name, remedy="save the model with floating-point weights")
 
 
 def _from_arrays(arrays: Arrays) -> Reader:
@@ -239,14 +262,17 @@ def record_of(graph: Graph, input_layout: str, names: Mapping[Weight, list[str]]
         for index in range(len(node.shapes))
         if index == 0 and orders[Value(node.name, index)]
     }
-    weights = tuple(
-        MappedWeight(name, node.layer, role, weight)
+    mapped = {
+        MappedWeight(name, node.layer, role, weight): None
         for node in graph.nodes
         for role, weight in node.weights.items()
         for name in names.get(weight, [])[:1]
-    )
+        if weight.constant is None
+    }
+    used = {found.weight.key for found in mapped}
+    unused = tuple(key for key in graph.arrays if key not in used)
     notes = tuple(f"{node.name}: {note}" for node in graph.nodes for note in node.notes)
     inputs = tuple(port(value, orders[value]) for value in graph.input_values())
     returned = iter(graph.returned)
     outputs = map_structure(lambda value: port(value, next(returned, orders[value])), graph.outputs)
-    return Record(graph.name, input_layout, inputs, outputs, places, weights, notes)
+    return Record(graph.name, input_layout, inputs, outputs, places, tuple(mapped), notes, unused)
