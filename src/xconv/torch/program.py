@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from xconv.errors import Unreadable, Unsupported
+from xconv.keras import json_text
 from xconv.spec import Slot, TorchCall
 from xconv.torch.record import MappedWeight, Place, Port, Record
 from xconv.weights import Weight
 
-__all__ = ["Program", "Result", "Step", "decode", "encode"]
+__all__ = ["Program", "Result", "Step", "decode", "decode_as", "encode"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,8 @@ class Program:
     steps: tuple[Step, ...]
     outputs: Any
 
+
+T = TypeVar("T")
 
 RECORDS: dict[str, type[Any]] = {
     cls.__name__: cls for cls in (MappedWeight, Place, Port, Program, Record, Result, Slot, Step, TorchCall, Weight)
@@ -104,6 +107,22 @@ def decode(item: Any) -> Any:
         ((kind, value),) = item.items()
         return _decode_marked(kind, value)
     return {key: decode(part) for key, part in item.items()}
+
+
+def decode_as(cls: type[T], text: str, mark: str, key: str, place: str = "") -> T:
+    """The record of class `cls` under `key` of a JSON object that holds format 1 under `mark`.
+
+    Raises:
+        Unreadable: not such an object, or a record of another class.
+    """
+    held = json_text.load(text, place)
+    if held.get(mark) != 1:
+        what = f"is not such a record: it has {mark}={held.get(mark)!r}, this version reads 1"
+        raise Unreadable(what, place=place, remedy="update xconv")
+    found = decode(held.get(key))
+    if not isinstance(found, cls):
+        raise Unreadable(f"holds a {type(found).__name__}, not a {cls.__name__}", place=place)
+    return found
 
 
 def _decode_marked(kind: str, value: Any) -> Any:

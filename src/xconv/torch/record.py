@@ -6,9 +6,12 @@ The record survives `copy.deepcopy`, pickling and `torch.compile`; `xconv.record
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from xconv.axes import Order
 from xconv.errors import InvalidInput
@@ -71,10 +74,34 @@ class Record:
     weights: tuple[MappedWeight, ...] = ()
     notes: tuple[str, ...] = ()
     """What a user should know: idioms recovered, pads folded, regularisers not carried."""
+    unused: tuple[str, ...] = ()
+    """The keys of the source arrays that the module does not need, such as the sample count of a Normalization."""
+
+    def to_json(self) -> str:
+        """The record as text, the same text for the same record; `from_json` reads it."""
+        from xconv.torch.program import encode
+
+        return json.dumps({"xconv_record": 1, "record": encode(self)}, sort_keys=True, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Record:
+        """The record that `to_json` wrote.
+
+        Raises:
+            Unreadable: the text is something else.
+        """
+        from xconv.torch.program import decode_as
+
+        return decode_as(cls, text, "xconv_record", "record")
 
 
-def record(module: Any) -> Record:
-    """The record of a module that xconv made.
+def record(module: Any, *, checksums: bool = False) -> Record:
+    """The record of a module that xconv made: ports, the source of every weight and tensor, notes.
+
+    Args:
+        module: what `xconv.keras_to_torch` or `xconv.load` returned.
+        checksums: fill in the SHA-256 of every source array, computed from the module's weights as they are now by
+            undoing their rearrangement.
 
     Raises:
         InvalidInput: the module was not made by xconv, or lost its `meta`.
@@ -85,11 +112,21 @@ def record(module: Any) -> Record:
             f"{type(module).__name__} carries no record of a conversion",
             remedy="give the module that xconv.keras_to_torch returned, not a wrapper around it",
         )
+    if checksums:
+        from xconv.torch.mapping import with_checksums
+
+        return with_checksums(module, found)
     return found
 
 
 def checksum(array: Any) -> str:
-    """The SHA-256 of an array's bytes in memory order."""
-    import numpy as np
+    """The SHA-256 of the bytes of a NumPy array or a torch tensor, in memory order.
 
-    return hashlib.sha256(np.ascontiguousarray(array).view(np.uint8).data if array.size else b"").hexdigest()
+    >>> checksum(np.zeros(0))[:8]
+    'e3b0c442'
+    """
+    if hasattr(array, "detach"):
+        import torch
+
+        array = array.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return hashlib.sha256(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data).hexdigest()

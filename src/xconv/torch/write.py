@@ -21,7 +21,10 @@ from xconv.torch.record import KEY, MappedWeight, Place, Port, Record
 from xconv.torch.targets import method_name, resolve_target
 from xconv.weights import Arrays, Weight, fill
 
-__all__ = ["build", "program_of", "record_of", "write"]
+__all__ = ["PROGRAM", "build", "program_of", "record_of", "write"]
+
+PROGRAM = "xconv_program"
+"""Where a module keeps its `Program` in `meta`."""
 
 Reader: TypeAlias = Callable[[str, Weight], torch.Tensor]
 
@@ -36,7 +39,7 @@ def write(graph: Graph, input_layout: str) -> fx.GraphModule:
     names: dict[Weight, list[str]] = {}
     module = build(program, _from_arrays(graph.arrays), names)
     module.meta[KEY] = record_of(graph, input_layout, names)
-    module.meta["xconv_program"] = program
+    module.meta[PROGRAM] = program
     return module
 
 
@@ -86,7 +89,7 @@ def _path(node: Node) -> str:
     return module_path(f"{node.layer}{separator}{node.part}")
 
 
-def build(program: Program, read: Reader, names: dict[Weight, list[str]] | None = None) -> fx.GraphModule:
+def build(program: Program, read: Reader, names: dict[Weight, list[str]] | None = None) -> Network:
     """The module of a program; `read(name, weight)` gives the numbers of each weight.
 
     `names`, where given, is filled with the state_dict names of every weight.
