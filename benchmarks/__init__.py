@@ -1,0 +1,1 @@
+"""What xconv must show, measured: every keras.applications network, conversion side by side, forward speed."""

@@ -1,0 +1,132 @@
+"""Conversion side by side in one run: xconv live and from file, tf2onnx + onnx2torch, Keras's own export.
+
+python -m benchmarks.conversion [--networks ResNet50 MobileNetV2] [--repeat 3] [--lengths 10 30 100 300 1000]
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import render
+from benchmarks.machine import describe
+from benchmarks.measure import run_arm, summary
+from benchmarks.stored import FOLDER, append
+from benchmarks.table import ratio
+from benchmarks.traits import names_left
+
+RESULTS = FOLDER / "conversion.jsonl"
+ARMS = ("xconv_live", "xconv_file", "onnx", "keras_export")
+ENVIRONMENTS = {"keras_export": {"KERAS_BACKEND": "torch"}}
+LENGTHS = (10, 30, 100, 300, 1000)
+
+Row = dict[str, Any]
+
+
+def main() -> None:
+    options = _options()
+    run = {"run": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    append(options.results, {**run, "kind": "machine", **describe()})
+    for network in options.networks:
+        with tempfile.TemporaryDirectory() as folder:
+            for row in measure_network(network, Path(folder), options.repeat, options.arms):
+                append(options.results, {**run, **row})
+                _show(row)
+    for row in measure_growth(options.lengths):
+        append(options.results, {**run, **row})
+        _show(row)
+    if not options.no_render:
+        render.performance()
+
+
+def measure_network(network: str, folder: Path, repeat: int, arms: Sequence[str] = ARMS) -> Iterator[Row]:
+    """One row for each arm, and one for the whole process from file against its floor; rounds are interleaved."""
+    source = run_arm("benchmarks.conversion_arms", "source", network, str(folder))
+    head = {"kind": "conversion", "network": network}
+    if "error" in source:
+        yield {**head, "arm": "source", **source}
+        return
+    names = source.pop("names")
+    yield {**head, "kind": "source", **source, "named_layers": len(names)}
+    rounds: dict[str, list[Row]] = {arm: [] for arm in arms}
+    for _ in range(repeat):
+        for arm in arms:
+            if not any("error" in earlier for earlier in rounds[arm]):
+                rounds[arm].append(_run(arm, network, folder))
+    for arm, found in rounds.items():
+        yield {**head, "arm": arm, **_merged(found, names)}
+    yield {**head, "kind": "process", **_process_times(folder, max(repeat, 5))}
+
+
+def _run(arm: str, network: str, folder: Path) -> Row:
+    return run_arm("benchmarks.conversion_arms", arm, network, str(folder), environment=ENVIRONMENTS.get(arm))
+
+
+def _merged(found: Sequence[Row], names: list[str]) -> Row:
+    """The last round's traits, with the seconds of all and the largest peak."""
+    last = found[-1]
+    if "error" in last:
+        return {"error": last["error"]}
+    merged = {key: value for key, value in last.items() if key not in ("keys", "wall_seconds")}
+    merged["seconds"] = summary([row["seconds"] for row in found]).to_dict()
+    merged["peak_bytes"] = max(row["peak_bytes"] for row in found)
+    merged["names_left"] = names_left(names, last["keys"])
+    return merged
+
+
+def _process_times(folder: Path, repeat: int) -> Row:
+    """Whole processes, start to end: from the file to a module, and the floor, in turn."""
+    times: dict[str, list[float]] = {"xconv": [], "floor": []}
+    arms = {"xconv": ("benchmarks.file_xconv", "model.keras"), "floor": ("benchmarks.file_floor", "bare.h5")}
+    for number in range(repeat + 1):
+        for arm, (module, file) in arms.items():
+            done = run_arm(module, str(folder / file))
+            if "error" in done:
+                return {"error": done["error"]}
+            if number:  # the first round fills the page cache
+                times[arm].append(done["wall_seconds"])
+    return {name: summary(values).to_dict() for name, values in times.items()}
+
+
+def measure_growth(lengths: Sequence[int]) -> Iterator[Row]:
+    """One row for each length of a chain of convolution, batch normalisation and ReLU."""
+    for length in lengths:
+        with tempfile.TemporaryDirectory() as folder:
+            found = run_arm("benchmarks.conversion_arms", "growth", str(length), folder)
+            yield {"kind": "growth", "length": length, **found}
+
+
+def _show(row: Row) -> None:
+    """One line for the terminal."""
+    name = f"{row['kind']:10} {row.get('network', row.get('length', ''))!s:14} {row.get('arm', ''):13}"
+    if "error" in row:
+        print(name, row["error"])
+    elif row["kind"] == "process":
+        times = row["xconv"]["median"], row["floor"]["median"]
+        print(name, f"xconv {times[0]:.3f} s, floor {times[1]:.3f} s, ratio {ratio(times[0] / times[1])}")
+    elif row["kind"] == "growth":
+        print(name, {key: f"{row[key]['median'] / row['length'] * 1e6:.0f} us/layer" for key in ("live", "file")})
+    elif row["kind"] == "conversion":
+        print(name, f"{row['seconds']['median']:.3f} s, {row['peak_bytes'] / 1e6:,.0f} MB, {row['nodes']} nodes")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", nargs="*", default=["ResNet50", "MobileNetV2"])
+    parser.add_argument("--arms", nargs="*", default=ARMS, choices=ARMS)
+    parser.add_argument("--repeat", type=int, default=3, help="processes of each arm; medians are stored")
+    parser.add_argument("--lengths", nargs="*", type=int, default=LENGTHS, help="of the chains; none: no chains")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--no-render", action="store_true", help="leave docs/performance.md as it is")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""How things are measured: arms in processes of their own, peak memory, medians with their spread."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import os
+import resource
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import ROOT
+
+__all__ = ["PeakMemory", "Timing", "answer", "run_arm", "spent", "summary"]
+
+MARK = "benchmark answer: "
+QUIET = {
+    "KERAS_BACKEND": "tensorflow",
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "CUDA_VISIBLE_DEVICES": "",
+    "PYTHONWARNINGS": "ignore",
+}
+
+
+def run_arm(
+    module: str, *arguments: str, environment: Mapping[str, str] | None = None, timeout: float = 3600
+) -> dict[str, Any]:
+    """What `python -m module arguments` answers, run in a process of its own from the root of the project.
+
+    The result holds `wall_seconds`, start and end of the process included. An arm that fails, is killed or takes
+    longer than `timeout` seconds gives `{"error": its last line}`.
+    """
+    command = [sys.executable, "-m", module, *arguments]
+    variables = {**os.environ, **QUIET, **(environment or {})}
+    start = time.perf_counter()
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=timeout, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return {"error": f"not finished in {timeout:.0f} s"}
+    wall = time.perf_counter() - start
+    if done.returncode:
+        return {"error": _reason(done)}
+    answers = [line.removeprefix(MARK) for line in done.stdout.splitlines() if line.startswith(MARK)]
+    return {**(json.loads(answers[-1]) if answers else {}), "wall_seconds": wall}
+
+
+def _reason(done: subprocess.CompletedProcess[str]) -> str:
+    """Why a process failed: its signal, or the message of its exception."""
+    if done.returncode < 0:
+        return f"killed by {signal.Signals(-done.returncode).name}"
+    lines = [line for line in done.stderr.strip().splitlines() if line.strip()] or ["no message"]
+    last = max((place for place, line in enumerate(lines) if line.startswith("Traceback")), default=-1)
+    raised = [line for line in lines[last + 1 :] if not line.startswith((" ", "I0000", "W0000", "E0000"))]
+    return " ".join(raised or lines[-1:]).replace(str(ROOT), ".")[:600]
+
+
+def answer(values: Mapping[str, Any]) -> None:
+    """Prints what an arm found, for `run_arm` to read."""
+    print(MARK + json.dumps(values), flush=True)
+
+
+class PeakMemory:
+    """The largest resident memory since it was made, above what was held then, in bytes.
+
+    Where Linux lets the mark be reset (/proc/self/clear_refs), memory that was used and freed before does not count.
+    """
+
+    def __init__(self) -> None:
+        gc.collect()
+        if sys.platform == "linux":
+            ctypes.CDLL(None).malloc_trim(0)  # what the allocator keeps would be used again without being seen
+            Path("/proc/self/clear_refs").write_text("5")
+        self.start = _highest()
+
+    def above(self) -> int:
+        """Bytes above the start."""
+        return max(_highest() - self.start, 0)
+
+
+def _highest() -> int:
+    if sys.platform == "linux":
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Repeated seconds: the median, and the tenth and ninetieth percentile beside it."""
+
+    median: float
+    low: float
+    high: float
+    count: int
+
+    def to_dict(self) -> dict[str, float]:
+        """Plain data for JSON."""
+        return {"median": self.median, "low": self.low, "high": self.high, "count": self.count}
+
+
+def summary(seconds: Sequence[float]) -> Timing:
+    """The median and the spread of repeated measurements.
+
+    >>> summary([3.0, 1.0, 2.0]).median
+    2.0
+    """
+    ordered = sorted(seconds)
+    tenth = (len(ordered) - 1) // 10
+    return Timing(statistics.median(ordered), ordered[tenth], ordered[-1 - tenth], len(ordered))
+
+
+def spent(start: float) -> float:
+    """Seconds since `start`, a reading of time.perf_counter."""
+    return time.perf_counter() - start

@@ -1,0 +1,34 @@
+"""Results as JSON lines under benchmarks/results: one row a line, appended as it is measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["FOLDER", "append", "last_run", "read"]
+
+FOLDER = Path(__file__).resolve().parent / "results"
+
+Row = dict[str, Any]
+
+
+def append(path: Path, row: Mapping[str, Any]) -> None:
+    """Adds one row at the end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row, sort_keys=False) + "\n")
+
+
+def read(path: Path) -> list[Row]:
+    """All rows, oldest first; none where there is no file."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def last_run(path: Path) -> list[Row]:
+    """The rows of the newest run in the file."""
+    rows = read(path)
+    return [row for row in rows if row["run"] == rows[-1]["run"]]
