@@ -116,15 +116,24 @@ class UnitNorm(Spec):
     epsilon: float = 1e-12
 
     order = Order.AXES
-    keras_kinds = ("UnitNormalization",)
+    keras_kinds = "UnitNormalization", "ops.Normalize"
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
-        """The axes."""
-        return Op(cls(places_of(layer["axis"], len(layer.inputs[0]))))
+        """The axes; the operation has an epsilon of its own and other lengths than Euclid's."""
+        over = places_of(layer.argument(1, "axis", -1), len(layer.inputs[0]))
+        if layer.kind == "UnitNormalization":
+            return Op(cls(over))
+        if layer.argument(2, "order", 2) != 2:
+            raise Unsupported(f"normalisation of order {layer.argument(2, 'order')}", remedy="use order 2")
+        epsilon = layer.argument(3, "epsilon")
+        return Op(cls(over, 1e-7 if epsilon is None else epsilon))
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
-        """UnitNormalization."""
+        """UnitNormalization, or the operation where epsilon is another."""
+        if self.epsilon != 1e-12:
+            config = {"axis": list(self.over), "order": 2, "epsilon": self.epsilon}
+            return KerasLayer("ops.Normalize", config, inputs=tuple(inputs), args=(Slot(0),))
         return KerasLayer("UnitNormalization", {"axis": list(self.over)}, inputs=tuple(inputs))
 
     def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
@@ -141,6 +150,7 @@ class UnitNorm(Spec):
         """One axis and two."""
         yield Example("UnitNormalization", ((5, 4, 3),))
         yield Example("UnitNormalization", ((5, 4, 3),), {"axis": [1, 3]})
+        yield Example("ops.Normalize", ((5, 3),), {"axis": -1}, args=(Slot(0),))
 
 
 def _check_no_parameters(layer: KerasLayer) -> None:

@@ -9,7 +9,7 @@ from xconv import axes
 from xconv.errors import Mismatch
 from xconv.spec import Shape
 
-__all__ = ["known_sizes", "places_of", "renamed"]
+__all__ = ["grown", "known_sizes", "places_of", "renamed", "without"]
 
 
 def places_of(value: Any, rank: int) -> tuple[int, ...]:
@@ -47,3 +47,26 @@ def renamed(over: Sequence[int], order: axes.Order) -> tuple[tuple[int, ...], ax
     places = [order.index(axis) for axis in over]
     sequence = tuple(sorted(range(len(places)), key=places.__getitem__))
     return tuple(sorted(places)), sequence
+
+
+def without(order: axes.Order, over: Sequence[int]) -> axes.Order:
+    """The order of what is left when the written axes `over` disappear.
+
+    >>> without((0, 3, 1, 2), (1, 2))
+    (0, 1)
+    """
+    return tuple(axis - sum(gone < axis for gone in over) for axis in order if axis not in over)
+
+
+def grown(order: axes.Order, places: Sequence[int]) -> axes.Order:
+    """The order with new axes at `places` of the written result, which keep those places in the held one.
+
+    >>> grown((0, 3, 1, 2), (1,))
+    (0, 1, 4, 2, 3)
+    """
+    rank = len(order) + len(places)
+    old = [place for place in range(rank) if place not in places]
+    result = [old[axis] for axis in order]
+    for place in sorted(places):
+        result.insert(place, place)
+    return tuple(result)

@@ -1,0 +1,176 @@
+"""Elementwise functions of keras.ops with one operand  <->  torch.abs, exp, clamp, Tensor.float ..."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from xconv.errors import Unsupported
+from xconv.spec import Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, Weights
+
+__all__ = ["Cast", "Clip", "Unary"]
+
+FUNCTIONS = {
+    "Absolute": "abs",
+    "Arccos": "acos",
+    "Arcsin": "asin",
+    "Arctan": "atan",
+    "Ceil": "ceil",
+    "Cos": "cos",
+    "Cosh": "cosh",
+    "Erf": "erf",
+    "Exp": "exp",
+    "Exp2": "exp2",
+    "Expm1": "expm1",
+    "Floor": "floor",
+    "Isfinite": "isfinite",
+    "Isinf": "isinf",
+    "Isnan": "isnan",
+    "Log": "log",
+    "Log10": "log10",
+    "Log1p": "log1p",
+    "Log2": "log2",
+    "LogicalNot": "logical_not",
+    "Negative": "neg",
+    "OnesLike": "ones_like",
+    "Reciprocal": "reciprocal",
+    "Rsqrt": "rsqrt",
+    "Sign": "sign",
+    "Sin": "sin",
+    "Sinh": "sinh",
+    "Sqrt": "sqrt",
+    "Square": "square",
+    "StopGradient": "detach",
+    "Tan": "tan",
+    "Trunc": "trunc",
+    "ZerosLike": "zeros_like",
+}
+"""The class of keras.ops -> the torch function of the same meaning."""
+
+CASTS = {
+    "bfloat16": "bfloat16",
+    "bool": "bool",
+    "float16": "half",
+    "float32": "float",
+    "float64": "double",
+    "int16": "short",
+    "int32": "int",
+    "int64": "long",
+    "int8": "char",
+    "uint8": "byte",
+}
+"""The name of a dtype -> the tensor method that converts to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unary(Spec):
+    """A function of each element, by the name of torch's function.
+
+    >>> Unary("exp").to_torch({}, ()).target
+    'torch.exp'
+    """
+
+    name: str
+
+    order = Order.ANY
+    keras_kinds = (*(f"ops.{kind}" for kind in FUNCTIONS), "ops.Round")
+
+    @classmethod
+    def from_keras(cls, layer: KerasLayer) -> Op:
+        """The function; ones and zeros take the input's dtype, numbers are rounded to integers."""
+        kind = layer.kind.removeprefix("ops.")
+        if kind == "Round":
+            if layer.argument(1, "decimals", 0):
+                raise Unsupported("rounding to decimals", remedy="multiply, round, divide")
+            return Op(cls("round"))
+        if kind in ("OnesLike", "ZerosLike") and layer.argument(1, "dtype") is not None:
+            raise Unsupported(f"{kind} with another dtype", remedy="cast its result")
+        return Op(cls(FUNCTIONS[kind]))
+
+    def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
+        """The operation."""
+        kind = next((kind for kind, name in FUNCTIONS.items() if name == self.name), "Round")
+        return KerasLayer(f"ops.{kind}", {}, inputs=tuple(inputs), args=(Slot(0),))
+
+    def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
+        """The function."""
+        return TorchCall(f"torch.{self.name}")
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """Every function, where it is defined."""
+        for kind in (*FUNCTIONS, "Round"):
+            if kind == "LogicalNot":
+                yield Example(f"ops.{kind}", ((4, 3),), args=(Slot(0),), values="boolean")
+            elif kind in ("Arccos", "Arcsin"):
+                yield Example(f"ops.{kind}", ((4, 3),), args=(Slot(0),), values="unit")
+            else:
+                positive = kind.startswith("Log") or kind in ("Sqrt", "Rsqrt", "Reciprocal")
+                values = "positive" if positive else "normal"
+                yield Example(f"ops.{kind}", ((4, 5, 3),), args=(Slot(0),), values=values)
+
+
+@dataclass(frozen=True, slots=True)
+class Clip(Spec):
+    """Each element, but not below `low` nor above `high`."""
+
+    low: float
+    high: float
+
+    order = Order.ANY
+    keras_kinds = ("ops.Clip",)
+
+    @classmethod
+    def from_keras(cls, layer: KerasLayer) -> Op:
+        """Two numbers."""
+        low, high = layer.argument(1, "x_min"), layer.argument(2, "x_max")
+        if not isinstance(low, (int, float)) or not isinstance(high, (int, float)):
+            raise Unsupported("clip between tensors", remedy="use maximum and minimum")
+        return Op(cls(float(low), float(high)))
+
+    def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
+        """The operation."""
+        config = {"x_min": self.low, "x_max": self.high}
+        return KerasLayer("ops.Clip", config, inputs=tuple(inputs), args=(Slot(0),))
+
+    def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
+        """torch.clamp."""
+        return TorchCall("torch.clamp", (Slot(0), self.low, self.high))
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """Limits that float32 holds exactly."""
+        yield Example("ops.Clip", ((4, 3),), {"x_min": -0.5, "x_max": 0.75}, args=(Slot(0),))
+
+
+@dataclass(frozen=True, slots=True)
+class Cast(Spec):
+    """Each element in another dtype."""
+
+    dtype: str
+
+    order = Order.ANY
+    keras_kinds = ("ops.Cast",)
+
+    @classmethod
+    def from_keras(cls, layer: KerasLayer) -> Op:
+        """The dtype's name."""
+        dtype = layer.argument(1, "dtype")
+        if dtype not in CASTS:
+            raise Unsupported(f"a cast to {dtype!r}, which torch lacks", remedy="cast to another dtype")
+        return Op(cls(dtype))
+
+    def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
+        """The operation."""
+        return KerasLayer("ops.Cast", {"dtype": self.dtype}, inputs=tuple(inputs), args=(Slot(0),))
+
+    def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
+        """Tensor.float, long ..."""
+        return TorchCall(f"Tensor.{CASTS[self.dtype]}")
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """To integers, to numbers, from truth values."""
+        yield Example("ops.Cast", ((4, 3),), {"dtype": "int32"}, args=(Slot(0),))
+        yield Example("ops.Cast", ((4, 3),), {"dtype": "bool"}, args=(Slot(0),))
+        yield Example("ops.Cast", ((4, 3),), {"dtype": "float32"}, args=(Slot(0),), values="boolean")
