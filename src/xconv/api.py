@@ -58,16 +58,18 @@ def read_keras(source: Any, *, weights: Any = None, config: Any = None) -> Graph
 
 
 def _records(source: Any, weights: Any, config: Any) -> KerasModel:
-    from xconv.keras import live
+    from xconv.keras.live import is_keras_model, read_live
 
     if isinstance(source, (str, os.PathLike)):
         from xconv.keras.archive import read_file
 
         return read_file(source, config=config, weights=weights)
-    if live.is_keras_model(source):
-        return live.read_live(source)
-    if live.is_tf_keras_model(source):
-        return live.read_live_tf_keras(source)
+    if is_keras_model(source):
+        return read_live(source)
+    from xconv.keras.keras2 import is_keras2_model, read_keras2
+
+    if is_keras2_model(source):
+        return read_keras2(source)
     raise InvalidInput(
         f"a {type(source).__name__} is not a Keras model",
         remedy="give a keras.Model, or the path of a .keras, .h5 or .weights.h5 file",

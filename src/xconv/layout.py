@@ -146,9 +146,10 @@ class _Resolver:
         elif first and node.spec.order is Order.AXES:
             same = (self.held[value] for value in node.inputs if len(self.written[value]) == rank)
             order = next((o for o in same if not axes.is_identity(o)), order)
+        ranks = [len(self.written[value]) for value in node.inputs]
         inputs = tuple(
-            self._in_order(value, order if len(self.written[value]) == rank else axes.identity(len(self.written[value])))
-            for value in node.inputs
+            self._in_order(value, order if own == rank else axes.identity(own))
+            for value, own in zip(node.inputs, ranks, strict=True)
         )
         if node.spec.order is Order.WRITTEN or not first:
             self._put(node, node, inputs, axes.identity(len(node.shapes[0])))

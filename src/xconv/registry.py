@@ -75,5 +75,3 @@ def module_class(target: str) -> type[Any] | None:
 def registered(kind: str, full_name: str | None = None) -> Rule | None:
     """The rule for a custom class, by its registered name or its class name."""
     return _rules.get(full_name or "") or _rules.get(kind)
-
-

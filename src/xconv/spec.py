@@ -184,6 +184,7 @@ class Spec:
 
     order: ClassVar[Order] = Order.ANY
     keras_kinds: ClassVar[tuple[str, ...]] = ()
+    """The Keras classes that the family reads; `ops.` in front for an operation of keras.ops."""
     training: ClassVar[str] = ""
     """How training differs between the two frameworks; empty where it does not."""
 
@@ -210,10 +211,11 @@ class Spec:
 
     def moved(self, order: axes.Order, weights: Weights) -> Moved:
         """This Spec for inputs held as `written.transpose(order)`; SPATIAL and AXES specs say their axes anew."""
-        if not hasattr(self, "axis"):
+        written = getattr(self, "axis", None)
+        if written is None:
             return Moved(self, weights, order)
-        axis = order.index(axes.normal(self.axis, len(order)))
-        return Moved(replace(self, axis=axis), weights, order)
+        changes: dict[str, Any] = {"axis": order.index(axes.normal(written, len(order)))}
+        return Moved(replace(self, **changes), weights, order)
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

@@ -196,12 +196,8 @@ def fill(target: Any, weight: Weight, source: ArraySource) -> None:
     Raises:
         Mismatch: the source has another shape than the weight was planned for.
     """
-    import torch
-
     if tuple(source.shape) != weight.source:
-        raise Mismatch(
-            f"the array has shape {tuple(source.shape)}, the model needs {weight.source}", place=weight.key
-        )
+        raise Mismatch(f"the array has shape {tuple(source.shape)}, the model needs {weight.source}", place=weight.key)
     view = target.view(axes.apply(weight.split, weight.order)).permute(axes.inverse(weight.order))
     if view.dim() == 0:
         view.copy_(_tensor(next(iter(source.blocks()))[1]).reshape(()))

@@ -287,7 +287,9 @@ def test_batch_is_dynamic() -> None:
 
 def test_sequential() -> None:
     """Built Sequential; an empty or unbuilt one is a clear error."""
-    model = keras.Sequential([keras.Input((6, 5, 3)), layers.Conv2D(4, 2), layers.ReLU(), layers.Flatten(), layers.Dense(2)])
+    model = keras.Sequential(
+        [keras.Input((6, 5, 3)), layers.Conv2D(4, 2), layers.ReLU(), layers.Flatten(), layers.Dense(2)]
+    )
     same(model, (6, 5, 3))
     with pytest.raises(xconv.InvalidInput, match="no layers"):
         xconv.keras_to_torch(keras.Sequential())
@@ -358,7 +360,9 @@ def test_tf_keras_models() -> None:
     """A live Keras 2 model: nested, with operators between layers."""
     tf_keras = pytest.importorskip("tf_keras")
     image = tf_keras.Input((9, 8, 3))
-    inner = tf_keras.Sequential([tf_keras.layers.Conv2D(4, 3, padding="same", strides=2), tf_keras.layers.BatchNormalization()])
+    inner = tf_keras.Sequential(
+        [tf_keras.layers.Conv2D(4, 3, padding="same", strides=2), tf_keras.layers.BatchNormalization()]
+    )
     x = tf_keras.layers.LeakyReLU(0.25)(inner(image) * 2.0 + 1.0)
     x = tf_keras.layers.Dense(5)(tf_keras.layers.Flatten()(x))
     model = tf_keras.Model(image, x)

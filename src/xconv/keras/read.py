@@ -19,7 +19,9 @@ from xconv.spec import KerasLayer, Op, Shape, Slot
 
 __all__ = ["read", "rule_for"]
 
-NO_EFFECT = frozenset({"name", "trainable", "dtype", "autocast", "build_config", "shared_object_id", "lora_rank", "lora_alpha"})
+NO_EFFECT = frozenset(
+    {"name", "trainable", "dtype", "autocast", "build_config", "shared_object_id", "lora_rank", "lora_alpha"}
+)
 """Config entries without effect on what a layer computes; dtype is checked by `_check_policy`."""
 
 PENALTIES = ("kernel_regularizer", "bias_regularizer", "activity_regularizer", "gamma_regularizer", "beta_regularizer")
@@ -82,7 +84,9 @@ class _Reader:
         if given is not None:
             ports = [ref.layer for ref in values_in(model.inputs)]
             if len(ports) != len(given):
-                raise Mismatch(f"the nested model takes {len(ports)} inputs, it is called on {len(given)}", place=prefix)
+                raise Mismatch(
+                    f"the nested model takes {len(ports)} inputs, it is called on {len(given)}", place=prefix
+                )
             results.update({(name, 0): value for name, value in zip(ports, given, strict=True)})
         for name, index in _sequence(model, entries, prefix):
             if (name, index) in results:
@@ -162,7 +166,8 @@ class _Reader:
         _check_unread(layer)
         notes = _notes(entry, kwargs)
         for op in (ops,) if isinstance(ops, Op) else tuple(ops):
-            node = self._node(op, values, Node("", op.spec, (), op.weights, (), place, op.name, number, kind, live, notes))
+            unnamed = Node("", op.spec, (), op.weights, (), place, op.name, number, kind, live, notes)
+            node = self._node(op, values, unnamed)
             notes = ()
             values = [Value(node.name, index) for index in range(len(node.shapes))]
             if isinstance(op.spec, Input):
@@ -211,7 +216,7 @@ class _Reader:
                 continue
             pairs = zip(stated[1:], inferred[1:], strict=False)
             if len(stated) != len(inferred) or any(None not in pair and pair[0] != pair[1] for pair in pairs):
-                raise Mismatch(f"its output is {stated} in the source, but its configuration gives {inferred}", place="")
+                raise Mismatch(f"its output is {stated} in the source, but its configuration gives {inferred}")
 
     def error(self) -> XConvError:
         """One error of the kind that all problems share, or Unsupported."""
@@ -343,5 +348,3 @@ def _placed(error: XConvError, place: str) -> XConvError:
     if all(problem.place.startswith(place) for problem in error.problems):
         return error
     return error.at(place)
-
-

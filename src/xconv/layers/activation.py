@@ -97,7 +97,9 @@ class Activation(Spec):
         name = OPERATIONS[layer.kind.removeprefix("ops.")]
         options = PARAMETERS.get(name, {})
         values = {"approximate": True} if name == "gelu" else {}
-        values |= {key: layer.argument(place + 1, key, default) for place, (key, (_, default)) in enumerate(options.items())}
+        values |= {
+            key: layer.argument(place + 1, key, default) for place, (key, (_, default)) in enumerate(options.items())
+        }
         return Op(cls(name, tuple(values.items())))
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
@@ -193,7 +195,7 @@ def _relu(maximum: float | None, slope: float, threshold: float) -> Activation:
     """Keras's ReLU: x above `threshold`, at most `maximum`; slope * (x - threshold) below it."""
     if not threshold and not slope and maximum is None:
         return Activation("relu")
-    if not threshold and not slope and maximum == 6:  # noqa: PLR2004
+    if not threshold and not slope and maximum == 6:
         return Activation("relu6")
     if not threshold and maximum is None:
         return Activation("leaky_relu", (("negative_slope", float(slope)),))

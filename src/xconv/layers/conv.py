@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from xconv import axes
 from xconv.errors import Mismatch
@@ -46,7 +47,7 @@ class Conv(Spec):
     axis: int = -1
 
     order = Order.SPATIAL
-    keras_kinds = "Conv1D", "Conv2D", "Conv3D", "DepthwiseConv1D", "DepthwiseConv2D"
+    keras_kinds: ClassVar[tuple[str, ...]] = ("Conv1D", "Conv2D", "Conv3D", "DepthwiseConv1D", "DepthwiseConv2D")
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Sequence[Op]:
@@ -54,7 +55,8 @@ class Conv(Spec):
         rank, axis = int(layer.kind[-2]), channel_axis(layer)
         check_rank(layer, rank)
         kernel = sizes(layer["kernel_size"], rank, "kernel_size")
-        stride, dilation = sizes(layer["strides"], rank, "strides"), sizes(layer["dilation_rate"], rank, "dilation_rate")
+        stride = sizes(layer["strides"], rank, "strides")
+        dilation = sizes(layer["dilation_rate"], rank, "dilation_rate")
         channels = _channels(layer, axis)
         if layer.kind.startswith("Depthwise"):
             groups, out = channels, channels * layer["depth_multiplier"]
@@ -124,7 +126,9 @@ class Conv(Spec):
         yield Example("Conv2D", ((7, 6, 3),), {**wide, "padding": "same", "strides": 2}, ((3, 2, 3, 4), (4,)))
         yield Example("Conv2D", ((8, 9, 4),), {**wide, "padding": "same", "groups": 2}, ((3, 2, 2, 4), (4,)))
         yield Example("Conv2D", ((9, 8, 3),), {**wide, "dilation_rate": (2, 3), "use_bias": False}, ((3, 2, 3, 4),))
-        yield Example("Conv2D", ((None, None, 3),), {**wide, "padding": "same", "strides": (2, 3)}, ((3, 2, 3, 4), (4,)))
+        yield Example(
+            "Conv2D", ((None, None, 3),), {**wide, "padding": "same", "strides": (2, 3)}, ((3, 2, 3, 4), (4,))
+        )
         yield Example("Conv2D", ((7, 6, 3),), {"filters": 5, "kernel_size": 1, "strides": 2}, ((1, 1, 3, 5), (5,)))
         causal = {"filters": 4, "kernel_size": 3, "padding": "causal", "dilation_rate": 2}
         yield Example("Conv1D", ((9, 3),), causal, ((3, 3, 4), (4,)))
@@ -139,7 +143,7 @@ class SeparableConv(Conv):
     """A depthwise convolution without bias, then a 1x1 convolution: Keras's SeparableConv1D-2D as two `Conv`s."""
 
     __slots__ = ()
-    keras_kinds = "SeparableConv1D", "SeparableConv2D"
+    keras_kinds: ClassVar[tuple[str, ...]] = ("SeparableConv1D", "SeparableConv2D")
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Sequence[Op]:
@@ -147,7 +151,8 @@ class SeparableConv(Conv):
         rank, axis = int(layer.kind[-2]), channel_axis(layer)
         check_rank(layer, rank)
         kernel = sizes(layer["kernel_size"], rank, "kernel_size")
-        stride, dilation = sizes(layer["strides"], rank, "strides"), sizes(layer["dilation_rate"], rank, "dilation_rate")
+        stride = sizes(layer["strides"], rank, "strides")
+        dilation = sizes(layer["dilation_rate"], rank, "dilation_rate")
         channels, ones = _channels(layer, axis), (1,) * rank
         middle, out = channels * layer["depth_multiplier"], layer["filters"]
         roles = ("depthwise", "pointwise", "bias") if layer["use_bias"] else ("depthwise", "pointwise")

@@ -50,8 +50,8 @@ class Dense(Spec):
         rank = len(inputs[0])
         tensors = {"weight": weights["kernel"], **{role: w for role, w in weights.items() if role == "bias"}}
         if axes.normal(self.axis, rank) == rank - 1:
-            config = {"in_features": self.in_features, "out_features": self.out_features, "bias": "bias" in weights}
-            return TorchCall("torch.nn.Linear", config=config, tensors=tensors)
+            linear = {"in_features": self.in_features, "out_features": self.out_features, "bias": "bias" in weights}
+            return TorchCall("torch.nn.Linear", config=linear, tensors=tensors)
         ones = (1,) * (rank - 2)
         tensors["weight"] = weights["kernel"].reshape((self.out_features, self.in_features, *ones))
         config = {"in_channels": self.in_features, "out_channels": self.out_features, "kernel_size": ones}

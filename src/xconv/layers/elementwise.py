@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
 from xconv.errors import Mismatch, Unsupported
@@ -62,7 +61,7 @@ class Elementwise(Spec):
         """A layer merges all its inputs; an operation has two operands, one of which may be a number."""
         if layer.kind in MERGES or layer.kind == "Average":
             slots = tuple(Slot(i) for i in range(len(layer.inputs)))
-            if len(slots) < 2 or (layer.kind == "Subtract" and len(slots) != 2):  # noqa: PLR2004
+            if len(slots) < 2 or (layer.kind == "Subtract" and len(slots) != 2):
                 raise Mismatch(f"{layer.kind} is called on {len(slots)} tensors")
             return Op(cls(MERGES.get(layer.kind, "average"), slots, merge=True))
         operands = tuple(_operand(layer.argument(i, f"x{i + 1}")) for i in (0, 1))
@@ -80,13 +79,11 @@ class Elementwise(Spec):
     def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
         """One torch function, nested from the left for more than two operands."""
         if self.name == "average":
-            total = reduce(lambda left, right: TorchCall("torch.add", (left, right)), self.operands)
-            return TorchCall("torch.div", (total, len(self.operands)))
-        function = BINARY[self.name][1]
+            return TorchCall("torch.div", (_nested("torch.add", self.operands), len(self.operands)))
         operands: list[Any] = list(self.operands)
         if any(not isinstance(item, Slot) for item in operands):
             operands = self._with_tensors(operands)
-        return reduce(lambda left, right: TorchCall(function, (left, right)), operands)
+        return _nested(BINARY[self.name][1], operands)
 
     def _with_tensors(self, operands: list[Any]) -> list[Any]:
         """Numbers as tensors like the other operand, where the torch function takes no number there."""
@@ -118,6 +115,14 @@ class Elementwise(Spec):
         yield Example("ops.Subtract", ((4, 3),), args=(1.0, Slot(0)))
         yield Example("ops.Divide", ((4, 3),), args=(1.0, Slot(0)), values="positive")
         yield Example("ops.Power", ((4, 3),), args=(2.0, Slot(0)))
+
+
+def _nested(function: str, operands: Sequence[Any]) -> TorchCall:
+    """f(f(a, b), c): a function of two for any number of operands."""
+    call = TorchCall(function, tuple(operands[:2]))
+    for operand in operands[2:]:
+        call = TorchCall(function, (call, operand))
+    return call
 
 
 def broadcast(shapes: Sequence[Shape], *, merge: bool = False) -> Shape:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-
 from xconv.errors import Mismatch, Unsupported
 from xconv.padding import Pads, causal, is_symmetric, same_pads, zero_pads
 from xconv.spec import KerasLayer, Shape, Slot, TorchCall
@@ -80,9 +79,7 @@ def pads_of(layer: KerasLayer, axis: int, kernel: Sizes, stride: Sizes, dilation
     raise Unsupported(f"padding={word!r}", remedy="use 'valid' or 'same'")
 
 
-def keras_padding(
-    pads: Pads | None, shape: Shape, axis: int, kernel: Sizes, stride: Sizes, dilation: Sizes
-) -> str:
+def keras_padding(pads: Pads | None, shape: Shape, axis: int, kernel: Sizes, stride: Sizes, dilation: Sizes) -> str:
     """The word that means these pads for inputs of this shape.
 
     Raises:
@@ -136,5 +133,3 @@ def windows(shape: Shape, axis: int, sizes_after: Sequence[int | None]) -> Shape
     """
     rest = iter(sizes_after)
     return tuple(size if place in (0, axis) else next(rest) for place, size in enumerate(shape))
-
-

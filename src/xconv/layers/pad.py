@@ -79,9 +79,9 @@ def _pairs(value: Any, rank: int) -> Pads:
     """
     if isinstance(value, int):
         value = (value,) * rank
-    if rank == 1 and len(value) == 2 and isinstance(value[0], int):  # noqa: PLR2004
+    if rank == 1 and len(value) == 2 and isinstance(value[0], int):
         value = (value,)
     pairs = tuple((size, size) if isinstance(size, int) else tuple(size) for size in value)
-    if len(pairs) != rank or any(len(pair) != 2 or min(pair) < 0 for pair in pairs):  # noqa: PLR2004
+    if len(pairs) != rank or any(len(pair) != 2 or min(pair) < 0 for pair in pairs):
         raise Mismatch(f"{value!r} must be {rank} (before, after) pairs of sizes")
     return pairs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from xconv import axes
 from xconv.errors import Unsupported
@@ -69,7 +70,7 @@ class Pool(Spec):
     def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
         """nn.MaxPoolNd after a pad of -inf, nn.AvgPoolNd without counting pads."""
         rank, ones = len(self.kernel), (1,) * len(self.kernel)
-        config = {"kernel_size": self.kernel, "stride": self.stride}
+        config: dict[str, Any] = {"kernel_size": self.kernel, "stride": self.stride}
         if self.kind == "max":
             padding, source = torch_padding(self.padding, self.kernel, self.stride, ones, value=float("-inf"))
             return TorchCall(f"torch.nn.MaxPool{rank}d", (source,), config={**config, "padding": padding})

@@ -33,7 +33,7 @@ class Reshape(Spec):
             target = tuple(layer["target_shape"])
         else:
             target = tuple(layer.argument(1, "newshape"))
-            _check_batch(layer, target)
+            _check_batch(target)
             target = target[1:]
         return Op(cls(_resolve(target, layer.inputs[0])))
 
@@ -75,7 +75,7 @@ class Flatten(Spec):
     def from_keras(cls, layer: KerasLayer) -> Sequence[Op]:
         """With data_format 'channels_first' the channels are moved last, as Keras does."""
         rank = len(layer.inputs[0])
-        if layer.get("data_format") == "channels_first" and rank > 2:  # noqa: PLR2004
+        if layer.get("data_format") == "channels_first" and rank > 2:
             return Op(Permute(axes.move_axis(rank, 1, rank - 1)), {}, "channels_last"), Op(cls())
         return (Op(cls()),)
 
@@ -180,7 +180,7 @@ def _resolve(target: Shape, shape: Shape) -> Shape:
     return tuple(total // max(known, 1) if size is None else size for size in given)
 
 
-def _check_batch(layer: KerasLayer, target: Sequence[int | None]) -> None:
+def _check_batch(target: Sequence[int | None]) -> None:
     """Refuse a reshape that mixes the batch with other axes."""
     if target[0] not in (-1, None) or (-1 in target[1:]):
         raise Mismatch(

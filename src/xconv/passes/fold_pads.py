@@ -10,6 +10,7 @@ least one value that is not negative, this is the same.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from xconv.graph import Graph, Node, Value
 from xconv.layers.activation import Activation
@@ -17,6 +18,7 @@ from xconv.layers.conv import Conv
 from xconv.layers.pad import Pad
 from xconv.layers.pool import Pool
 from xconv.padding import Pads, is_symmetric
+from xconv.spec import Spec
 
 __all__ = ["fold_pads"]
 
@@ -39,10 +41,16 @@ def fold_pads(graph: Graph) -> Graph:
         if pads is None:
             continue
         note = f"the zero padding of {node.name} is part of it"
-        changes[user.name] = replace(user, spec=replace(user.spec, padding=pads), notes=(*user.notes, note))
+        changes[user.name] = replace(user, spec=_padded(user.spec, pads), notes=(*user.notes, note))
         changes[node.name] = None
         aliases[value] = node.inputs[0]
     return graph.rebuilt(changes, aliases) if changes else graph
+
+
+def _padded(spec: Spec, pads: Pads) -> Spec:
+    """The convolution or pool with these pads."""
+    changes: dict[str, Any] = {"padding": pads}
+    return replace(spec, **changes)
 
 
 def _total(pad: Pad, user: Node, before: Node) -> Pads | None:

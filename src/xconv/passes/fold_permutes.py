@@ -1,9 +1,9 @@
 """Flatten order into the weights behind it, and reshapes into one.
 
-    before   x (N,C,H,W) -> Permute(0,2,3,1) -> Flatten -> Dropout -> Dense(W)
-    after    x (N,C,H,W) -> Flatten -> Dropout -> Dense(W with its columns in C,H,W order)
+before   x (N,C,H,W) -> Permute(0,2,3,1) -> Flatten -> Dropout -> Dense(W)
+after    x (N,C,H,W) -> Flatten -> Dropout -> Dense(W with its columns in C,H,W order)
 
-    before   Reshape -> Reshape                        after   the second Reshape
+before   Reshape -> Reshape                        after   the second Reshape
 """
 
 from __future__ import annotations
@@ -86,9 +86,7 @@ def _layout_permute(node: Node, nodes: dict[str, Node]) -> Node | None:
     return before if isinstance(before.spec, Permute) and before.kind == "layout" else None
 
 
-def _reaches_only_weights(
-    value: Value, consumers: dict[Value, list[Node]], outputs: set[Value]
-) -> list[Node] | None:
+def _reaches_only_weights(value: Value, consumers: dict[Value, list[Node]], outputs: set[Value]) -> list[Node] | None:
     """Every node behind a flat value up to the Dense layers; None where something else sees its order."""
     found: list[Node] = []
     wanted = [value]

@@ -61,7 +61,7 @@ def _hard_sigmoid(node: Node, nodes: dict[str, Node]) -> tuple[Value, str, list[
 def _hard_swish(node: Node, nodes: dict[str, Node]) -> tuple[Value, str, list[Node]] | None:
     """x * hard_sigmoid(x), ending at `node`."""
     spec = node.spec
-    if not isinstance(spec, Elementwise) or spec.name != "multiply" or len(node.inputs) != 2:  # noqa: PLR2004
+    if not isinstance(spec, Elementwise) or spec.name != "multiply" or len(node.inputs) != 2:
         return None
     for x, gate in (node.inputs, node.inputs[::-1]):
         other = nodes[gate.node]

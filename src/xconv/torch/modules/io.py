@@ -32,7 +32,7 @@ class Input(nn.Module):
         expected = ", ".join("any" if size is None else str(size) for size in self.shape)
         text = f"the network takes (batch, {expected}), it was given {tuple(x.shape)}"
         if self.other is not None and _fits(x, self.other):
-            return f"{text}, which is in the other layout; give x.permute{self.order}, or convert with another input_layout"
+            return f"{text}, in the other layout; give x.permute{self.order}, or convert with another input_layout"
         if x.dim() == len(self.shape) + 1 and None not in self.shape:
             return f"{text}; for other sizes, build the Keras model with None for them and convert that"
         return text

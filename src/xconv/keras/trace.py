@@ -1,0 +1,113 @@
+"""What a subclassed model or a custom layer does, seen by calling it on symbolic tensors."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from xconv.errors import InvalidInput, Unsupported
+from xconv.graph import values_in
+from xconv.spec import Shape
+
+__all__ = ["InputShapes", "Traced", "input_shapes", "trace", "unbuilt"]
+
+InputShapes: TypeAlias = "Sequence[Shape] | Mapping[str, Shape]"
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """The graph of a call: a `keras.Function`, its inputs, and the symbolic tensors that stand for variables."""
+
+    function: Any
+    inputs: Sequence[Any]
+    variables: Sequence[tuple[Any, Any]] = ()
+
+
+def trace(layer: Any, shapes: InputShapes, dtypes: Sequence[str] | None = None, arguments: Any = None) -> Traced:
+    """The graph that `layer.call` makes of symbolic tensors, called with `arguments` as the model calls it.
+
+    Raises:
+        Unsupported: the call does something that symbolic tensors cannot.
+    """
+    import keras
+
+    flat = list(shapes.values()) if isinstance(shapes, Mapping) else list(shapes)
+    kinds = list(dtypes or ["float32"] * len(flat))
+    tensors = [keras.Input(batch_shape=(None, *s[1:]), dtype=d) for s, d in zip(flat, kinds, strict=True)]
+    given = dict(zip(shapes, tensors, strict=True)) if isinstance(shapes, Mapping) else tensors
+    try:
+        return Traced(keras.Function(tensors, _call(layer, given, tensors, arguments)), tensors)
+    except Unsupported:
+        with _symbolic_variables(layer) as symbols:
+            outputs = _call(layer, given, tensors, arguments)
+        return Traced(keras.Function([*tensors, *(tensor for tensor, _ in symbols)], outputs), tensors, symbols)
+
+
+def input_shapes(model: Any) -> InputShapes:
+    """The shapes on which a subclassed model was built."""
+    stored = getattr(model, "_build_shapes_dict", None)
+    if not stored:
+        raise unbuilt(model)
+    shapes: list[Shape] | dict[str, Shape] = list(stored.values())
+    if len(stored) == 1:
+        (only,) = stored.values()
+        if isinstance(only, Mapping):
+            return {key: tuple(shape) for key, shape in only.items()}
+        shapes = [tuple(shape) for shape in only] if _is_list_of_shapes(only) else [tuple(only)]
+    return shapes
+
+
+def _is_list_of_shapes(value: Sequence[Any]) -> bool:
+    return bool(value) and all(isinstance(item, (tuple, list)) for item in value)
+
+
+def unbuilt(model: Any) -> InvalidInput:
+    """The error for a model that does not know its input."""
+    if not list(values_in(getattr(model, "layers", []))):
+        return InvalidInput("the model has no layers", place=model.name, remedy="add layers before converting")
+    return InvalidInput(
+        "the model is not built, so its shapes are unknown",
+        place=model.name,
+        remedy="call model.build(input_shape), or start it with keras.Input",
+    )
+
+
+def _call(layer: Any, given: Any, tensors: Sequence[Any], arguments: Any) -> Any:
+    """`layer.call` on symbolic tensors, as the model calls it."""
+    call: Callable[..., Any] = layer.call
+    try:
+        if arguments is None:
+            return call(given if isinstance(given, Mapping) or len(tensors) > 1 else tensors[0])
+        symbols = {id(old): new for old, new in zip(arguments.keras_tensors, tensors, strict=True)}
+        args, kwargs = arguments.fill_in(symbols)
+        return call(*args, **{key: item for key, item in kwargs.items() if item is not None})
+    except (TypeError, ValueError, AttributeError, NotImplementedError, RuntimeError, KeyError, IndexError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise Unsupported(
+            f"its call cannot be traced with symbolic tensors ({first[:160]})",
+            place=layer.name,
+            remedy=f"teach it with xconv.register({type(layer).__name__!r}), or write its call with keras.ops",
+        ) from error
+
+
+@contextlib.contextmanager
+def _symbolic_variables(layer: Any) -> Iterator[list[tuple[Any, Any]]]:
+    """The layer with its own variables replaced by symbolic tensors, for calls that put the variable first.
+
+    `self.gain * x` asks the variable to multiply, which needs a real tensor; with a symbolic one it becomes a node.
+    """
+    import keras
+
+    own = {id(v) for v in (*layer._trainable_variables, *layer._non_trainable_variables)}
+    replaced = {name: item for name, item in vars(layer).items() if id(item) in own}
+    symbols = []
+    for name, variable in replaced.items():
+        tensor = keras.Input(batch_shape=tuple(variable.shape), dtype=str(variable.dtype))
+        symbols.append((tensor, variable))
+        vars(layer)[name] = tensor
+    try:
+        yield symbols
+    finally:
+        vars(layer).update(replaced)
