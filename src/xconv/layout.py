@@ -41,7 +41,7 @@ def resolve(graph: Graph, target: Target, input_layout: Layout = "channels_first
     if input_layout not in ("channels_first", "channels_last"):
         raise InvalidInput(f"input_layout={input_layout!r}", remedy="give 'channels_first' or 'channels_last'")
     resolver = _Resolver(graph, target, _demands(graph, target), input_layout)
-    resolver.taken.update(node.name for node in graph.nodes)
+    resolver.taken.update(node.name for node in graph.nodes if not isinstance(node.spec, Permute))
     for node in graph.nodes:
         try:
             resolver.add(node)
