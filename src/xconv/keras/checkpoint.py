@@ -74,11 +74,12 @@ def _modern(tree: Tree, group: str, path: tuple[str, ...]) -> Iterator[tuple[str
         elif child in _CONTAINERS:
             for layer in tree.groups[inside]:
                 name = tree.attributes.get(f"{inside}/{layer}/vars", {}).get("name")
-                if name is None:
+                found = _modern(tree, f"{inside}/{layer}", (*path, text_of(name or "")))
+                if name is None and next(found, None):
                     raise Unreadable(
                         "the file does not name its layers", place=f"{inside}/{layer}", remedy=_GIVE_CONFIG
                     )
-                yield from _modern(tree, f"{inside}/{layer}", (*path, text_of(name)))
+                yield from found
         elif inside in tree.groups and not child.startswith(_NO_WEIGHTS):
             yield from _modern(tree, inside, (*path, child))
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from xconv.errors import Mismatch, Unsupported
+from xconv.registry import module_class
 
 __all__ = ["method_name", "resolve_target"]
 
@@ -22,7 +23,7 @@ OPERATORS = frozenset(
 )
 
 METHODS = frozenset(
-    {"contiguous", "double", "expand", "float", "long", "new_full", "repeat", "size", "to", "type_as", "view"}
+    {"bfloat16", "bool", "byte", "char", "contiguous", "double", "expand", "float", "half", "int", "long", "new_full", "repeat", "short", "size", "to", "type_as", "view"}
 )
 """Methods of tensors that are no functions of torch too."""
 
@@ -36,25 +37,36 @@ def resolve_target(target: str) -> Any:
     """The function or module class that a target names.
 
     Raises:
-        Unsupported: a name outside torch's operations and layers and xconv's own modules; nothing else is imported.
+        Unsupported: a name outside torch's operations and layers, xconv's own modules and the classes that were
+            registered in this process; nothing else is imported.
         Mismatch: this version of torch has no such name.
 
     >>> resolve_target("torch.nn.Identity")
     <class 'torch.nn.modules.linear.Identity'>
-    >>> resolve_target("torch.hub.load")
+    >>> resolve_target("torch.hub.load")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
-    xconv.errors.Unsupported: torch.hub.load is no operation on tensors, and no layer of torch or xconv
+    xconv.errors.Unsupported: torch.hub.load is no operation on tensors, and no layer of torch or xconv; ...
     """
     module_name, _, name = target.rpartition(".")
     home = _HOMES.get(module_name)
+    registered = module_class(target)
+    if registered is not None:
+        return registered
     if home is None or name.startswith("_"):
-        raise Unsupported(f"{target} is no operation on tensors, and no layer of torch or xconv")
+        raise _foreign(target)
     found = getattr(importlib.import_module(module_name), name, None)
     if found is None:
         raise Mismatch(f"torch {torch.__version__} has no {target}", remedy="update torch or xconv")
     if not home(name, found):
-        raise Unsupported(f"{target} is no operation on tensors, and no layer of torch or xconv")
+        raise _foreign(target)
     return found
+
+
+def _foreign(target: str) -> Unsupported:
+    return Unsupported(
+        f"{target} is no operation on tensors, and no layer of torch or xconv",
+        remedy="call xconv.registry.register_module on the class, if it is yours, before loading",
+    )
 
 
 def method_name(target: str) -> str:

@@ -1,0 +1,174 @@
+"""Converted modules and files: `.safetensors` (all of it), `.pt2` (the exported program), `.pt` (the weights alone)."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from xconv.atomic import replacing
+from xconv.errors import InvalidInput, Mismatch, Problem, Unreadable, Unwritable, XConvError
+from xconv.torch.exported import load_program, save_program
+from xconv.torch.saved import load_module, save_module
+from xconv.torch.tensor_file import DAMAGED, readable
+
+__all__ = ["load", "save"]
+
+
+def save(module: torch.nn.Module, path: str | os.PathLike[str]) -> None:
+    """Write a converted module; an interrupted run leaves a file that was there as it was.
+
+    Args:
+        module: what `xconv.keras_to_torch` or `xconv.load` returned.
+        path: the suffix decides what is written.
+
+            - `.safetensors`: weights, graph, record and a SHA-256 of every tensor; `xconv.load` builds it again.
+            - `.pt2`: the program of `torch.export` in inference mode, the batch open, and height and width too where
+              the source model has None. It is loaded again and compared at batch 1 and 3 before it gets its name.
+            - `.pt`: the plain state_dict, for `module.load_state_dict(torch.load(path, weights_only=True))`.
+
+    Raises:
+        InvalidInput: another suffix, a module that xconv did not make, or one without data.
+        Mismatch: the graph was changed since the conversion (`.safetensors` only).
+        Unsupported: torch.export cannot say the module (`.pt2` only).
+        Unwritable, IsDirectory, NotFound: the path cannot be written to; a full disk.
+    """
+    writers: dict[str, Callable[[torch.nn.Module, Path], None]] = {
+        ".safetensors": save_module,
+        ".pt2": save_program,
+        ".pt": _save_weights,
+        ".pth": _save_weights,
+    }
+    write = writers.get(Path(path).suffix)
+    if write is None:
+        raise _unknown_suffix(path)
+    with replacing(path) as temporary:
+        write(module, temporary)
+
+
+def load(
+    path: str | os.PathLike[str], module: torch.nn.Module | None = None, *, verify_checksums: bool = True
+) -> torch.nn.Module:
+    """A module from a file that `save` wrote.
+
+    Nothing in a `.safetensors` or `.pt` file is executed, and it can name nothing but torch's tensor operations and
+    layers. A `.pt2` file is read by `torch.export.load`: open only those that you trust.
+
+    Args:
+        path: a `.safetensors` or `.pt2` file; a `.pt` file together with `module`.
+        module: the module to fill from a `.pt` file, which holds weights and no graph; it is returned.
+        verify_checksums: compare the SHA-256 of every tensor of a `.safetensors` file, and the CRC-32 of the members of
+            the others.
+
+    Returns:
+        From `.safetensors` a `torch.fx.GraphModule` in the mode and with the frozen layers with which it was saved;
+        from `.pt2` the exported program as a module in inference mode. `xconv.record` works on both.
+
+    Raises:
+        NotFound, IsDirectory, Unreadable: no such file, truncated, damaged, or of another format.
+        Mismatch: tensors that are missing, left over or of another shape, all in one error.
+        InvalidInput: a `.pt` file without `module`.
+    """
+    where = Path(path)
+    readable(where)
+    match where.suffix:
+        case ".safetensors":
+            _refuse_module(module, where)
+            return load_module(where, verify_checksums)
+        case ".pt2":
+            _refuse_module(module, where)
+            _check_archive(where, verify_checksums)
+            return load_program(where)
+        case ".pt" | ".pth":
+            return _load_weights(where, module, verify_checksums)
+    raise _unknown_suffix(path)
+
+
+def _unknown_suffix(path: str | os.PathLike[str]) -> InvalidInput:
+    return InvalidInput(
+        f"the suffix {Path(path).suffix!r} names no format", place=str(path), remedy="use .safetensors, .pt2 or .pt"
+    )
+
+
+def _refuse_module(module: torch.nn.Module | None, path: Path) -> None:
+    if module is not None:
+        raise InvalidInput("module= is for .pt files; this file builds its own", place=str(path), remedy="leave it out")
+
+
+def _save_weights(module: torch.nn.Module, path: Path) -> None:
+    """The state_dict, as users of torch expect it."""
+    state = dict(module.state_dict())
+    for name, tensor in state.items():
+        if tensor.is_meta:
+            raise InvalidInput("the module has no data (meta device)", place=name, remedy="load weights into it")
+    try:
+        torch.save(state, path)
+    except RuntimeError as error:
+        raise Unwritable(f"torch cannot write it: {error}", place=str(path), remedy="check the free space") from error
+
+
+def _load_weights(path: Path, module: torch.nn.Module | None, verify: bool) -> torch.nn.Module:
+    """Fill a module from a state_dict: all of it, or nothing."""
+    if module is None:
+        raise InvalidInput(
+            "a .pt file holds weights and no graph",
+            place=str(path),
+            remedy="pass module=, such as xconv.keras_to_torch gave; or save .safetensors, which builds it again",
+        )
+    _check_archive(path, verify)
+    state = _state_dict(path)
+    problems = _misfits(state, module.state_dict())
+    if problems:
+        raise Mismatch(f"the tensors in {path} do not fit the module", problems=problems)
+    module.load_state_dict(state)
+    return module
+
+
+def _state_dict(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors in a `.pt` file; code in it is never run."""
+    try:
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        what = f"torch cannot read it as weights: {str(error).strip().partition(chr(10))[0]}"
+        raise Unreadable(what, place=str(path), remedy="give a file that holds a state_dict and no code") from error
+    if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
+        raise Unreadable(
+            f"holds a {type(state).__name__}, not a state_dict", place=str(path), remedy="save state_dict()"
+        )
+    return state
+
+
+def _misfits(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> list[Problem]:
+    """Every name or shape that does not fit, on both sides."""
+    problems = []
+    for name in [*wanted, *(name for name in found if name not in wanted)]:
+        if name not in found:
+            problems.append(Problem(name, f"missing; shape {tuple(wanted[name].shape)} is needed"))
+        elif name not in wanted:
+            problems.append(Problem(name, f"shape {tuple(found[name].shape)}, and the module has no place for it"))
+        elif found[name].shape != wanted[name].shape:
+            shapes = tuple(found[name].shape), tuple(wanted[name].shape)
+            problems.append(Problem(name, f"has shape {shapes[0]}, {shapes[1]} is needed"))
+    return problems
+
+
+def _check_archive(path: Path, verify: bool) -> None:
+    """Look for a damaged member of torch's zip archive.
+
+    Raises:
+        Unreadable: it is no whole archive, or a member's CRC-32 differs.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip() if verify else None
+    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+        if isinstance(error, XConvError):
+            raise
+        raise Unreadable(f"is not a whole torch archive: {error}", place=str(path), remedy=DAMAGED) from error
+    if damaged:
+        raise Unreadable(f"the member {damaged} is damaged (CRC-32)", place=str(path), remedy=DAMAGED)
