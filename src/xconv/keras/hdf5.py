@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from xconv.errors import Problem, Unreadable
+from xconv.keras.hdf5_text import Attributes, read_attributes, strings, text_of
 from xconv.keras.stored_array import Storage, StoredArray
 from xconv.keras.zip_window import Limits
 
@@ -33,7 +34,7 @@ class Tree:
 
     datasets: dict[str, StoredArray] = field(default_factory=dict)
     groups: dict[str, list[str]] = field(default_factory=dict)
-    attributes: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    attributes: dict[str, Attributes] = field(default_factory=dict)
 
 
 def read_tree(storage: Storage, limits: Limits, place: str, skip: Sequence[str] = ()) -> Tree:
@@ -50,23 +51,6 @@ def read_tree(storage: Storage, limits: Limits, place: str, skip: Sequence[str] 
     if walk.problems:
         raise Unreadable("the file holds what no Keras file needs", problems=walk.problems[:20])
     return walk.tree
-
-
-def strings(attributes: Mapping[str, Any], name: str) -> list[str]:
-    """A list of names kept as an attribute; long lists lie in `name0`, `name1`, ..."""
-    if name in attributes:
-        parts = [attributes[name]]
-    else:
-        parts, count = [], 0
-        while f"{name}{count}" in attributes:
-            parts.append(attributes[f"{name}{count}"])
-            count += 1
-    return [text_of(item) for part in parts for item in np.atleast_1d(np.asarray(part)).tolist()]
-
-
-def text_of(value: Any) -> str:
-    """An attribute as text."""
-    return value.decode("utf8", "replace") if isinstance(value, bytes) else str(value)
 
 
 @dataclass(slots=True)
@@ -106,8 +90,8 @@ class _Walk:
         refused = {problem.place for problem in self.problems}
         for group, names in list(self.tree.groups.items()):
             opened = root if not group else h5py.h5g.open(root, group.encode("utf8", "surrogateescape"))
-            if _tells(group) and h5py.h5a.get_num_attrs(opened):
-                self.tree.attributes[group] = dict(h5py.Group(opened).attrs)
+            if _tells(group):
+                self.note_attributes(opened, group)
             for name in names:
                 path = f"{group}/{name}" if group else name
                 if path not in self.tree.groups and f"{self.place}/{path}" not in refused:
@@ -118,10 +102,15 @@ class _Walk:
             self.dataset(item, path)
         elif isinstance(item, h5py.h5g.GroupID):
             self.tree.groups[path] = []
-            if not path.endswith("/vars") and h5py.h5a.get_num_attrs(item):
-                self.tree.attributes[path] = dict(h5py.Group(item).attrs)
+            if not path.endswith("/vars"):
+                self.note_attributes(item, path)
         else:
             self.refuse(path, "is a committed type, which no Keras file holds")
+
+    def note_attributes(self, group: Any, path: str) -> None:
+        found = read_attributes(group, f"{self.place}/{path}")
+        if found:
+            self.tree.attributes[path] = found
 
     def dataset(self, dataset: Any, path: str) -> None:
         plan = dataset.get_create_plist()
@@ -133,7 +122,7 @@ class _Walk:
         shape, (stored, plain) = tuple(dataset.shape), self.element(dataset, kind)
         label = stored.name
         if stored.kind == "V":
-            label = "bfloat16" if stored.itemsize == 2 and _says_bfloat16(dataset) else ""
+            label = "bfloat16" if stored.itemsize == 2 and _says_bfloat16(dataset, self.place) else ""
         if label != "bfloat16" and label not in _NUMBERS:
             self.refuse(path, f"holds elements of type {stored}, not numbers")
             return
@@ -186,6 +175,5 @@ def _type_problem(kind: Any) -> str:
     return ""
 
 
-def _says_bfloat16(dataset: Any) -> bool:
-    attributes = h5py.Dataset(dataset).attrs
-    return "dtype" in attributes and text_of(attributes["dtype"]) == "bfloat16"
+def _says_bfloat16(dataset: Any, place: str) -> bool:
+    return read_attributes(dataset, place).get("dtype") == "bfloat16"

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from xconv.errors import Mismatch, Problem, Unreadable
 from xconv.keras.composites import Owner, Part, Path, leaves, name_of, part_of
 from xconv.keras.expected_weights import expected
-from xconv.keras.hdf5 import Tree, strings
+from xconv.keras.hdf5 import Tree
+from xconv.keras.hdf5_text import strings
 from xconv.keras.stored_array import StoredArray
 
 __all__ = ["LegacyWeights"]

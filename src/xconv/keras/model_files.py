@@ -13,7 +13,8 @@ from typing import Any
 from xconv.errors import Unreadable, Unsupported
 from xconv.keras import json_text
 from xconv.keras.file_kinds import HDF5, JSON, KERAS_DIRECTORY, ZIP, kind_of, refuse
-from xconv.keras.hdf5 import Tree, read_tree, text_of
+from xconv.keras.hdf5 import Tree, read_tree
+from xconv.keras.hdf5_text import Attributes, text_of
 from xconv.keras.stored_array import Storage
 from xconv.keras.zip_window import Archive, Limits
 
@@ -172,11 +173,11 @@ class Opening:
         return whole
 
 
-def _lists_layers(attributes: Mapping[str, Any]) -> bool:
+def _lists_layers(attributes: Attributes) -> bool:
     return "layer_names" in attributes or "layer_names0" in attributes
 
 
-def _refuse_other_backend(attributes: Mapping[str, Any], place: str) -> None:
+def _refuse_other_backend(attributes: Attributes, place: str) -> None:
     backend = text_of(attributes.get("backend", "tensorflow"))
     if backend not in ("tensorflow", "torch", "jax", "numpy", "openvino"):
         raise Unsupported(

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 from xconv.errors import Unreadable
 from xconv.keras.composites import Part, Path, is_model, is_operation, is_sequence, name_of, owners, part_of
-from xconv.keras.hdf5 import Tree, text_of
+from xconv.keras.hdf5 import Tree
+from xconv.keras.hdf5_text import text_of
 from xconv.keras.stored_array import StoredArray
 
 __all__ = ["WeightGroups", "snake_case"]
