@@ -131,9 +131,9 @@ class Activation(Spec):
     @classmethod
     def examples(cls) -> Iterator[Example]:
         """Every name as a string, the three layers with their parameters, operations with theirs."""
-        float32 = ("gelu", "leaky_relu")
+        float32 = ("gelu", "hard_sigmoid", "leaky_relu")
         for name in sorted({**TORCH, **RUNTIME}):
-            if name not in ("clipped_relu",):
+            if name not in ("clipped_relu", "threshold"):
                 yield Example("Activation", ((5, 3),), {"activation": name}, float64=name not in float32)
         relu = {"max_value": 1.5, "negative_slope": 0.1, "threshold": 0.25}
         yield Example("ReLU", ((4, 5, 3),), relu, float64=False)
@@ -141,7 +141,7 @@ class Activation(Spec):
         yield Example("LeakyReLU", ((4, 3),), {"negative_slope": 0.3}, float64=False)
         yield Example("ELU", ((4, 3),), {"alpha": 0.7})
         yield Example("ops.Gelu", ((4, 3),), {"approximate": True}, args=(Slot(0),), float64=False)
-        yield Example("ops.Celu", ((4, 3),), {"alpha": 0.7}, args=(Slot(0),))
+        yield Example("ops.Celu", ((4, 3),), {"alpha": 0.7}, args=(Slot(0),), float64=False)
 
 
 def activation_op(value: Any) -> Op:

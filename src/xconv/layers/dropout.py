@@ -58,6 +58,7 @@ class Dropout(Spec):
         """Plain, whole and alpha."""
         yield Example("Dropout", ((4, 5, 3),), {"rate": 0.3}, trains=False)
         yield Example("Dropout", ((4, 5, 3),), {"rate": 0.3, "noise_shape": (None, 1, 1, 1)}, trains=False)
+        yield Example("StochasticDepth", ((4, 3),), {"drop_path_rate": 0.3}, trains=False)
         yield Example("AlphaDropout", ((4, 3),), {"rate": 0.3}, trains=False)
 
 

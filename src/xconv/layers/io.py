@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from xconv.spec import KerasLayer, Op, Order, Shape, Spec, TorchCall, Weights
+from xconv.spec import Example, KerasLayer, Op, Order, Shape, Spec, TorchCall, Weights
 
 __all__ = ["Identity", "Input", "Variable"]
 
@@ -74,3 +74,9 @@ class Identity(Spec):
     def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
         """nn.Identity."""
         return TorchCall("torch.nn.Identity")
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """Both layers."""
+        yield Example("Identity", ((4, 5, 3),))
+        yield Example("ActivityRegularization", ((4, 3),))

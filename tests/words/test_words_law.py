@@ -1,0 +1,92 @@
+"""Laws 1 and 5 without a framework: what a rule reads it can say, and it reads everything or refuses."""
+
+from dataclasses import replace
+
+import pytest
+
+from xconv.errors import Unsupported
+from xconv.keras.defaults import DEFAULTS
+from xconv.keras.read import NO_EFFECT, TRAINING_ONLY, read
+from xconv.keras.records import Call, Entry, KerasModel, Ref
+from xconv.layers import FAMILIES, RULES
+from xconv.spec import KerasLayer, Op, Slot, Spec
+
+CASES = [(family, example) for family in FAMILIES for example in family.examples()]
+NAMES = [f"{family.__name__}-{example.kind}-{number}" for number, (family, example) in enumerate(CASES)]
+
+every_example = pytest.mark.parametrize("example", [example for _, example in CASES], ids=NAMES)
+
+
+def operations(record):
+    """The Ops of a record, always as a tuple."""
+    ops = RULES[record.kind].from_keras(record)
+    return (ops,) if isinstance(ops, Op) else tuple(ops)
+
+
+def with_defaults(record):
+    """The record as the reader would give it: Keras's defaults where the config is silent, tensors as arguments."""
+    args = record.args or tuple(Slot(i) for i in range(len(record.inputs)))
+    return replace(record, config={**DEFAULTS.get(record.kind, {}), **record.config}, args=args, unread=set())
+
+
+def can_be_said(spec):
+    return type(spec).to_keras is not Spec.to_keras
+
+
+@every_example
+def test_the_words_of_every_operation_come_back(example):
+    record = example.layer(DEFAULTS)
+    shapes = record.inputs
+    for op in operations(record):
+        assert can_be_said(op.spec)
+        said = with_defaults(op.spec.to_keras(op.weights, shapes))
+        (back,) = operations(said)
+        assert back.spec == op.spec
+        assert dict(back.weights) == dict(op.weights)
+        shapes = op.spec.out_shapes(*shapes)
+
+
+@every_example
+def test_every_word_of_the_configuration_is_read(example):
+    record = replace(example.layer(DEFAULTS), unread=set())
+    record = KerasLayer(record.kind, {**record.config, "surprise": 1}, record.weights, record.inputs, record.args)
+    operations(record)
+    left = {key for key in record.unread if not key.endswith(TRAINING_ONLY) and record.config.get(key) is not None}
+    assert left - NO_EFFECT == {"surprise"}
+
+
+@every_example
+def test_an_unknown_word_is_refused_by_the_name_of_its_layer(example):
+    record = example.layer(DEFAULTS)
+    inputs = tuple(
+        Entry(f"in{i}", "InputLayer", config={"batch_shape": shape, "dtype": "float32"}, calls=(Call(),))
+        for i, shape in enumerate(record.inputs)
+    )
+    refs = [Ref(entry.name) for entry in inputs]
+
+    def referred(item):
+        if isinstance(item, Slot):
+            return refs[item.index]
+        return type(item)(map(referred, item)) if isinstance(item, (list, tuple)) else item
+
+    layer = Entry(
+        "the_layer",
+        record.kind.removeprefix("ops."),
+        is_op=record.kind.startswith("ops."),
+        config={**record.config, "surprise": 1},
+        calls=(Call(tuple(map(referred, record.args))),),
+        weights=record.weights,
+    )
+    model = KerasModel("model", (*inputs, layer), refs, [Ref("the_layer")])
+    with pytest.raises(Unsupported, match=r"the_layer.*surprise=1"):
+        read(model)
+
+
+def test_no_kind_belongs_to_two_families():
+    kinds = [kind for family in FAMILIES for kind in family.keras_kinds]
+    assert sorted(kinds) == sorted(set(kinds))
+
+
+def test_every_kind_of_a_layer_has_an_example():
+    shown = {example.kind for _, example in CASES}
+    assert {kind for kind in RULES if not kind.startswith("ops.")} - shown == {"InputLayer"}
