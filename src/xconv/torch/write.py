@@ -258,7 +258,7 @@ def record_of(graph: Graph, input_layout: str, names: Mapping[Weight, list[str]]
         dtype = node.spec.dtype if isinstance(node.spec, Input) else "float32"
         return Port(node.layer or value.node, written, order, dtype)
 
-    last: dict[tuple[str, int], Node] = {(n.layer, n.call): n for n in graph.nodes if n.layer}
+    last: dict[tuple[str, int], Node] = {(n.layer, n.call): n for n in graph.nodes if n.layer and n.inputs}
     places = {
         identifier(node.name): Place(layer, call, index, orders[Value(node.name, index)])
         for (layer, call), node in last.items()
