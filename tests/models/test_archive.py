@@ -36,7 +36,10 @@ def flat(model):
 def live_weights(model):
     found = []
     for layer in model.layers:
-        found += live_weights(layer) if hasattr(layer, "layers") else list(layer.weights)
+        if isinstance(layer, keras.layers.SpectralNormalization):
+            found += [layer.vector_u, *layer.layer.weights]
+        else:
+            found += live_weights(layer) if hasattr(layer, "layers") else list(layer.weights)
     return found
 
 
@@ -267,6 +270,61 @@ def test_weights_of_another_model(tmp_path):
         read_file(tmp_path / "m.weights.h5", config=small.to_json())
     assert [problem.place for problem in caught.value.problems] == ["b", "b"]
     assert "kernel has shape (3, 5), the configuration needs (3, 2); the numbers of classes differ" in str(caught.value)
+
+
+def every_kind():
+    """One layer of every kind that has weights, in a model without other purpose."""
+    layers = keras.layers
+    image, words, series = keras.Input((8, 9, 4)), keras.Input((5,)), keras.Input((5, 8, 9, 4))
+    normalised = layers.Normalization(axis=-1)
+    normalised.adapt(np.random.default_rng(0).normal(size=(3, 8, 9, 4)))
+    outputs = [
+        layer(image)
+        for layer in (
+            layers.Conv2D(3, 3, groups=1, use_bias=False),
+            layers.Conv2DTranspose(3, 3),
+            layers.DepthwiseConv2D(3, depth_multiplier=2),
+            layers.SeparableConv2D(5, 3),
+            layers.SpectralNormalization(layers.Conv2D(3, 3)),
+            layers.TimeDistributed(layers.SeparableConv1D(3, 2)),
+            layers.BatchNormalization(scale=False, axis=1),
+            layers.BatchNormalization(renorm=True),
+            layers.LayerNormalization(axis=[1, 3]),
+            layers.GroupNormalization(2),
+            layers.RMSNormalization(),
+            layers.PReLU(shared_axes=[1]),
+            layers.EinsumDense("abcd,de->abce", output_shape=(None, None, 3), bias_axes="e"),
+            layers.Dense(7, use_bias=False),
+            normalised,
+        )
+    ]
+    x = layers.Embedding(11, 8)(words)
+    outputs += [
+        layer(x) for layer in (layers.Conv1D(3, 2), layers.Conv1DTranspose(3, 2), layers.GRU(3, reset_after=False))
+    ]
+    outputs += [layers.SimpleRNN(3)(x), layers.Bidirectional(layers.GRU(3, dropout=0.5))(x)]
+    outputs += [
+        layers.Bidirectional(layers.RNN(layers.LSTMCell(3)), backward_layer=layers.LSTM(4, go_backwards=True))(x)
+    ]
+    outputs += [layers.GroupQueryAttention(4, 4, 2)(x, x), layers.MultiHeadAttention(2, 3, use_bias=False)(x, x)]
+    outputs += [layers.Attention(use_scale=True, score_mode="concat")([x, x]), layers.AdditiveAttention()([x, x])]
+    outputs += [layers.ConvLSTM2D(3, 2)(series), layers.Conv3D(2, 2)(series)]
+    return keras.Model([image, words, series], outputs)
+
+
+@pytest.mark.parametrize("name", ["m.keras", "m.h5"])
+def test_every_kind_of_layer_with_weights(tmp_path, name):
+    model = every_kind()
+    model.save(tmp_path / name)
+    assert_same_arrays(read_file(tmp_path / name), model)
+
+
+@pytest.mark.filterwarnings("ignore:Layer InputLayer")
+def test_quantized_model(tmp_path):
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4, name="d")])
+    model.quantize("int8")
+    model.save(tmp_path / "m.keras")
+    assert "quantized (int8" in read_file(tmp_path / "m.keras").entries[1].problem
 
 
 @pytest.mark.slow

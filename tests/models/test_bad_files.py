@@ -389,6 +389,18 @@ def test_row_25_linked_group_in_a_legacy_file(tmp_path):
     refused(path, "model_weights/d", "link to another file")
 
 
+def test_row_25_attribute_that_is_no_text(tmp_path):
+    """libhdf5 kills the process on some of these when they are read."""
+    path = tmp_path / "m.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = json.dumps(functional(dense()))
+        group = file.create_group("model_weights")
+        group.attrs["layer_names"] = ["x", "d"]
+        inside = group.create_group("d").attrs
+        inside.create("weight_names", np.array([np.arange(3), np.arange(2)], object), dtype=h5py.vlen_dtype("i4"))
+    refused(path, "model_weights/d", "weight_names", "not text")
+
+
 def test_row_25_cycle_of_hard_links(tmp_path):
     path = tmp_path / "m.weights.h5"
 

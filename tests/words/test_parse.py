@@ -195,11 +195,8 @@ def test_operations_of_a_legacy_file_have_no_module():
 
 
 def test_quantized_layers_are_a_problem():
-    policy = {"class_name": "QuantizedDTypePolicy", "config": {"name": "int8_from_float32"}}
-    assert (
-        "quantized (int8_from_float32)"
-        in only(keras3(entry("Dense", "y", called(tensor("x")), units=3, dtype=policy))).problem
-    )
+    policy = {"class_name": "QuantizedDTypePolicy", "config": {"mode": "int8", "source_name": "float32"}}
+    assert "quantized (int8)" in only(keras3(entry("Dense", "y", called(tensor("x")), units=3, dtype=policy))).problem
 
 
 def test_subclassed_model_has_no_graph():

@@ -37,7 +37,9 @@ _CELLS = {
     "ConvLSTM3D": "ConvLSTMCell",
 }
 _WRAPPERS = {"TimeDistributed", "SpectralNormalization", "Wrapper"}
-_ATTENTION = {"MultiHeadAttention", "GroupQueryAttention", "GroupedQueryAttention"}
+_ATTENTION = {"MultiHeadAttention", "GroupQueryAttention"}
+_PUBLIC = {"GroupedQueryAttention": "GroupQueryAttention"}
+"""Public names of classes that .h5 files call by their private ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,8 @@ def part_of(value: Any, where: str) -> Part:
         module, build = value.get("module"), value.get("build_config")
         module = "" if module is None and value.get("registered_name") else module
         if isinstance(config, Mapping) and (module is None or isinstance(module, str)):
-            return Part(value["class_name"], config, module, build if isinstance(build, Mapping) else {})
+            kind = value["class_name"] if module else _PUBLIC.get(value["class_name"], value["class_name"])
+            return Part(kind, config, module, build if isinstance(build, Mapping) else {})
     raise Unreadable(f"{where} is not a serialized layer with a class_name and a config", remedy="save the model again")
 
 

@@ -77,7 +77,7 @@ class EntryReader:
         if not isinstance(nodes, (list, tuple)):
             raise Unreadable("inbound_nodes is not a list", place=name)
         unknown = sorted(set(raw) - _KNOWN_FIELDS)
-        problem = f"has fields that xconv does not know: {', '.join(unknown)}" if unknown else ""
+        problem = f"has fields that xconv does not know: {', '.join(unknown)}" if unknown else _problem(part)
         registered = registered if isinstance(registered, str) else None
         return cls(name, part, registered, is_operation(part), tuple(nodes), problem)
 
@@ -155,7 +155,6 @@ class EntryReader:
     def entry(self, made: tuple[Call, ...], weights: tuple[Weight, ...], inner: KerasModel | None) -> Entry:
         """The record."""
         part = self.part
-        problem = self.problem or _problem(part)
         try:
             config = self.config()
         except Unreadable as error:
@@ -171,9 +170,9 @@ class EntryReader:
             weights=weights,
             inner=inner,
             trainable=part.config.get("trainable") is not False,
-            problem=problem,
+            problem=self.problem,
         )
-        if part.kind in TENSORFLOW_KINDS and not problem:
+        if part.kind in TENSORFLOW_KINDS and not self.problem:
             return as_operation(entry)
         return replace(entry, module="keras.src.ops.numpy") if self.is_op and not part.module else entry
 
@@ -196,8 +195,9 @@ def _problem(part: Part) -> str:
         if value.get("class_name") == "__lambda__":
             return _OWN_CODE
         if value.get("class_name") in _QUANTIZED:
-            name = value.get("config", {}).get("name", "") if isinstance(value.get("config"), Mapping) else ""
-            return f"is quantized ({name}); save the float model"
+            said = value.get("config")
+            mode = said.get("mode", said.get("name", "")) if isinstance(said, Mapping) else ""
+            return f"is quantized ({mode}); save the float model"
     for key in _VOCABULARY:
         if isinstance(part.config.get(key), str):
             return (

@@ -41,15 +41,21 @@ class WeightReader:
         except XConvError as error:
             raise error.at(reader.name) from error.__cause__
         return tuple(
-            weight for owner in held if not is_model(owner.part) for weight in self._own(owner, path, entering)
+            weight
+            for owner in held
+            if not is_model(owner.part)
+            for weight in self._own(owner, path, entering, readable=not reader.problem)
         )
 
-    def _own(self, owner: Owner, path: Path, entering: Shape | None) -> list[Weight]:
+    def _own(self, owner: Owner, path: Path, entering: Shape | None, readable: bool) -> list[Weight]:
         found = self._arrays_of(owner.path) if self._arrays_of else ()
+        if owner.part.kind == "SpectralNormalization" and readable:
+            found = found[-1:]  # Keras lists the wrapped layer's kernel here a second time
         place = "/".join(owner.path)
         inside = owner.path[len(path) :]
         try:
-            roles = expected(owner.part, entering if not inside or inside in _INPUT_KEPT else None)
+            shape = entering if not inside or inside in _INPUT_KEPT else None
+            roles = expected(owner.part, shape) if readable else None
         except XConvError as error:
             raise error.at(place) from error.__cause__
         if roles is None:

@@ -99,8 +99,8 @@ class ModelParser:
         keras2 = any(reader.is_keras2 for reader in readers)
         _find_shifts(calls, readers, ends, keras2)
         read = [_located(reader.name, partial(reader.calls, calls)) for reader in readers]
-        for reader in readers:
-            reader.note_shapes(calls)
+        for reader, made in zip(readers, read, strict=True):
+            reader.note_shapes(calls, made)
         entries = tuple(self._entry(reader, made, path, calls) for reader, made in zip(readers, read, strict=True))
         inputs, outputs = (_located("", partial(calls.structure, end)) for end in ends)
         if keras2:
