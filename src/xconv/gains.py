@@ -54,8 +54,8 @@ def gains(parts: Sequence[Part]) -> dict[str, float]:
     """For every weight layer, the deviation of its kernel in units of 1 / sqrt(fan_in).
 
     What the nonlinearity behind it takes, sqrt(2) for ReLU (He), and a gate in front of it; divided by the mean gain of
-    a normalisation that follows; and by the root of the number of additions where the layer ends a residual branch, so that the sum over all blocks
-    grows by a constant factor however deep the network is.
+    a normalisation that follows; and by the root of the number of additions where the layer ends a residual branch, so
+    that the sum over all blocks grows by a constant factor however deep the network is.
 
     >>> gains([Part("fc", "weight", (0,), (1,)), Part("relu", "activation", (1,), (2,), 1.4)])["fc"]
     1.4

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from xconv.errors import XConvError
 from xconv.inputs import Feed
@@ -55,7 +55,6 @@ class Side(Protocol):
         """Whether every BatchNorm still has the statistics that it was made with."""
         ...
 
-
-def is_float(value: Any) -> bool:
-    """Whether an array holds floating point numbers."""
-    return bool(getattr(value, "dtype", None) is not None and value.dtype.kind == "f")
+    def release(self) -> None:
+        """Drops the copies that it made in other precisions."""
+        ...

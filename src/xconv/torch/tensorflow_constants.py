@@ -1,0 +1,173 @@
+"""Constants that TensorFlow keeps in float32 inside a float64 model, imitated in torch, so that they are recognised.
+
+    gelu, exact           0.5 x erfc(-c x) with c = float32(1/sqrt(2))
+    gelu, tanh            the factor 0.044715 of the cube
+    leaky_relu            the slope
+    Rescaling             scale and offset
+    Normalization         mean and variance, where the config gives them
+    ReLU                  max_value
+    attention             the default scale 1/sqrt(head size)
+    bilinear resize       the whole kernel computes in float32
+
+Each was found by experiment (Keras 3.15, TensorFlow 2.21): with it, the difference is zero or a few units of float64.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+__all__ = ["TensorflowConstants", "float32_attributes"]
+
+
+def single(value: float) -> float:
+    """A number rounded to float32.
+
+    >>> single(0.5), single(0.1)
+    (0.5, 0.10000000149011612)
+    """
+    return float(torch.tensor(value, dtype=torch.float32))
+
+
+class TensorflowConstants(TorchFunctionMode):
+    """While active, float64 calls of the functions above use TensorFlow's constants.
+
+    `used` tells for each layer what was rounded; `layer` is set by the runner to the layer that it is running.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = ""
+        self.used: dict[str, str] = {}
+
+    def __torch_function__(
+        self, func: Any, types: Sequence[Any], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        """Runs one torch function, with its constants rounded where TensorFlow would."""
+        del types
+        given = dict(kwargs or {})
+        rule = RULES.get(str(getattr(func, "__name__", "")).partition(".")[0])
+        if rule is not None and args and isinstance(args[0], Tensor) and args[0].dtype == torch.float64:
+            found = rule(args, given)
+            if found is not None:
+                value, text = found
+                self.used[self.layer or func.__name__] = text
+                return value
+        return func(*args, **given)
+
+
+def _argument(args: Sequence[Any], kwargs: Mapping[str, Any], place: int, name: str, default: Any) -> Any:
+    return args[place] if place < len(args) else kwargs.get(name, default)
+
+
+Found = tuple[Any, str] | None
+
+
+def _gelu(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Found:
+    x = args[0]
+    if _argument(args, kwargs, 1, "approximate", "none") == "none":
+        return 0.5 * x * torch.erfc(-x * single(math.sqrt(0.5))), "1/sqrt(2) of gelu"
+    inner = math.sqrt(2 / math.pi) * (x + single(0.044715) * x**3)
+    return 0.5 * x * (1 + torch.tanh(inner)), "0.044715 of gelu"
+
+
+def _leaky_relu(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Found:
+    slope = _argument(args, kwargs, 1, "negative_slope", 0.01)
+    if single(slope) == slope:
+        return None
+    return torch.where(args[0] > 0, args[0], args[0] * single(slope)), f"slope {slope:g}"
+
+
+def _attention(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Found:
+    size = args[0].shape[-1]
+    exact, rounded = 1 / math.sqrt(size), float(1 / torch.tensor(size, dtype=torch.float32).sqrt())
+    if _argument(args, kwargs, 6, "scale", None) is not None or exact == rounded:
+        return None
+    options = {**kwargs, "scale": rounded}
+    return nn.functional.scaled_dot_product_attention(*args[:6], **options), "1/sqrt(head size) of attention"
+
+
+def _interpolate(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Found:
+    x = args[0]
+    mode = _argument(args, kwargs, 3, "mode", "nearest")
+    if mode != "bilinear" or kwargs.get("antialias") or kwargs.get("align_corners"):
+        return None
+    size, scale = _argument(args, kwargs, 1, "size", None), _argument(args, kwargs, 2, "scale_factor", None)
+    return _bilinear(x, _target_size(x, size, scale)), "bilinear resize in float32"
+
+
+def _upsample(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Found:
+    if _argument(args, kwargs, 2, "align_corners", False):
+        return None
+    size, scale = _argument(args, kwargs, 1, "output_size", None), _argument(args, kwargs, 3, "scale_factors", None)
+    return _bilinear(args[0], _target_size(args[0], size, scale)), "bilinear resize in float32"
+
+
+def _target_size(x: Tensor, size: Any, scale: Any) -> tuple[int, int]:
+    if size is not None:
+        return (int(size), int(size)) if isinstance(size, int) else (int(size[0]), int(size[1]))
+    factors = scale if isinstance(scale, Sequence) else (scale, scale)
+    return int(x.shape[2] * factors[0]), int(x.shape[3] * factors[1])
+
+
+def _bilinear(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """TensorFlow's kernel (half-pixel centres), bit for bit, for NCHW."""
+    values = x.float()
+    top, bottom, down = _taps(size[0], values.shape[2], x.device)
+    left, right, across = _taps(size[1], values.shape[3], x.device)
+    upper, lower = values[:, :, top], values[:, :, bottom]
+    first = upper[..., left] + (upper[..., right] - upper[..., left]) * across
+    second = lower[..., left] + (lower[..., right] - lower[..., left]) * across
+    return (first + (second - first) * down[:, None]).to(x.dtype)
+
+
+def _taps(new: int, old: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """For every new place the two old ones next to it, and how far it lies from the first."""
+    step = torch.tensor(old, dtype=torch.float32) / torch.tensor(new, dtype=torch.float32)
+    place = (torch.arange(new, dtype=torch.float32) + 0.5) * step - 0.5
+    floor = place.floor()
+    before, after = floor.clamp(min=0).long(), place.ceil().clamp(max=old - 1).long()
+    return before.to(device), after.to(device), (place - floor).to(device)
+
+
+RULES: dict[str, Callable[[Sequence[Any], Mapping[str, Any]], Found]] = {
+    "gelu": _gelu,
+    "leaky_relu": _leaky_relu,
+    "scaled_dot_product_attention": _attention,
+    "interpolate": _interpolate,
+    "upsample_bilinear2d": _upsample,
+}
+
+ATTRIBUTES = {"Rescaling": ("scale", "offset"), "Normalization": ("constants",), "ClippedReLU": ("max_value",)}
+
+
+@contextmanager
+def float32_attributes(module: nn.Module) -> Iterator[dict[str, str]]:
+    """Rounds the constants of xconv's own modules inside `module`, and restores them; yields what was rounded."""
+    rounded: dict[str, str] = {}
+    saved: list[tuple[nn.Module, str, Any]] = []
+    for path, child in module.named_modules():
+        for name in ATTRIBUTES.get(type(child).__name__, ()):
+            old = getattr(child, name, None)
+            new = _single(old)
+            if new != old:
+                saved.append((child, name, old))
+                setattr(child, name, new)
+                rounded[path] = "mean and variance" if name == "constants" else name.replace("_", " ")
+    try:
+        yield rounded
+    finally:
+        for child, name, old in saved:
+            setattr(child, name, old)
+
+
+def _single(value: Any) -> Any:
+    if isinstance(value, (tuple, list)):
+        return type(value)(_single(item) for item in value)
+    return single(value) if isinstance(value, float) else value
