@@ -74,7 +74,8 @@ def part_of(value: Any, where: str) -> Part:
         module, build = value.get("module"), value.get("build_config")
         module = "" if module is None and value.get("registered_name") else module
         if isinstance(config, Mapping) and (module is None or isinstance(module, str)):
-            kind = value["class_name"] if module else _PUBLIC.get(value["class_name"], value["class_name"])
+            kind: str = value["class_name"]
+            kind = kind if module else _PUBLIC.get(kind, kind)
             return Part(kind, config, module, build if isinstance(build, Mapping) else {})
     raise Unreadable(f"{where} is not a serialized layer with a class_name and a config", remedy="save the model again")
 

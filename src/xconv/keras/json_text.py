@@ -17,7 +17,7 @@ _DEPTH = 200
 _INT64 = 2**63
 
 
-def load(text: bytes | str, place: str) -> dict[str, Any]:
+def load(text: bytes | bytearray | str, place: str) -> dict[str, Any]:
     """The JSON object that `text` holds; `place` says in messages where it comes from.
 
     Raises:

@@ -140,7 +140,7 @@ class StoredArray:
             return self._read_through_hdf5(start, shape)
         rows = np.empty(shape, self.stored)
         inner = prod(shape[1:]) * self.stored.itemsize
-        self.storage.read_into(memoryview(rows.reshape(-1).view(np.uint8)), self.offset + start * inner)
+        self.storage.read_into(rows.reshape(-1).view(np.uint8).data, self.offset + start * inner)
         return rows if self.stored.isnative else rows.astype(self.stored.newbyteorder("="))
 
     def _read_through_hdf5(self, start: int, shape: Shape) -> np.ndarray[Any, Any]:
