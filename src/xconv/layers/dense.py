@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xconv import axes
 from xconv.errors import Mismatch
 from xconv.layers.activation import with_activation
-from xconv.spec import Example, KerasLayer, Op, Order, Shape, Spec, TorchCall, Weights
+from xconv.spec import Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, Weights
 
 __all__ = ["Dense"]
 
@@ -46,12 +46,16 @@ class Dense(Spec):
         return KerasLayer("Dense", config, arrays, tuple(inputs))
 
     def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
-        """nn.Linear on the last axis, nn.ConvNd of size 1 on axis 1."""
-        rank = len(inputs[0])
+        """nn.Linear on the last axis, nn.ConvNd of size 1 on axis 1, nn.Linear between moves of any other."""
+        rank, axis = len(inputs[0]), axes.normal(self.axis, len(inputs[0]))
         tensors = {"weight": weights["kernel"], **{role: w for role, w in weights.items() if role == "bias"}}
-        if axes.normal(self.axis, rank) == rank - 1:
+        if axis != 1 or rank not in (3, 4, 5):
             linear = {"in_features": self.in_features, "out_features": self.out_features, "bias": "bias" in weights}
-            return TorchCall("torch.nn.Linear", config=linear, tensors=tensors)
+            if axis == rank - 1:
+                return TorchCall("torch.nn.Linear", config=linear, tensors=tensors)
+            moved = TorchCall("torch.movedim", (Slot(0), axis, -1))
+            call = TorchCall("torch.nn.Linear", (moved,), config=linear, tensors=tensors, name="linear")
+            return TorchCall("torch.movedim", (call, -1, axis))
         ones = (1,) * (rank - 2)
         tensors["weight"] = weights["kernel"].reshape((self.out_features, self.in_features, *ones))
         config = {"in_channels": self.in_features, "out_channels": self.out_features, "kernel_size": ones}

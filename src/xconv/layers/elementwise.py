@@ -83,6 +83,8 @@ class Elementwise(Spec):
         operands: list[Any] = list(self.operands)
         if any(not isinstance(item, Slot) for item in operands):
             operands = self._with_tensors(operands)
+        if self.name == "floor_divide":  # torch.floor_divide has no gradient, not even 0
+            return TorchCall("torch.div", tuple(operands), {"rounding_mode": "floor"})
         return _nested(BINARY[self.name][1], operands)
 
     def _with_tensors(self, operands: list[Any]) -> list[Any]:

@@ -60,8 +60,9 @@ class LayerNorm(Spec):
         if self.kind != "layer" and not arrays:
             axis = self.over[0] if len(self.over) == 1 else self.over
             config |= {"axis": axis} if self.kind == "rms" else {"axis": axis, "rms_scaling": True}
-            kind = "ops.RMSNorm" if self.kind == "rms" else "ops.LayerNorm"
-            return KerasLayer(kind, config, inputs=tuple(inputs), args=(Slot(0),))
+            if self.kind == "rms":
+                return KerasLayer("ops.RMSNorm", config, inputs=tuple(inputs), args=(Slot(0), None))
+            return KerasLayer("ops.LayerNorm", config, inputs=tuple(inputs), args=(Slot(0), None, None))
         if self.kind == "rms":
             return KerasLayer("RMSNormalization", config, arrays, tuple(inputs))
         config |= {"center": "beta" in weights, "scale": "gamma" in weights, "rms_scaling": self.kind == "deviation"}
@@ -105,7 +106,7 @@ class LayerNorm(Spec):
         yield Example("LayerNormalization", ((5, 3),), {"rms_scaling": True}, ((3,),))
         yield Example("RMSNormalization", ((5, 4, 3),), {}, ((3,),))
         yield Example("RMSNormalization", ((5, 4, 3),), {"axis": [2, 3], "epsilon": 1e-3}, ((4, 3),))
-        yield Example("ops.RMSNorm", ((5, 3),), {"axis": -1, "epsilon": None}, args=(Slot(0),))
+        yield Example("ops.RMSNorm", ((5, 3),), {"axis": -1, "epsilon": None}, args=(Slot(0), None))
 
 
 @dataclass(frozen=True, slots=True)

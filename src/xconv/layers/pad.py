@@ -45,7 +45,9 @@ class Pad(Spec):
         axis = axes.normal(self.axis, rank + 2)
         pads = tuple((-before, -after) for before, after in self.pads) if crop else self.pads
         value = pads[0] if rank == 1 else pads
-        config: dict[str, Any] = {"cropping" if crop else "padding": value, "data_format": data_format(axis)}
+        config: dict[str, Any] = {"cropping" if crop else "padding": value}
+        if rank > 1 or not crop:  # Cropping1D takes no data_format
+            config["data_format"] = data_format(axis)
         return KerasLayer(f"{'Cropping' if crop else 'ZeroPadding'}{rank}D", config, inputs=tuple(inputs))
 
     def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:

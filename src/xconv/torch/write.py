@@ -265,11 +265,14 @@ def record_of(graph: Graph, input_layout: str, names: Mapping[Weight, list[str]]
         for index in range(len(node.shapes))
         if index == 0 and orders[Value(node.name, index)]
     }
+    held: dict[str, list[Weight]] = {}
+    for weight in names:
+        held.setdefault(weight.key, []).append(weight)  # a module may hold it in another shape than the graph
     mapped = {
-        MappedWeight(name, node.layer, role, weight): None
+        MappedWeight(names[form][0], node.layer, role, form): None
         for node in graph.nodes
         for role, weight in node.weights.items()
-        for name in names.get(weight, [])[:1]
+        for form in held.get(weight.key, ())
         if weight.constant is None
     }
     used = {found.weight.key for found in mapped}

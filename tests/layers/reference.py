@@ -1,0 +1,185 @@
+"""Keras's answer for an `Example`: a live model of one layer, fed and differentiated, and what it becomes in torch."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import torch
+from keras.src.applications import convnext, inception_resnet_v2
+from keras.src.ops import core, image, linalg, math, nn
+from keras.src.ops import numpy as keras_numpy
+
+import xconv
+from tests.comparison import assert_same
+from xconv import axes
+from xconv.keras.live import read_live
+from xconv.spec import Example, Slot
+
+__all__ = ["SIZES", "assert_same_numbers", "class_of", "floats", "model_of"]
+
+SIZES = ((7, 6, 5), (8, 9, 4))
+"""What stands in for unknown sizes: odd and even, unequal."""
+
+PRIVATE = (convnext, inception_resnet_v2)
+OPERATIONS = (keras_numpy, nn, math, core, linalg, image)
+
+
+@contextmanager
+def floats(dtype: str) -> Iterator[None]:
+    """Keras's default dtype for a while."""
+    before = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx(dtype)
+    keras.config.set_dtype_policy(dtype)
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(before[0])
+        keras.config.set_dtype_policy(before[1])
+
+
+def class_of(kind: str) -> Any:
+    """The Keras class of a kind: a public layer, a private one of keras.applications, an operation."""
+    places = OPERATIONS if kind.startswith("ops.") else (keras.layers, *PRIVATE)
+    name = kind.removeprefix("ops.")
+    return next(getattr(place, name) for place in places if hasattr(place, name))
+
+
+def filled(item: Any, tensors: Any) -> Any:
+    """The argument with tensors in the places of its slots."""
+    if isinstance(item, Slot):
+        return tensors[item.index]
+    return type(item)(filled(part, tensors) for part in item) if isinstance(item, (list, tuple)) else item
+
+
+def model_of(kind: str, config: Any, args: Any, inputs: Any, values: str = "normal", **options: Any) -> Any:
+    """A Functional model that calls one layer, with `options` as the call's keyword arguments."""
+    dtype = {"integers": "int32", "boolean": "bool"}.get(values, keras.config.floatx())
+    tensors = [keras.Input(shape, dtype=dtype, name=f"in{number}") for number, shape in enumerate(inputs)]
+    named = {} if kind.startswith("ops.") else {"name": "the_layer"}
+    layer = class_of(kind)(**config, **named)
+    slots = args or tuple(Slot(i) for i in range(len(inputs)))
+    return keras.Model(tensors, layer(*filled(slots, tensors), **options))
+
+
+def randomise(model: Any, random: np.random.Generator) -> None:
+    """Every variable another number; variances positive."""
+    for variable in model.variables:
+        if variable.dtype in ("float32", "float64"):
+            positive = "variance" in variable.name
+            shape = variable.shape
+            variable.assign(random.uniform(0.5, 2, shape) if positive else random.normal(size=shape))
+    for layer in model.layers:
+        if hasattr(layer, "finalize_state"):
+            layer.finalize_state()
+
+
+def noise(shape: Any, values: str, random: np.random.Generator) -> np.ndarray[Any, Any]:
+    """What the example asks to be fed."""
+    match values:
+        case "positive":
+            return random.uniform(0.5, 2, shape)
+        case "unit":
+            return random.uniform(-0.9, 0.9, shape)
+        case "integers":
+            return random.integers(0, 4, shape).astype(np.int32)
+        case "boolean":
+            return random.uniform(size=shape) > 0.5
+    return random.normal(size=shape)
+
+
+@dataclass
+class Answer:
+    """Outputs and gradients (of a random weighted sum of the outputs), in Keras's order of axes."""
+
+    outputs: list[Any]
+    inputs: list[Any]
+    weights: dict[str, Any]
+
+
+def of_keras(model: Any, arrays: Any, seeds: Any, training: bool) -> Answer:
+    """Keras's outputs and gradients; gradients of weights by their key."""
+    variables = {key: source.variable for key, source in read_live(model).arrays.items()}
+    trainable = {key: variable for key, variable in variables.items() if variable.trainable}
+    tensors = [tf.constant(array) for array in arrays]
+    with tf.GradientTape() as tape:
+        for tensor in tensors:
+            if tensor.dtype.is_floating:
+                tape.watch(tensor)
+        outputs = tf.nest.flatten(model(tensors, training=training))
+        seeds.extend(np.random.default_rng(2).normal(size=y.shape).astype(array_type(y)) for y in outputs)
+        loss = sum(tf.reduce_sum(y * s) for y, s in zip(outputs, seeds, strict=True) if y.dtype.is_floating)
+    if not isinstance(loss, tf.Tensor):
+        return Answer(outputs, [None] * len(tensors), {})
+    wanted = [tensor if tensor.dtype.is_floating else tf.zeros(()) for tensor in tensors]
+    gradients = tape.gradient(loss, [*wanted, *(v.value for v in trainable.values())])
+    of_weights = dict(zip(trainable, gradients[len(tensors) :], strict=True))
+    return Answer(outputs, gradients[: len(tensors)], of_weights)
+
+
+def of_torch(module: Any, arrays: Any, seeds: Any, training: bool) -> Answer:
+    """The module's outputs and gradients, brought back into Keras's order of axes."""
+    record = xconv.record(module)
+    tensors = [
+        torch.tensor(np.ascontiguousarray(array.transpose(port.order)), requires_grad=array.dtype.kind == "f")
+        for array, port in zip(arrays, record.inputs, strict=True)
+    ]
+    module.train(training)
+    module.zero_grad()
+    returned = module(*tensors)
+    returned = list(returned) if isinstance(returned, (list, tuple)) else [returned]
+    ports = list(record.outputs) if isinstance(record.outputs, (list, tuple)) else [record.outputs]
+    outputs = [y.permute(axes.inverse(port.order)) for y, port in zip(returned, ports, strict=True)]
+    loss = sum((y * torch.tensor(s)).sum() for y, s in zip(outputs, seeds, strict=True) if y.is_floating_point())
+    if isinstance(loss, torch.Tensor) and loss.requires_grad:
+        loss.backward()
+    inputs = [
+        None if tensor.grad is None else tensor.grad.permute(axes.inverse(port.order))
+        for tensor, port in zip(tensors, record.inputs, strict=True)
+    ]
+    parameters = dict(module.named_parameters())
+    weights = {
+        mapped.weight.key: mapped.weight.undo(parameters[mapped.name].grad)
+        for mapped in record.weights
+        if mapped.name in parameters and parameters[mapped.name].grad is not None
+    }
+    return Answer(outputs, inputs, weights)
+
+
+def assert_same_numbers(example: Example, sizes: Any = SIZES[0], training: bool = False, **options: Any) -> None:
+    """Law 3: outputs and gradients of the Keras layer and of its conversion agree.
+
+    Where TensorFlow keeps a constant in float32 or has no float64 kernel, both run in float32 and may differ by its
+    rounding.
+    """
+    dtype, relative = ("float64", 1e-10) if example.float64 else ("float32", 4e-6)
+    random, seeds = np.random.default_rng(1), []
+    with floats(dtype):
+        model = model_of(example.kind, example.config, example.args, example.inputs, example.values)
+        randomise(model, random)
+        module = xconv.keras_to_torch(model, **options).to(getattr(torch, dtype))
+        arrays = []
+        for shape in example.inputs:
+            rest = iter(sizes)
+            array = noise((3, *(next(rest) if n is None else n for n in shape)), example.values, random)
+            arrays.append(array.astype(dtype) if array.dtype.kind == "f" else array)
+        expected = of_keras(model, arrays, seeds, training)
+        actual = of_torch(module, arrays, seeds, training)
+    for got, want in zip(actual.outputs, expected.outputs, strict=True):
+        assert_same(got, want, relative=relative, dtype=got.is_floating_point())
+    for got, want in zip(actual.inputs, expected.inputs, strict=True):
+        if want is not None:
+            none = torch.zeros(tuple(want.shape), dtype=getattr(torch, dtype))
+            assert_same(none if got is None else got, tf.convert_to_tensor(want), relative=relative)
+    assert actual.weights.keys() >= {key for key, want in expected.weights.items() if want is not None}
+    for key, got in actual.weights.items():
+        if expected.weights.get(key) is not None:
+            assert_same(got, tf.convert_to_tensor(expected.weights[key]), relative=relative)
+
+
+def array_type(tensor: Any) -> str:
+    """The NumPy dtype to weigh a tensor with."""
+    return tensor.dtype.name if tensor.dtype.is_floating else "float32"
