@@ -372,3 +372,38 @@ def test_tf_keras_models() -> None:
     given = random.normal(size=(3, 9, 8, 3)).astype("float32")
     actual = module(torch.tensor(given).permute(0, 3, 1, 2)).detach().numpy()
     assert_same(actual, model(given, training=False).numpy(), relative=1e-6)
+
+
+def test_channels_first_models() -> None:
+    """A Keras model that is channels-first already: nothing is transposed. TensorFlow runs it in float32 only.
+
+    The sizes are odd: with uneven pads TensorFlow 2.21 gives two answers for NCHW, one eagerly and one in a graph.
+    """
+    image = keras.Input((3, 9, 11), dtype="float32")
+    common = {"data_format": "channels_first", "dtype": "float32"}
+    x = layers.Conv2D(4, 3, strides=2, padding="same", **common)(image)
+    x = layers.BatchNormalization(axis=1, dtype="float32")(x)
+    x = layers.Flatten(**common)(layers.MaxPooling2D(2, **common)(x))
+    model = xconv.randomize(keras.Model(image, layers.Dense(3, dtype="float32")(x)))
+    module = xconv.keras_to_torch(model)
+    assert count(module, "permute") == 0
+    report = xconv.verify(model, module)
+    assert report.ok, report
+
+
+def test_scalar_weights_and_empty_sizes() -> None:
+    """A weight without axes converts; a size of zero is refused with the layer's name."""
+
+    class Gain(layers.Layer):
+        def build(self, shape: tuple[int, ...]) -> None:
+            self.gain = self.add_weight(shape=(), name="gain", initializer="ones")
+
+        def call(self, x: Any) -> Any:
+            return x * self.gain
+
+    image = keras.Input((4, 5, 3))
+    module = same(keras.Model(image, layers.Conv2D(2, 1)(Gain(name="gain")(image))), (4, 5, 3))
+    assert module.get_parameter("gain.gain").shape == ()
+    empty = keras.Input((4, 5, 3))
+    with pytest.raises((xconv.XConvError, ValueError), match=r"(?i)cropping"):
+        xconv.keras_to_torch(keras.Model(empty, layers.Cropping2D(((2, 2), (0, 0)), name="cropping")(empty)))
