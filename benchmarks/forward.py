@@ -17,7 +17,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import render
+from benchmarks import performance_page
 from benchmarks.machine import describe
 from benchmarks.measure import run_arm
 from benchmarks.stored import FOLDER, append
@@ -45,7 +45,7 @@ def main() -> None:
                 append(options.results, {**run, **row})
                 _show(row)
     if not options.no_render:
-        render.performance()
+        performance_page.write()
 
 
 def measure_network(network: str, folder: str, options: argparse.Namespace) -> Iterator[Row]:

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ROOT", "describe", "versions"]
+__all__ = ["ROOT", "describe", "in_full", "in_short", "versions"]
 
 ROOT = Path(__file__).resolve().parents[1]
 """The root of the project: where arms are started, relative to which results are stored."""
@@ -75,3 +75,15 @@ def _commit() -> str:
 def _git(*arguments: str) -> str:
     done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S607
     return done.stdout.strip()
+
+
+def in_short(machine: dict[str, Any]) -> str:
+    """The processor and the memory."""
+    return f"{machine['cores']} cores of {machine['processor']}, {machine['memory_gib']} GiB"
+
+
+def in_full(machine: dict[str, Any]) -> str:
+    """Everything that `describe` found."""
+    named = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    software = f"{machine['system']}, {machine['allocator']}, Python {machine['python']}, {named}"
+    return f"{in_short(machine)} ({software}; load at the start {machine['load']})"

@@ -1,5 +1,19 @@
-"""docs/applications.md and docs/performance.md, generated from the results. `python -m benchmarks.render`."""
+"""Writes docs/applications.md and docs/performance.md from the stored results: `python -m benchmarks.render`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks import applications_page, performance_page
 
 
-def performance() -> None:
-    """stub"""
+def main() -> None:
+    applications_page.write()
+    performance_page.write()
+
+
+if __name__ == "__main__":
+    main()

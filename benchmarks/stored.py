@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["FOLDER", "append", "last_run", "read"]
+__all__ = ["FOLDER", "GENERATED", "append", "last_run", "read"]
 
 FOLDER = Path(__file__).resolve().parent / "results"
+GENERATED = "<!-- Written by `python -m benchmarks.render` from benchmarks/results. Do not edit. -->"
 
 Row = dict[str, Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-__all__ = ["markdown", "megabytes", "ratio", "scientific", "seconds"]
+__all__ = ["markdown", "megabytes", "percent", "ratio", "scientific", "seconds"]
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -64,3 +64,12 @@ def ratio(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.2f}" if value < 10 else f"{value:,.0f}"
+
+
+def percent(share: float) -> str:
+    """A share of one.
+
+    >>> percent(0.6279), percent(1.0)
+    ('62.8%', '100%')
+    """
+    return "100%" if share == 1 else f"{share:.1%}"

@@ -99,13 +99,14 @@ def _at_border(node: Any, inputs: set[str]) -> bool:
 
 
 def names_left(names: list[str], keys: list[str]) -> int:
-    """How many layer names stand in the keys of a state_dict, as a whole part of a key.
+    """How many layer names stand in the keys of a state_dict: as a part of a key, perhaps with TensorFlow's "_1" added.
 
-    >>> names_left(["conv1", "bn1"], ["conv1.weight", "bn_1.weight"])
-    1
+    >>> names_left(["conv1", "bn1", "fc"], ["model/conv1_1.weight", "bn_1.weight", "fc.bias"])
+    2
     """
     parts = {part for key in keys for part in key.replace("/", ".").split(".")}
-    return sum(name in parts or name.replace("/", ".") in parts for name in names)
+    parts |= {part.removesuffix("_1") for part in parts}
+    return sum(name in parts for name in names)
 
 
 def reference(folder: Path) -> tuple[Any, Any]:
