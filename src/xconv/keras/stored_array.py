@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -125,7 +126,7 @@ class StoredArray:
     offset: int | None
 
     def blocks(self, multiple: int = 1) -> Iterator[tuple[int, np.ndarray[Any, Any]]]:
-        """Pairs of (first row, rows), about 16 MiB each; the rows are writable and the reader's own."""
+        """Pairs of (first row, rows), about 16 MiB each; rows are valid until the next block is asked for."""
         if not self.shape or not prod(self.shape):
             yield 0, self._rows(0, self.shape)
             return
@@ -138,9 +139,10 @@ class StoredArray:
     def _rows(self, start: int, shape: Shape) -> np.ndarray[Any, Any]:
         if self.offset is None or not prod(shape):
             return self._read_through_hdf5(start, shape)
-        rows = np.empty(shape, self.stored)
         inner = prod(shape[1:]) * self.stored.itemsize
-        self.storage.read_into(rows.reshape(-1).view(np.uint8).data, self.offset + start * inner)
+        content = _scratch(prod(shape) * self.stored.itemsize)
+        self.storage.read_into(content.data, self.offset + start * inner)
+        rows = content.view(self.stored).reshape(shape)
         return rows if self.stored.isnative else rows.astype(self.stored.newbyteorder("="))
 
     def _read_through_hdf5(self, start: int, shape: Shape) -> np.ndarray[Any, Any]:
@@ -151,3 +153,14 @@ class StoredArray:
             dataset = file[self.name]
             rows = dataset[start : start + shape[0]] if shape else dataset[()]
         return np.array(rows, dtype=native)
+
+
+_memory = threading.local()
+
+
+def _scratch(count: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """`count` bytes of memory that this thread uses again and again: fresh pages cost more than the copy."""
+    memory = getattr(_memory, "bytes", None)
+    if memory is None or len(memory) < count:
+        memory = _memory.bytes = np.empty(max(count, _BLOCK_BYTES), np.uint8)
+    return memory[:count]
