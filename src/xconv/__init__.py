@@ -13,11 +13,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from xconv.api import inspect, keras_to_torch, load, save
-    from xconv.errors import InvalidInput, Mismatch, MissingFramework, Unknown, Unreadable, Unsupported, XConvError
+    from xconv.api import inspect, keras_to_torch, load, load_weights, save
+    from xconv.errors import (
+        InvalidInput,
+        Mismatch,
+        MissingFramework,
+        Unknown,
+        Unreadable,
+        Unsupported,
+        Unwritable,
+        XConvError,
+        XConvWarning,
+    )
     from xconv.randomization import randomize
     from xconv.registry import register
+    from xconv.torch.mapping import export_weights
     from xconv.torch.record import record
+    from xconv.torch.values import weights_report
     from xconv.verification import verify
 
 __all__ = [
@@ -27,16 +39,21 @@ __all__ = [
     "Unknown",
     "Unreadable",
     "Unsupported",
+    "Unwritable",
     "XConvError",
+    "XConvWarning",
     "__version__",
+    "export_weights",
     "inspect",
     "keras_to_torch",
     "load",
+    "load_weights",
     "randomize",
     "record",
     "register",
     "save",
     "verify",
+    "weights_report",
 ]
 
 __version__ = "0.1.0"
@@ -48,15 +65,20 @@ _HOMES = {
     "Unknown": "xconv.errors",
     "Unreadable": "xconv.errors",
     "Unsupported": "xconv.errors",
+    "Unwritable": "xconv.errors",
     "XConvError": "xconv.errors",
+    "XConvWarning": "xconv.errors",
+    "export_weights": "xconv.torch.mapping",
     "inspect": "xconv.api",
     "keras_to_torch": "xconv.api",
     "load": "xconv.api",
+    "load_weights": "xconv.api",
     "randomize": "xconv.randomization",
     "record": "xconv.torch.record",
     "register": "xconv.registry",
     "save": "xconv.api",
     "verify": "xconv.verification",
+    "weights_report": "xconv.torch.values",
 }
 
 # Hidden from type checkers, which would otherwise take any misspelt name for an object.

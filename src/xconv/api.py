@@ -9,12 +9,14 @@ from xconv.errors import InvalidInput
 from xconv.layout import Layout
 
 if TYPE_CHECKING:
+    import torch
     from torch.fx import GraphModule
 
     from xconv.graph import Graph
+    from xconv.inspection import Inspection
     from xconv.keras.records import KerasModel
 
-__all__ = ["keras_to_torch", "read_keras"]
+__all__ = ["inspect", "keras_to_torch", "load", "load_weights", "read_keras", "save"]
 
 
 def keras_to_torch(
@@ -48,6 +50,110 @@ def keras_to_torch(
 
     graph = run(BEFORE_LAYOUT, read_keras(source, weights=weights, config=config))
     return write(run(AFTER_LAYOUT, resolve(graph, "first", input_layout)), input_layout)
+
+
+def inspect(
+    source: Any, *, input_layout: Layout = "channels_first", weights: Any = None, config: Any = None
+) -> Inspection:
+    """What a conversion would do with each layer of a Keras model, without carrying it out.
+
+    Args:
+        source: a live model or a file, as for `keras_to_torch`; so are `input_layout`, `weights` and `config`.
+        input_layout: how images would be taken.
+        weights: the path of a weights file for a `source` that is a configuration.
+        config: the configuration for a `source` that holds weights alone.
+
+    Returns:
+        An `Inspection`: for each layer its class, output shape in Keras's layout, number of weights, and whether it is
+        exact, differs in training (and how), or is unsupported (and why); the permutes that would remain. `str()` is a
+        table, `to_dict()` plain data. Layers that cannot be converted are listed, not raised.
+
+    Raises:
+        Unreadable, NotFound: the file is not what it should be.
+        Unsupported: there is no graph to look at, such as in the file of a subclassed model.
+    """
+    from xconv.inspection import inspection_of
+
+    return inspection_of(_records(source, weights, config), input_layout)
+
+
+def save(module: torch.nn.Module, path: str | os.PathLike[str]) -> None:
+    """Write a converted module; an interrupted run leaves a file that was there as it was.
+
+    Args:
+        module: what `xconv.keras_to_torch` or `xconv.load` returned.
+        path: the suffix decides what is written.
+
+            - `.safetensors`: weights, graph, record and a SHA-256 of every tensor; `xconv.load` builds it again.
+            - `.pt2`: the program of `torch.export` in inference mode, the batch open, and height and width too where
+              the source model has None. It is loaded again and compared at batch 1 and 3 before it gets its name.
+            - `.pt`: the plain state_dict, for `module.load_state_dict(torch.load(path, weights_only=True))`.
+
+    Raises:
+        InvalidInput: another suffix, a module that xconv did not make, or one without data.
+        Mismatch: the graph was changed since the conversion (`.safetensors` only).
+        Unsupported: torch.export cannot say the module (`.pt2` only).
+        Unwritable, IsDirectory, NotFound: the path cannot be written to; a full disk.
+    """
+    from xconv.torch import files
+
+    files.save(module, path)
+
+
+def load(
+    path: str | os.PathLike[str], module: torch.nn.Module | None = None, *, verify_checksums: bool = True
+) -> torch.nn.Module:
+    """A module from a file that `save` wrote.
+
+    Nothing in a `.safetensors` or `.pt` file is executed, and it can name nothing but torch's tensor operations and
+    layers. A `.pt2` file is read by `torch.export.load`: open only those that you trust.
+
+    Args:
+        path: a `.safetensors` or `.pt2` file; a `.pt` file together with `module`.
+        module: the module to fill from a `.pt` file, which holds weights and no graph; it is returned.
+        verify_checksums: compare the SHA-256 of every tensor of a `.safetensors` file, and the CRC-32 of the members of
+            the others.
+
+    Returns:
+        From `.safetensors` a `torch.fx.GraphModule` in the mode and with the frozen layers with which it was saved;
+        from `.pt2` the exported program as a module in inference mode. `xconv.record` works on both.
+
+    Raises:
+        NotFound, IsDirectory, Unreadable: no such file, truncated, damaged, or of another format.
+        Mismatch: tensors that are missing, left over or of another shape, all in one error.
+        InvalidInput: a `.pt` file without `module`.
+    """
+    from xconv.torch import files
+
+    return files.load(path, module, verify_checksums=verify_checksums)
+
+
+def load_weights(module: torch.nn.Module, source: Any, *, config: Any = None) -> None:
+    """Replay the module's mapping on another checkpoint of the same architecture: all weights are replaced, or none.
+
+    Parameters stay the same objects and keep their dtype, device and memory format. No graph is read or built.
+
+    Args:
+        module: what `keras_to_torch` or `load` returned.
+        source: a live Keras model, a `.keras`, `.h5` or `.weights.h5` file, or a mapping of arrays by `layer/index`
+            such as `export_weights` returns. Layers are found by their names.
+        config: the configuration, for a `.weights.h5` file that does not name its layers (before September 2024).
+
+    Raises:
+        Mismatch: arrays that are missing, left over or of another shape, all in one error.
+        Unreadable, NotFound: the file is not what it should be.
+        InvalidInput: the module has no record, or no data.
+
+    Warns:
+        XConvWarning: NaN, infinities or negative variances; numbers that the module's dtype cannot hold.
+    """
+    from xconv.keras.checkpoint import arrays_of
+    from xconv.torch.mapping import fill_from
+    from xconv.torch.record import record
+
+    known = [mapped.weight.key for mapped in record(module).weights]
+    name = source if isinstance(source, (str, os.PathLike)) else f"the {type(source).__name__}"
+    fill_from(module, arrays_of(source, config, known), str(name))
 
 
 def read_keras(source: Any, *, weights: Any = None, config: Any = None) -> Graph:

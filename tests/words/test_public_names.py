@@ -16,16 +16,21 @@ PUBLIC = {
     "Unknown",
     "Unreadable",
     "Unsupported",
+    "Unwritable",
     "XConvError",
+    "XConvWarning",
     "__version__",
+    "export_weights",
     "inspect",
     "keras_to_torch",
     "load",
+    "load_weights",
     "randomize",
     "record",
     "register",
     "save",
     "verify",
+    "weights_report",
 }
 HEAVY = ["h5py", "keras", "numpy", "rich", "safetensors", "tensorflow", "tf_keras", "torch", "typer"]
 

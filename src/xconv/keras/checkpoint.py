@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from xconv.errors import InvalidInput, Unreadable
-from xconv.keras import live
 from xconv.keras.archive import read_file
 from xconv.keras.hdf5 import Tree, strings, text_of
+from xconv.keras.keras2 import is_keras2_model, read_keras2
+from xconv.keras.live import is_keras_model, read_live
 from xconv.keras.model_files import Opening
 from xconv.keras.zip_window import Limits
 from xconv.weights import Arrays, ArraySource, NumpySource
@@ -22,15 +23,17 @@ __all__ = ["arrays_of"]
 
 _CONTAINERS = "layers", "_layer_checkpoint_dependencies"
 _NO_WEIGHTS = "vars", "seed_generator", "optimizer", "optimizer_weights", "metrics"
+_UNNAMED = "\0"
 _GIVE_CONFIG = "pass config= the model's .json, .keras or .h5 file"
 
 
-def arrays_of(source: Any, config: Any = None) -> Arrays:
+def arrays_of(source: Any, config: Any = None, known: Sequence[str] = ()) -> Arrays:
     """The arrays that `source` holds, by `layer/index`; numbers are read when they are used.
 
     Args:
         source: a live model, the path of a .keras, .h5 or .weights.h5 file, or a mapping of NumPy arrays.
         config: the configuration for a file that holds weights alone and does not name its layers.
+        known: the keys that are looked for; they tell the names of nested models, which such files leave out.
 
     Raises:
         Unreadable: the file is not what it should be, or does not say which layers its arrays belong to.
@@ -39,29 +42,44 @@ def arrays_of(source: Any, config: Any = None) -> Arrays:
     if isinstance(source, Mapping):
         return {str(key): NumpySource(np.asarray(array)) for key, array in source.items()}
     if isinstance(source, (str, os.PathLike)):
-        return _in_file(Path(source), config)
-    if live.is_keras_model(source):
-        return live.read_live(source).arrays
+        return _in_file(Path(source), config, known)
+    if is_keras_model(source):
+        return read_live(source).arrays
+    if is_keras2_model(source):
+        return read_keras2(source).arrays
     raise InvalidInput(
         f"a {type(source).__name__} holds no Keras weights",
         remedy="give a keras.Model, the path of a .keras, .h5 or .weights.h5 file, or a mapping of arrays",
     )
 
 
-def _in_file(path: Path, config: Any) -> Arrays:
+def _in_file(path: Path, config: Any, known: Sequence[str]) -> Arrays:
     with ExitStack() as stack:
         found = Opening(stack, Limits(), verify_crc=False).read(path)
     if config is not None or found.config is not None or found.tree is None:
         return read_file(path, config=config).arrays
     pairs = _modern(found.tree, "", ()) if found.base is None else _legacy(found.tree, found.base)
     arrays: dict[str, ArraySource] = {}
-    for key, array in pairs:
-        if key in arrays:
-            raise Unreadable(
-                f"two layers have the name {key.rpartition('/')[0]!r}", place=str(path), remedy=_GIVE_CONFIG
-            )
+    for stored, array in pairs:
+        key = _named(stored, known)
+        if key in arrays or _UNNAMED in key.split("/"):
+            what = f"it does not say which layer {stored.replace(_UNNAMED, '...')} belongs to"
+            raise Unreadable(what, place=str(path), remedy=_GIVE_CONFIG)
         arrays[key] = array
     return arrays
+
+
+def _named(stored: str, known: Sequence[str]) -> str:
+    """The only known key that a key with unnamed parts can be; the key itself where there is none, or several."""
+    parts = stored.split("/")
+    if _UNNAMED not in parts:
+        return stored
+    fits = {key for key in known if _fits(parts, key.split("/"))}
+    return fits.pop() if len(fits) == 1 else stored
+
+
+def _fits(parts: Sequence[str], names: Sequence[str]) -> bool:
+    return len(parts) == len(names) and all(a in (_UNNAMED, b) for a, b in zip(parts, names, strict=True))
 
 
 def _modern(tree: Tree, group: str, path: tuple[str, ...]) -> Iterator[tuple[str, ArraySource]]:
@@ -74,12 +92,7 @@ def _modern(tree: Tree, group: str, path: tuple[str, ...]) -> Iterator[tuple[str
         elif child in _CONTAINERS:
             for layer in tree.groups[inside]:
                 name = tree.attributes.get(f"{inside}/{layer}/vars", {}).get("name")
-                found = _modern(tree, f"{inside}/{layer}", (*path, text_of(name or "")))
-                if name is None and next(found, None):
-                    raise Unreadable(
-                        "the file does not name its layers", place=f"{inside}/{layer}", remedy=_GIVE_CONFIG
-                    )
-                yield from found
+                yield from _modern(tree, f"{inside}/{layer}", (*path, _UNNAMED if name is None else text_of(name)))
         elif inside in tree.groups and not child.startswith(_NO_WEIGHTS):
             yield from _modern(tree, inside, (*path, child))
 

@@ -17,7 +17,7 @@ from xconv.layers.io import Input, Variable
 from xconv.registry import Rule, registered
 from xconv.spec import KerasLayer, Op, Shape, Slot
 
-__all__ = ["read", "rule_for"]
+__all__ = ["read", "rule_for", "survey"]
 
 NO_EFFECT = frozenset(
     {"name", "trainable", "dtype", "autocast", "build_config", "shared_object_id", "lora_rank", "lora_alpha"}
@@ -51,6 +51,19 @@ def read(model: KerasModel) -> Graph:
     if not list(values_in(outputs)):
         raise Mismatch(f"{model.source or model.name} has no layers", remedy="add layers, or give the model an input")
     return Graph(model.name, tuple(reader.nodes), inputs, outputs, model.arrays)
+
+
+def survey(model: KerasModel) -> tuple[Graph, tuple[Problem, ...]]:
+    """As much of the graph as can be read, and every reason why the rest cannot."""
+    problems = {problem.place: problem for problem in _unknown(model, "")}
+    reader = _Reader(model)
+    try:
+        outputs = reader.inline(model, "", None, trainable=True)
+    except XConvError as error:
+        return Graph(model.name, tuple(reader.nodes), (), ()), (*problems.values(), *error.problems)
+    found = [problem for problem, _ in reader.problems if problem.place not in problems]
+    inputs = map_structure(lambda ref: reader.inputs.get(ref.layer), model.inputs)
+    return Graph(model.name, tuple(reader.nodes), inputs, outputs, model.arrays), (*problems.values(), *found)
 
 
 def rule_for(entry: Entry) -> Rule | None:

@@ -21,23 +21,7 @@ __all__ = ["load", "save"]
 
 
 def save(module: torch.nn.Module, path: str | os.PathLike[str]) -> None:
-    """Write a converted module; an interrupted run leaves a file that was there as it was.
-
-    Args:
-        module: what `xconv.keras_to_torch` or `xconv.load` returned.
-        path: the suffix decides what is written.
-
-            - `.safetensors`: weights, graph, record and a SHA-256 of every tensor; `xconv.load` builds it again.
-            - `.pt2`: the program of `torch.export` in inference mode, the batch open, and height and width too where
-              the source model has None. It is loaded again and compared at batch 1 and 3 before it gets its name.
-            - `.pt`: the plain state_dict, for `module.load_state_dict(torch.load(path, weights_only=True))`.
-
-    Raises:
-        InvalidInput: another suffix, a module that xconv did not make, or one without data.
-        Mismatch: the graph was changed since the conversion (`.safetensors` only).
-        Unsupported: torch.export cannot say the module (`.pt2` only).
-        Unwritable, IsDirectory, NotFound: the path cannot be written to; a full disk.
-    """
+    """Write a module in the format that the suffix names; see `xconv.save`."""
     writers: dict[str, Callable[[torch.nn.Module, Path], None]] = {
         ".safetensors": save_module,
         ".pt2": save_program,
@@ -54,26 +38,7 @@ def save(module: torch.nn.Module, path: str | os.PathLike[str]) -> None:
 def load(
     path: str | os.PathLike[str], module: torch.nn.Module | None = None, *, verify_checksums: bool = True
 ) -> torch.nn.Module:
-    """A module from a file that `save` wrote.
-
-    Nothing in a `.safetensors` or `.pt` file is executed, and it can name nothing but torch's tensor operations and
-    layers. A `.pt2` file is read by `torch.export.load`: open only those that you trust.
-
-    Args:
-        path: a `.safetensors` or `.pt2` file; a `.pt` file together with `module`.
-        module: the module to fill from a `.pt` file, which holds weights and no graph; it is returned.
-        verify_checksums: compare the SHA-256 of every tensor of a `.safetensors` file, and the CRC-32 of the members of
-            the others.
-
-    Returns:
-        From `.safetensors` a `torch.fx.GraphModule` in the mode and with the frozen layers with which it was saved;
-        from `.pt2` the exported program as a module in inference mode. `xconv.record` works on both.
-
-    Raises:
-        NotFound, IsDirectory, Unreadable: no such file, truncated, damaged, or of another format.
-        Mismatch: tensors that are missing, left over or of another shape, all in one error.
-        InvalidInput: a `.pt` file without `module`.
-    """
+    """The module in a file; see `xconv.load`."""
     where = Path(path)
     readable(where)
     match where.suffix:

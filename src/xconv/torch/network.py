@@ -1,44 +1,64 @@
-"""What a conversion returns: a torch.fx.GraphModule that keeps its record and node names when pickled."""
+"""What a conversion returns: a torch.fx.GraphModule that is the same after copying and pickling, record included."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from torch import fx
-from torch.fx.node import map_arg
+from torch import fx, nn
+from torch.fx.node import map_aggregate
 
 __all__ = ["Network"]
 
 
+@dataclass(frozen=True, slots=True)
+class _Reference:
+    """In the arguments of a pickled node, the node of this name."""
+
+    name: str
+
+
 class Network(fx.GraphModule):
-    """A `torch.fx.GraphModule`; copying, pickling and `torch.save` keep `meta`, and with it the record."""
+    """A `torch.fx.GraphModule`; copying, pickling and `torch.save` keep its graph, its name and `meta`.
+
+    GraphModule itself pickles its code and traces it again, which loses `meta` and gives the nodes other names; and a
+    copy of it is called GraphModule.
+    """
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # GraphModule pickles its code and traces it again, which loses `meta` and gives the nodes other names.
-        made, arguments = super().__reduce__()
-        return _restored, (made, arguments, dict(self.meta), [node.name for node in self.graph.nodes])
+        state = {key: value for key, value in self.__dict__.items() if key != "_graph"}
+        return _restored, (type(self).__name__, state, [_plain(node) for node in self.graph.nodes])
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Network:
+        copied: Network = super().__deepcopy__(memo)  # type: ignore[assignment]
+        type(copied).__name__ = type(self).__name__
+        copied.__dict__["_graphmodule_cls_name"] = type(self).__name__
+        return copied
 
 
-def _restored(
-    made: Callable[..., Any], arguments: Sequence[Any], meta: dict[str, Any], names: Sequence[str]
-) -> Network:
+def _plain(node: fx.Node) -> tuple[Any, ...]:
+    """A node as data."""
+
+    def leaf(item: Any) -> Any:
+        return _Reference(item.name) if isinstance(item, fx.Node) else item
+
+    return node.op, node.target, map_aggregate(node.args, leaf), map_aggregate(node.kwargs, leaf), node.name, node.type
+
+
+def _restored(name: str, state: dict[str, Any], nodes: Sequence[tuple[Any, ...]]) -> Network:
     """The pickled network."""
-    traced: fx.GraphModule = made(*arguments)
-    graph = _renamed(traced.graph, names)
-    module = Network(traced, graph, class_name=type(traced).__name__)
-    module.meta.update(meta)
-    return module
+    graph = fx.Graph()
+    made: dict[str, fx.Node] = {}
 
+    def leaf(item: Any) -> Any:
+        return made[item.name] if isinstance(item, _Reference) else item
 
-def _renamed(graph: fx.Graph, names: Sequence[str]) -> fx.Graph:
-    """The same graph with other names for its nodes, in their order."""
-    nodes = list(graph.nodes)
-    if len(nodes) != len(names):
-        return graph
-    result = fx.Graph(tracer_cls=graph._tracer_cls)
-    made: dict[fx.Node, fx.Node] = {}
-    for node, name in zip(nodes, names, strict=True):
-        args, kwargs = (map_arg(items, made.__getitem__) for items in (node.args, node.kwargs))
-        made[node] = result.create_node(node.op, node.target, args, kwargs, name, node.type)
-    return result
+    for op, target, args, kwargs, node_name, kind in nodes:
+        found = map_aggregate(args, leaf), map_aggregate(kwargs, leaf)
+        made[node_name] = graph.create_node(op, target, *found, node_name, kind)
+    root = nn.Module()
+    root.__dict__.update(state)
+    network = Network(root, graph, class_name=name)
+    network.meta.update(state.get("meta", {}))
+    return network

@@ -81,7 +81,7 @@ class Record:
         """The record as text, the same text for the same record; `from_json` reads it."""
         from xconv.torch.program import encode
 
-        return json.dumps({"xconv_record": 1, "record": encode(self)}, sort_keys=True, indent=1)
+        return json.dumps({"xconv_record": 1, "record": encode(self)}, indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> Record:

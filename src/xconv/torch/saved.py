@@ -45,7 +45,7 @@ def save_module(module: torch.nn.Module, path: Path) -> None:
         "program": encode(program),
         "record": encode(remembered),
     }
-    text = json.dumps({"format": FORMAT, "sha256": _sum(content), "content": content}, sort_keys=True)
+    text = json.dumps({"format": FORMAT, "sha256": _sum(content), "content": content})
     write_tensors(path, tensors, text)
 
 
@@ -165,7 +165,7 @@ def _content(text: str | None, path: Path) -> dict[str, Any]:
 
 
 def _sum(content: Mapping[str, Any]) -> str:
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(content, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -1,0 +1,187 @@
+"""What a conversion would do with each layer of a Keras model: a table, before anything is converted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from xconv.errors import Problem, XConvError
+from xconv.graph import Graph, Node
+from xconv.keras.read import survey
+from xconv.keras.records import Entry, KerasModel, Ref
+from xconv.layers.reshape import Permute
+from xconv.layout import Layout, resolve
+from xconv.passes import AFTER_LAYOUT, BEFORE_LAYOUT, run
+from xconv.spec import Shape
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["Inspection", "Row", "inspection_of"]
+
+EXACT, TRAINING, UNSUPPORTED, UNREAD = "exact", "differs in training", "unsupported", "not read"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One layer: `shape` is that of its last output as Keras writes it; `parameters` counts numbers of its weights.
+
+    `exactness` is 'exact', 'differs in training', 'unsupported', or 'not read' for what lies behind an unsupported
+    layer; `why` tells the reason.
+    """
+
+    layer: str
+    kind: str
+    shape: Shape | None
+    parameters: int
+    exactness: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """The layers of a model, what cannot be converted, and the permutes that would remain in the module."""
+
+    source: str
+    rows: tuple[Row, ...]
+    problems: tuple[Problem, ...]
+    permutes: tuple[str, ...]
+    """Their names; unknown, and empty, where there are problems."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the model can be converted."""
+        return not self.problems
+
+    @property
+    def parameters(self) -> int:
+        """The number of weights, statistics included."""
+        return sum(row.parameters for row in self.rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "source": self.source,
+            "ok": self.ok,
+            "parameters": self.parameters,
+            "counts": self.counts(),
+            "layers": [{**asdict(row), "shape": row.shape and list(row.shape)} for row in self.rows],
+            "problems": [asdict(problem) for problem in self.problems],
+            "permutes": list(self.permutes),
+        }
+
+    def counts(self) -> dict[str, int]:
+        """How many layers there are of each exactness."""
+        kinds = (EXACT, TRAINING, UNSUPPORTED, UNREAD)
+        return {kind: sum(row.exactness == kind for row in self.rows) for kind in kinds}
+
+    def summary(self) -> str:
+        """The totals, and the reasons in full, each once."""
+        counts = ", ".join(f"{count} {kind}" for kind, count in self.counts().items() if count)
+        lines = [f"{self.source}: {len(self.rows)} layers ({counts}), {self.parameters:,} parameters"]
+        reasons: dict[str, list[str]] = {}
+        for row in self.rows:
+            if row.exactness == TRAINING:
+                reasons.setdefault(row.why, []).append(row.layer)
+        lines += [f"in training, {_some(layers)}: {why}" for why, layers in reasons.items()]
+        if self.problems:
+            return "\n".join([*lines, "cannot be converted:", *(f"  - {problem}" for problem in self.problems)])
+        remaining = f": {', '.join(self.permutes)}" if self.permutes else ""
+        return "\n".join([*lines, f"{len(self.permutes)} permutes will remain{remaining}"])
+
+    def __str__(self) -> str:
+        cells = [("layer", "class", "output", "parameters", "exactness"), *map(_cells, self.rows)]
+        widths = [max(len(row[place]) for row in cells) for place in range(4)]
+        lines = ["  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[4]]) for row in cells]
+        return "\n".join([*lines, "", self.summary()])
+
+    def __rich__(self) -> Table:
+        from rich.markup import escape
+        from rich.table import Table
+
+        table = Table("layer", "class", "output", "parameters", "exactness", caption=escape(self.summary()))
+        table.caption_justify = "left"
+        table.columns[3].justify = "right"
+        colours = {EXACT: "green", TRAINING: "yellow", UNSUPPORTED: "red", UNREAD: "dim"}
+        for row in self.rows:
+            *cells, exactness = map(escape, _cells(row))
+            table.add_row(*cells, f"[{colours[row.exactness]}]{exactness}[/]")
+        return table
+
+
+def inspection_of(model: KerasModel, input_layout: Layout = "channels_first") -> Inspection:
+    """The inspection of a model's records; what cannot be read is listed, not raised."""
+    graph, problems = survey(model)
+    source = model.source or model.name
+    permutes: tuple[str, ...] = ()
+    if not problems:
+        try:
+            permutes = _permutes(graph, input_layout)
+        except XConvError as error:
+            problems = error.problems
+    nodes: dict[str, list[Node]] = {}
+    for node in graph:
+        nodes.setdefault(node.layer, []).append(node)
+    seen: set[str] = set()
+    rows = tuple(_row(*item, nodes, problems, seen) for item in _entries(model, ""))
+    return Inspection(source, rows, problems, permutes)
+
+
+def _permutes(graph: Graph, input_layout: Layout) -> tuple[str, ...]:
+    """The permutes that stay when all passes are done."""
+    final = run(AFTER_LAYOUT, resolve(run(BEFORE_LAYOUT, graph), "first", input_layout))
+    return tuple(node.name for node in final if isinstance(node.spec, Permute))
+
+
+def _entries(model: KerasModel, prefix: str) -> Iterator[tuple[str, Entry, Shape | None]]:
+    """Every layer with its path and the shape that the source states; of nested models the layers inside."""
+    for entry in model.entries:
+        if entry.inner is not None and not entry.problem:
+            yield from _entries(entry.inner, f"{prefix}{entry.name}/")
+        else:
+            yield f"{prefix}{entry.name}", entry, model.shapes.get(Ref(entry.name))
+
+
+def _row(
+    path: str,
+    entry: Entry,
+    stated: Shape | None,
+    nodes: Mapping[str, list[Node]],
+    problems: tuple[Problem, ...],
+    seen: set[str],
+) -> Row:
+    """One layer; a weight that several layers share counts once."""
+    fresh = [weight for weight in entry.weights if weight.key not in seen]
+    seen.update(weight.key for weight in entry.weights)
+    parameters = sum(prod(weight.source) for weight in fresh)
+    own = nodes.get(path, [])
+    shape = own[-1].shapes[0] if own else stated
+    kind = f"ops.{entry.kind}" if entry.is_op else entry.kind
+    exactness, why = _exactness(path, own, problems)
+    return Row(path, kind, shape, parameters, exactness, why)
+
+
+def _exactness(path: str, own: list[Node], problems: tuple[Problem, ...]) -> tuple[str, str]:
+    """How exactly the layer is converted, and why not exactly."""
+    wrong = [problem.what for problem in problems if problem.place == path or problem.place.startswith(f"{path}/")]
+    if wrong:
+        return UNSUPPORTED, "; ".join(wrong)
+    if not own:
+        return UNREAD, "it was not reached"
+    frozen = [getattr(node.spec, "frozen", False) for node in own]
+    whys = [node.spec.training for node, still in zip(own, frozen, strict=True) if node.spec.training and not still]
+    whys += [note for node in own for note in node.notes]
+    return (TRAINING, "; ".join(dict.fromkeys(whys))) if whys else (EXACT, "")
+
+
+def _cells(row: Row) -> tuple[str, str, str, str, str]:
+    shape = "" if row.shape is None else f"({', '.join('?' if size is None else str(size) for size in row.shape)})"
+    reason = f": {row.why}" if row.exactness == UNSUPPORTED else ""
+    return row.layer, row.kind, shape, f"{row.parameters:,}" if row.parameters else "", f"{row.exactness}{reason}"
+
+
+def _some(names: list[str]) -> str:
+    """A few of many names."""
+    return ", ".join(names) if len(names) < 4 else f"{', '.join(names[:2])} and {len(names) - 2} more"
