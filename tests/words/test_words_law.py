@@ -6,8 +6,9 @@ import pytest
 
 from xconv.errors import Unsupported
 from xconv.keras.defaults import DEFAULTS
-from xconv.keras.read import NO_EFFECT, TRAINING_ONLY, read
+from xconv.keras.read import read
 from xconv.keras.records import Call, Entry, KerasModel, Ref
+from xconv.keras.rules import NO_EFFECT, TRAINING_ONLY
 from xconv.layers import FAMILIES, RULES
 from xconv.spec import KerasLayer, Op, Slot, Spec
 

@@ -16,12 +16,11 @@ from xconv.layers.geometry import (
     data_format,
     keras_padding,
     pads_of,
+    positions,
     sizes,
-    spatial,
     torch_padding,
-    windows,
 )
-from xconv.padding import Pads, out_size
+from xconv.padding import Pads, zero_pads
 from xconv.spec import Example, KerasLayer, Op, Order, Shape, Spec, TorchCall, Weights
 from xconv.weights import Weight
 
@@ -52,11 +51,7 @@ class Conv(Spec):
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Sequence[Op]:
         """Kernel (*k, in/groups, out), or depthwise (*k, in, multiplier), to (out, in/groups, *k)."""
-        rank, axis = int(layer.kind[-2]), channel_axis(layer)
-        check_rank(layer, rank)
-        kernel = sizes(layer["kernel_size"], rank, "kernel_size")
-        stride = sizes(layer["strides"], rank, "strides")
-        dilation = sizes(layer["dilation_rate"], rank, "dilation_rate")
+        axis, kernel, stride, dilation = _window(layer)
         channels = _channels(layer, axis)
         if layer.kind.startswith("Depthwise"):
             groups, out = channels, channels * layer["depth_multiplier"]
@@ -110,13 +105,7 @@ class Conv(Spec):
     def out_shape(self, *inputs: Shape) -> Shape:
         """The number of window positions along each spatial axis, and out_channels."""
         axis = axes.normal(self.axis, len(inputs[0]))
-        before = spatial(inputs[0], axis)
-        if self.padding is None:
-            after = tuple(None if n is None else -(-n // s) for n, s in zip(before, self.stride, strict=True))
-        else:
-            parts = zip(before, self.kernel, self.stride, self.dilation, self.padding, strict=True)
-            after = tuple(out_size(*part) for part in parts)
-        shape = windows(inputs[0], axis, after)
+        shape = positions(inputs[0], axis, self.kernel, self.stride, self.dilation, self.padding)
         return (*shape[:axis], self.out_channels, *shape[axis + 1 :])
 
     @classmethod
@@ -148,18 +137,14 @@ class SeparableConv(Conv):
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Sequence[Op]:
         """depthwise_kernel (*k, in, multiplier) and pointwise_kernel (1.., in*multiplier, filters)."""
-        rank, axis = int(layer.kind[-2]), channel_axis(layer)
-        check_rank(layer, rank)
-        kernel = sizes(layer["kernel_size"], rank, "kernel_size")
-        stride = sizes(layer["strides"], rank, "strides")
-        dilation = sizes(layer["dilation_rate"], rank, "dilation_rate")
-        channels, ones = _channels(layer, axis), (1,) * rank
+        axis, kernel, stride, dilation = _window(layer)
+        channels, ones = _channels(layer, axis), (1,) * len(kernel)
         middle, out = channels * layer["depth_multiplier"], layer["filters"]
         roles = ("depthwise", "pointwise", "bias") if layer["use_bias"] else ("depthwise", "pointwise")
         weights = layer.named(*roles)
         pads = pads_of(layer, axis, kernel, stride, dilation)
         depthwise = Conv(channels, middle, kernel, stride, pads, dilation, channels, axis)
-        pointwise = Conv(middle, out, ones, ones, ((0, 0),) * rank, ones, 1, axis)
+        pointwise = Conv(middle, out, ones, ones, zero_pads(len(kernel)), ones, 1, axis)
         first = {"kernel": _from_keras_kernel(weights["depthwise"], (middle, 1, *kernel))}
         second = {"kernel": _from_keras_kernel(weights["pointwise"], (out, middle, *ones))}
         second |= {role: w for role, w in weights.items() if role == "bias"}
@@ -173,6 +158,14 @@ class SeparableConv(Conv):
         yield Example("SeparableConv2D", ((7, 8, 3),), strided, ((3, 2, 3, 2), (1, 1, 6, 5), (5,)))
         bare = {**common, "kernel_size": 3, "use_bias": False}
         yield Example("SeparableConv1D", ((9, 3),), bare, ((3, 3, 2), (1, 6, 5)))
+
+
+def _window(layer: KerasLayer) -> tuple[int, Sizes, Sizes, Sizes]:
+    """The channel axis, the kernel, the stride and the dilation."""
+    rank, axis = int(layer.kind[-2]), channel_axis(layer)
+    check_rank(layer, rank)
+    kernel, stride, dilation = (sizes(layer[key], rank, key) for key in ("kernel_size", "strides", "dilation_rate"))
+    return axis, kernel, stride, dilation
 
 
 def _channels(layer: KerasLayer, axis: int) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from xconv.errors import Mismatch, Unsupported
-from xconv.padding import Pads, causal, is_symmetric, same_pads, zero_pads
+from xconv.padding import Pads, causal, is_symmetric, out_size, same_pads, zero_pads
 from xconv.spec import KerasLayer, Shape, Slot, TorchCall
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "flat_pads",
     "keras_padding",
     "pads_of",
+    "positions",
     "sizes",
     "spatial",
     "to_channels_axis",
@@ -92,6 +93,16 @@ def keras_padding(pads: Pads | None, shape: Shape, axis: int, kernel: Sizes, str
     if len(kernel) == 1 and pads == (causal(kernel[0], dilation[0]),):
         return "causal"
     raise Unsupported(f"pads {pads} are neither 'same' nor 'valid' here")
+
+
+def positions(shape: Shape, axis: int, kernel: Sizes, stride: Sizes, dilation: Sizes, pads: Pads | None) -> Shape:
+    """The shape with the number of window positions along each spatial axis; None pads are SAME."""
+    before = spatial(shape, axis)
+    if pads is None:
+        after = tuple(None if n is None else -(-n // s) for n, s in zip(before, stride, strict=True))
+    else:
+        after = tuple(out_size(*part) for part in zip(before, kernel, stride, dilation, pads, strict=True))
+    return windows(shape, axis, after)
 
 
 def flat_pads(pads: Sequence[tuple[int, int]]) -> tuple[int, ...]:

@@ -15,12 +15,12 @@ from xconv.layers.geometry import (
     data_format,
     keras_padding,
     pads_of,
+    positions,
     sizes,
-    spatial,
     torch_padding,
     windows,
 )
-from xconv.padding import Pads, is_symmetric, out_size
+from xconv.padding import Pads, is_symmetric
 from xconv.spec import Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, Weights
 
 __all__ = ["GlobalPool", "Pool"]
@@ -83,13 +83,7 @@ class Pool(Spec):
     def out_shape(self, *inputs: Shape) -> Shape:
         """The number of window positions along each spatial axis."""
         axis = axes.normal(self.axis, len(inputs[0]))
-        before = spatial(inputs[0], axis)
-        if self.padding is None:
-            after = tuple(None if n is None else -(-n // s) for n, s in zip(before, self.stride, strict=True))
-        else:
-            parts = zip(before, self.kernel, self.stride, (1,) * len(self.kernel), self.padding, strict=True)
-            after = tuple(out_size(*part) for part in parts)
-        return windows(inputs[0], axis, after)
+        return positions(inputs[0], axis, self.kernel, self.stride, (1,) * len(self.kernel), self.padding)
 
     @classmethod
     def examples(cls) -> Iterator[Example]:
