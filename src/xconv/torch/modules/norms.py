@@ -137,10 +137,20 @@ class AxesNorm(nn.Module):
 
 
 class ChannelNorm(AxesNorm):
-    """Layer normalisation over the channels (axis 1) of a channels-first tensor, without a permute."""
+    """Layer normalisation over the channels (axis 1) of a channels-first tensor.
+
+    Eagerly, torch's own kernel runs over a view with the channels last (3 to 6 times faster on a CPU than arithmetic,
+    and no element moves). Compiled or exported it is arithmetic, which fuses, and the exported graph has no permute.
+    """
 
     def __init__(self, num_channels: int, eps: float = 1e-5, *, scale: bool = True, center: bool = True) -> None:
         super().__init__((num_channels,), (1,), eps, scale=scale, center=center)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.compiler.is_compiling():
+            return super().forward(x)
+        normal = functional.layer_norm(x.movedim(1, -1), self.normalized_shape, self.weight, self.bias, self.eps)
+        return normal.movedim(-1, 1)
 
     def extra_repr(self) -> str:
         return f"{self.normalized_shape[0]}, eps={self.eps}, {_flags(self)}"
