@@ -136,11 +136,11 @@ def _permutes(graph: Graph, input_layout: Layout) -> tuple[str, ...]:
 
 
 def _entries(model: KerasModel, prefix: str) -> Iterator[tuple[str, Entry, Shape | None]]:
-    """Every layer with its path and the shape that the source states; of nested models the layers inside."""
+    """Every layer with its path and the shape that the source states; of nested models what is inside, but inputs."""
     for entry in model.entries:
         if entry.inner is not None and not entry.problem:
             yield from _entries(entry.inner, f"{prefix}{entry.name}/")
-        else:
+        elif not (prefix and entry.kind == "InputLayer"):
             yield f"{prefix}{entry.name}", entry, model.shapes.get(Ref(entry.name))
 
 
@@ -169,7 +169,7 @@ def _exactness(path: str, own: list[Node], problems: tuple[Problem, ...]) -> tup
     if wrong:
         return UNSUPPORTED, "; ".join(wrong)
     if not own:
-        return UNREAD, "it was not reached"
+        return UNREAD, "it comes after a layer that is unsupported, or no output depends on it"
     frozen = [getattr(node.spec, "frozen", False) for node in own]
     whys = [node.spec.training for node, still in zip(own, frozen, strict=True) if node.spec.training and not still]
     whys += [note for node in own for note in node.notes]

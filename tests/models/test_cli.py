@@ -1,0 +1,181 @@
+"""The command: every exit code, JSON, quiet, messages without tracebacks, interruption."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+from keras import layers
+
+import xconv
+from tests.models.small_models import SMALL
+from xconv.cli import run
+
+
+@pytest.fixture(scope="module")
+def keras_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli") / "several.keras"
+    SMALL["several"]().save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def lambda_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli") / "lambda.keras"
+    image = keras.Input((6,))
+    double = layers.Lambda(lambda t: t * 2, output_shape=(6,), name="double")(image)
+    keras.Model(image, layers.Dense(2, name="dense")(double)).save(path)
+    return path
+
+
+def xconv_command(*arguments: Any, **options: Any) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own."""
+    command = [sys.executable, "-m", "xconv", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, **options)
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pt"])
+def test_convert_writes_and_says_so(
+    keras_file: Path, tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / f"m.{suffix}"
+    assert run(["convert", str(keras_file), "-o", str(target)]) == 0
+    assert capsys.readouterr().out == f"{target}: 208 parameters\n"
+    assert target.exists()
+
+
+# torch's own copying of an exported program.
+@pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec. is deprecated:FutureWarning")
+def test_convert_then_verify_is_a_match(keras_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "m.pt2"
+    assert run(["convert", str(keras_file), "-o", str(target), "--verify", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["report"]["verdict"] == "exact"
+    assert said["inputs"][0]["order"] == [0, 3, 1, 2]
+    assert run(["verify", str(keras_file), str(target)]) == 0
+    assert "exact" in capsys.readouterr().out
+
+
+def test_a_model_that_differs_is_exit_code_1(
+    keras_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module: Any = xconv.keras_to_torch(keras_file)
+    module.dense.bias.data[1] += 0.5
+    xconv.save(module, tmp_path / "m.safetensors")
+    assert run(["verify", str(keras_file), str(tmp_path / "m.safetensors"), "--json", "--seed", "3"]) == 1
+    assert json.loads(capsys.readouterr().out)["ok"] is False
+    assert run(["verify", str(keras_file), str(tmp_path / "m.safetensors"), "--quiet"]) == 1
+    assert capsys.readouterr().out == ""
+
+
+def test_bad_input_is_exit_code_2_and_one_message(
+    keras_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = tmp_path / "broken.keras"
+    broken.write_bytes(keras_file.read_bytes()[:500])
+    for arguments in (
+        ["convert", str(broken), "-o", str(tmp_path / "m.pt")],
+        ["inspect", str(broken)],
+        ["verify", str(broken), str(broken)],
+        ["convert", str(keras_file), "-o", str(tmp_path / "m.onnx")],
+        ["convert", str(keras_file), "-o", str(tmp_path / "nowhere" / "m.pt")],
+        ["inspect", str(tmp_path / "none.keras")],
+    ):
+        assert run(arguments) == 2, arguments
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert said.err.startswith("xconv: ")
+        assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize("arguments", [["convert"], ["nonsense"], ["inspect", "a.keras", "--input-layout", "odd"]])
+def test_wrong_usage_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments) == 2
+    assert "Usage: xconv" in capsys.readouterr().err
+
+
+def test_what_is_unsupported_is_exit_code_3(
+    lambda_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["convert", str(lambda_file), "-o", str(tmp_path / "m.pt")]) == 3
+    said = capsys.readouterr().err
+    assert "double" in said
+    assert "Traceback" not in said
+    assert not list(tmp_path.iterdir())
+    assert run(["inspect", str(lambda_file), "--json"]) == 3
+    data = json.loads(capsys.readouterr().out)
+    assert [layer["exactness"] for layer in data["layers"]] == ["exact", "unsupported", "not read"]
+
+
+def test_inspect_prints_a_table(keras_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["inspect", str(keras_file)]) == 0
+    assert "0 permutes will remain" in capsys.readouterr().out
+    assert run(["inspect", str(keras_file), "--quiet"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_weights_and_configuration_apart(keras_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = SMALL["several"]()
+    model.save_weights(tmp_path / "m.weights.h5")
+    (tmp_path / "m.json").write_text(model.to_json())
+    target = tmp_path / "m.safetensors"
+    assert (
+        run(["convert", str(tmp_path / "m.weights.h5"), "--config", str(tmp_path / "m.json"), "-o", str(target)]) == 0
+    )
+    again = tmp_path / "again.safetensors"
+    assert (
+        run(["convert", str(tmp_path / "m.json"), "--weights", str(tmp_path / "m.weights.h5"), "-o", str(again)]) == 0
+    )
+    capsys.readouterr()
+    assert run(["verify", str(keras_file), str(again), "-q"]) == 0
+
+
+def test_weights_that_are_not_numbers_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = SMALL["sizeless"]()
+    kernel, bias = model.get_layer("dense").get_weights()
+    kernel[0, 0] = float("nan")
+    model.get_layer("dense").set_weights([kernel, bias])
+    model.save(tmp_path / "m.keras")
+    assert run(["convert", str(tmp_path / "m.keras"), "-o", str(tmp_path / "m.pt")]) == 0
+    assert "warning: dense kernel: 1 NaN among 12 numbers" in capsys.readouterr().err
+
+
+def test_version_and_help_load_no_framework() -> None:
+    code = (
+        "import sys; from xconv.cli import run; run(['--help']); print(sorted({'torch', 'keras'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("[]\n")
+    assert "Exit codes: 0 match or done, 1 the models differ" in done.stdout
+    done = xconv_command("--version")
+    assert (done.returncode, done.stdout) == (0, f"xconv {xconv.__version__}\n")
+
+
+def test_a_reader_that_goes_away_is_no_error(keras_file: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as broken:
+        command = [sys.executable, "-m", "xconv", "inspect", str(keras_file), "--json"]
+        done = subprocess.run(command, stdout=broken, stderr=subprocess.PIPE, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_ctrl_c_leaves_the_old_file_whole(keras_file: Path, tmp_path: Path) -> None:
+    target = tmp_path / "m.pt2"
+    target.write_bytes(b"old")
+    command = [sys.executable, "-m", "xconv", "convert", str(keras_file), "-o", str(target)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while len(list(tmp_path.iterdir())) == 1 and process.poll() is None:
+        pass
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    assert target.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["m.pt2"]
