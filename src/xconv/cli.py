@@ -165,17 +165,17 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """The exit code of one call of the command."""
-    warnings.showwarning = _show_warning  # type: ignore[assignment]
-    try:
-        app(arguments, prog_name="xconv", standalone_mode=True)
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else BAD_INPUT
-    except KeyboardInterrupt:
-        _warn("interrupted")
-        return INTERRUPTED
-    except XConvError as error:
-        _warn(f"xconv: {error}")
-        return UNSUPPORTED if isinstance(error, Unsupported) else BAD_INPUT
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning  # type: ignore[assignment]
+        try:
+            app(arguments, prog_name="xconv")
+        except SystemExit as stop:
+            return stop.code if isinstance(stop.code, int) else BAD_INPUT
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        except XConvError as error:
+            _warn(f"xconv: {error}")
+            return UNSUPPORTED if isinstance(error, Unsupported) else BAD_INPUT
     return 0
 
 

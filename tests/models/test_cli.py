@@ -50,7 +50,7 @@ def test_convert_writes_and_says_so(
 
 
 # torch's own copying of an exported program.
-@pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec. is deprecated:FutureWarning")
+@pytest.mark.filterwarnings("ignore:.*isinstance.treespec, LeafSpec.* is deprecated:FutureWarning")
 def test_convert_then_verify_is_a_match(keras_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "m.pt2"
     assert run(["convert", str(keras_file), "-o", str(target), "--verify", "--json"]) == 0
