@@ -15,8 +15,8 @@ __all__ = ["findings", "weights_report"]
 def weights_report(module: torch.nn.Module) -> tuple[Problem, ...]:
     """Every weight that holds NaN, an infinity or a negative variance, with its layer and the count.
 
-    It reads each number once: about 30 ms for ResNet50 on two cores. Conversion leaves it to its caller; `load_weights`
-    and the command line run it.
+    It reads every number once (0.2 s for ResNet50 on two busy cores), so conversion leaves it to its caller;
+    `load_weights` and `xconv convert` run it.
 
     Raises:
         InvalidInput: the module has no data (meta device).
