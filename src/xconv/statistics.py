@@ -12,6 +12,9 @@ __all__ = ["Array", "Comparison", "compare", "relative_error", "spread"]
 
 Array = npt.NDArray[Any]
 
+SAFE = (1e-200, 1e200)
+"""Sums of squares between these have lost nothing to underflow and can be multiplied."""
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -53,12 +56,12 @@ def compare(a: Array, b: Array) -> Comparison:
         return Comparison(a.shape, b.shape, 0.0, 0.0, 0.0, 1.0, None)
     if np.iscomplexobj(a) or np.iscomplexobj(b):
         return compare(_parts(a), _parts(b))
-    left, right = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    left, right = (np.ascontiguousarray(array, dtype=np.float64) for array in (a, b))
+    if np.isfinite(_square(left)) and np.isfinite(_square(right)):
+        return _measure(left, right, 0)
     finite = np.isfinite(left) & np.isfinite(right)
     bad = int(np.count_nonzero(~finite & ~(left == right)))
-    if not finite.all():
-        left, right = np.where(finite, left, 0.0), np.where(finite, right, 0.0)
-    return _measure(left, right, bad)
+    return _measure(np.where(finite, left, 0.0), np.where(finite, right, 0.0), bad)
 
 
 def _parts(array: Array) -> Array:
@@ -67,17 +70,29 @@ def _parts(array: Array) -> Array:
 
 def _measure(left: Array, right: Array, bad: int) -> Comparison:
     difference = left - right
-    max_abs = float(np.abs(difference).max())
+    max_abs = _largest(difference)
     return Comparison(
         shape=left.shape,
         other_shape=right.shape,
         max_abs=np.inf if bad else max_abs,
-        max_rel=np.inf if bad else ratio(max_abs, float(np.abs(right).max())),
+        max_rel=np.inf if bad else ratio(max_abs, _largest(right)),
         rms_rel=np.inf if bad else ratio(_norm(difference), _norm(right)),
         cosine=_cosine(left, right),
         argmax=_argmax_agreement(left, right),
         nonfinite=bad,
     )
+
+
+def _largest(array: Array) -> float:
+    """max|array|, without an array of absolute values."""
+    return float(max(array.max(), -array.min()))
+
+
+def _square(array: Array) -> float:
+    """The sum of squares; not finite if any value is not, or if it overflows."""
+    flat = array.ravel()
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.dot(flat, flat))
 
 
 def ratio(error: float, size: float) -> float:
@@ -93,20 +108,23 @@ def ratio(error: float, size: float) -> float:
 
 def _norm(array: Array) -> float:
     """The Euclidean norm, safe from overflow and underflow of the squares."""
-    size = float(np.abs(array).max())
-    if size == 0:
-        return 0.0
-    return size * float(np.sqrt(np.sum(np.square(array / size))))
+    square = _square(array)
+    if SAFE[0] < square < SAFE[1]:
+        return float(np.sqrt(square))
+    size = _largest(array)
+    return size * float(np.sqrt(_square(array / size))) if size else 0.0
 
 
 def _cosine(left: Array, right: Array) -> float:
-    sizes = float(np.abs(left).max()), float(np.abs(right).max())
+    sizes = _largest(left), _largest(right)
     if sizes == (0.0, 0.0):
         return 1.0
     if 0.0 in sizes:
         return 0.0
-    a, b = (left / sizes[0]).ravel(), (right / sizes[1]).ravel()
-    return float(np.clip(np.dot(a, b) / (np.sqrt(np.dot(a, a)) * np.sqrt(np.dot(b, b))), -1.0, 1.0))
+    if not all(SAFE[0] < _square(array) < SAFE[1] for array in (left, right)):
+        left, right = left / sizes[0], right / sizes[1]
+    product = float(np.dot(left.ravel(), right.ravel()))
+    return float(np.clip(product / (_norm(left) * _norm(right)), -1.0, 1.0))
 
 
 def _argmax_agreement(left: Array, right: Array) -> float | None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from xconv.errors import InvalidInput, Unsupported
-from xconv.inputs import SIZES, Feed, leaves, sized
+from xconv.inputs import SIZES, Feed, leaves, noise, sized
 from xconv.keras.precision import policies_of, rebuilt
 from xconv.keras.walk import Key, all_layers, as_array, backend_of, family, graph_of, no_gradients, walk
 from xconv.sides import Named, NoKernel
@@ -79,13 +79,17 @@ class KerasSide:
         )
 
     def _accepts(self, feeds: Sequence[Feed]) -> bool:
+        """Whether the model runs on these sizes; shapes come first, because an empty pooling kills TensorFlow."""
         shapes = [feed.shape for feed in feeds]
         try:
-            outputs = self.model.compute_output_shape(shapes[0] if len(shapes) == 1 else shapes)
-        except (ValueError, TypeError, ArithmeticError):
+            found = self.model.compute_output_shape(shapes[0] if len(shapes) == 1 else shapes)
+            sizes = [size for _, size in leaves(found)]
+            if not all(isinstance(size, int) and size > 0 for size in sizes):
+                return False
+            self.outputs(noise([replace(feed, shape=(1, *feed.shape[1:])) for feed in feeds]), "float32")
+        except (ValueError, TypeError, ArithmeticError, RuntimeError, NoKernel):
             return False
-        sizes = [size for _, size in leaves(outputs)]
-        return all(isinstance(size, int) and size > 0 for size in sizes)
+        return True
 
     def outputs(self, inputs: Sequence[Array], dtype: str) -> tuple[Named, ...]:
         """The model's outputs, flat, with their names, computed in `dtype`.

@@ -98,7 +98,9 @@ def steps(graph: Any) -> list[Step]:
     return result
 
 
-def walk(model: Any, inputs: Sequence[Any], path: str = "", turn: int = 0) -> Generator[tuple[Key, Any], None, list[Any]]:
+def walk(
+    model: Any, inputs: Sequence[Any], path: str = "", turn: int = 0
+) -> Generator[tuple[Key, Any], None, list[Any]]:
     """Runs a Functional or Sequential model in inference and yields every tensor with its key as it is computed.
 
     Nested models are entered; their layers have the path `outer/inner`. A tensor is dropped after its last use.

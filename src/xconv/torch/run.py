@@ -15,7 +15,7 @@ from xconv.inputs import Feed, leaves
 from xconv.keras.walk import Key
 from xconv.sides import Named, NoKernel
 from xconv.statistics import Array
-from xconv.torch.precision import full_precision, in_precision
+from xconv.torch.precision import full_precision, in_precision, recast
 from xconv.torch.record import KEY, Port, Record
 from xconv.torch.tensorflow_constants import TensorflowConstants, float32_attributes
 from xconv.torch.trace import Traced, keys_of, to_held, to_written, trace
@@ -33,8 +33,8 @@ class TorchSide:
     framework = "torch"
 
     def __init__(self, module: Any, name: str = "") -> None:
-        self.exported = isinstance(module, torch.export.ExportedProgram)
-        self.module: nn.Module = module.module() if self.exported else module
+        self.exported: Any = module if isinstance(module, torch.export.ExportedProgram) else None
+        self.module: nn.Module = self.exported.module() if self.exported else module
         found = getattr(module, "meta", None) or getattr(self.module, "meta", {})
         self.record: Record | None = found.get(KEY) if isinstance(found.get(KEY), Record) else None
         self.name = name or (self.record.source if self.record else type(module).__name__)
@@ -42,6 +42,13 @@ class TorchSide:
         self.images_first = False
         self._examples = module.example_inputs if self.exported else None
         self._modules: dict[str, nn.Module] = {}
+
+    @property
+    def traceable(self) -> bool:
+        """Whether the record's nodes are those of the module's graph; an exported program has others."""
+        if self.record is None or not isinstance(self.module, fx.GraphModule):
+            return False
+        return bool(self.record.places) and set(self.record.places) <= {node.name for node in self.module.graph.nodes}
 
     def feeds(self) -> tuple[Feed, ...]:
         """The inputs that the record, or the example of an ExportedProgram, states; empty where there is neither."""
@@ -61,8 +68,8 @@ class TorchSide:
             InvalidInput: the module does not take these inputs.
             NoKernel: it takes them in float32, but not in float64.
         """
-        with _foreign_errors(self.name, dtype), full_precision():
-            module = self._in(dtype)
+        module = self._in(dtype)
+        with _foreign_errors(self.name, dtype), full_precision(module, dtype):
             return self._finished(module(*self._held(inputs, module)))
 
     def outputs_as_tensorflow(self, inputs: Sequence[Array]) -> tuple[tuple[Named, ...], dict[str, str]]:
@@ -72,7 +79,11 @@ class TorchSide:
         def announce(node: fx.Node) -> None:
             mode.layer = self._layer_of(node)
 
-        with _foreign_errors(self.name, "float64"), full_precision(), self._as_tensorflow(module, mode):
+        with (
+            _foreign_errors(self.name, "float64"),
+            full_precision(module, "float64"),
+            self._as_tensorflow(module, mode),
+        ):
             tensors = self._held(inputs, module)
             run = _Listening(module, before=announce).run if isinstance(module, fx.GraphModule) else module
             result = run(*tensors)
@@ -90,14 +101,14 @@ class TorchSide:
         With `constants`, float64 calls use TensorFlow's float32 constants, and the layers are noted there.
         """
         module = self._in(dtype)
-        if self.record is None or not isinstance(module, fx.GraphModule):
+        if not self.traceable or self.record is None or not isinstance(module, fx.GraphModule):
             return
         with ExitStack() as stack:
             stack.enter_context(_foreign_errors(self.name, dtype))
             enter = (lambda layer: setattr(constants, "layer", layer)) if constants else (lambda layer: None)
             rows = trace(module, self.record, self._held(inputs, module), reference, enter)
             while True:
-                with full_precision(), self._as_tensorflow(module, constants):
+                with full_precision(module, dtype), self._as_tensorflow(module, constants):
                     row = next(rows, None)
                 if row is None:
                     return
@@ -106,7 +117,7 @@ class TorchSide:
     def layers(self, inputs: Sequence[Array], dtype: str) -> Iterator[tuple[Key, Array]]:
         """Every source tensor that the module computes; without a record, the outputs of the innermost modules."""
         module = self._in(dtype)
-        if self.record is not None and isinstance(module, fx.GraphModule):
+        if self.traceable and self.record is not None and isinstance(module, fx.GraphModule):
             found: list[tuple[Key, Array]] = []
             keys, orders = keys_of(self.record), {name: place.order for name, place in self.record.places.items()}
 
@@ -114,7 +125,7 @@ class TorchSide:
                 if node.name in keys and isinstance(value, torch.Tensor):
                     found.append((keys[node.name], to_written(value, orders[node.name])))
 
-            with _foreign_errors(self.name, dtype), full_precision():
+            with _foreign_errors(self.name, dtype), full_precision(module, dtype):
                 _Listening(module, after=keep).run(*self._held(inputs, module))
             yield from found
         else:
@@ -136,7 +147,7 @@ class TorchSide:
         innermost = [(path, child) for path, child in module.named_modules() if not list(child.children()) and path]
         handles = [child.register_forward_hook(keep(path)) for path, child in innermost]
         try:
-            with _foreign_errors(self.name, dtype), full_precision():
+            with _foreign_errors(self.name, dtype), full_precision(module, dtype):
                 module(*self._held(inputs, module))
         finally:
             for handle in handles:
@@ -159,12 +170,14 @@ class TorchSide:
 
     def _in(self, dtype: str) -> nn.Module:
         if dtype not in self._modules:
-            self._modules[dtype] = in_precision(self.module, dtype, evaluate=not self.exported)
+            # A program's module can neither be copied without warnings nor be put into eval mode, in which it is.
+            fresh = self.exported.module() if self.exported else None
+            self._modules[dtype] = recast(fresh, dtype) if fresh is not None else in_precision(self.module, dtype)
         return self._modules[dtype]
 
     def _layer_of(self, node: fx.Node) -> str:
         """The source layer that a node belongs to; else the path of its module, or its own name."""
-        place = self.record.places.get(node.name) if self.record else None
+        place = self.record.places.get(node.name) if self.record and self.traceable else None
         if place is not None:
             return place.layer
         return str(node.target).replace(".", "/") if node.op == "call_module" else node.name

@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from xconv import axes, rounding
+from xconv import axes
 from xconv.errors import InvalidInput
 from xconv.inputs import SIZES, Feed, arrange, as_dtype, leaves, noise, sized
-from xconv.layerwise import first_difference, layer_reports
-from xconv.meaning import Inputs, Meaning, judge, with_layers
-from xconv.opening import open_side
 from xconv.report.records import Difference, LayerReport, OutputReport, Report, Verdict
 from xconv.sides import Side
 from xconv.statistics import Array, spread
+from xconv.verification import rounding
+from xconv.verification.layerwise import first_difference, layer_reports
+from xconv.verification.meaning import Inputs, Meaning, judge, with_layers
+from xconv.verification.opening import open_side
 
 __all__ = ["verify"]
 
@@ -176,7 +177,7 @@ def _notes(reference: Side, other: Side, meaning: Meaning, sensitivity: float) -
     notes = [*reference.notes, *other.notes, *meaning.notes]
     if sensitivity < DULL:
         notes.append(
-            f"an output hardly depends on the input (relative change {sensitivity:.1g}): this comparison proves little; "
+            f"an output hardly depends on the input (relative change {sensitivity:.1g}): this proves little; "
             "compare at the logits, or give the model live weights with xconv.randomize"
         )
     if reference.is_fresh():

@@ -95,7 +95,7 @@ def _open_keras_file(path: Path) -> Side:
 
 
 class CallableSide:
-    """A plain function of arrays: it is given the flat inputs in the run's dtype and returns any structure of arrays."""
+    """A plain function: it is given the flat inputs in the dtype of the run and returns any structure of arrays."""
 
     framework = "callable"
 

@@ -44,7 +44,7 @@ def layer_reports(
     TensorFlow in float64, with its float32 constants.
     """
     kinds = reference.kinds()
-    if getattr(other, "record", None) is not None:
+    if getattr(other, "traceable", False):
         return tuple(_traced(reference, other, inputs, dtype, tolerance))
     mine = dict(other.layers(inputs[1], dtype))
     pairs = ((key, mine.pop(key), value) for key, value in reference.layers(inputs[0], dtype) if key in mine)
@@ -82,7 +82,7 @@ def _report(
 
 
 def first_difference(layers: Sequence[LayerReport]) -> Difference | None:
-    """The first layer beyond its tolerance; by the local error, which arises in the layer itself, where there is one."""
+    """The first layer beyond its tolerance, by the local error where there is one: it arises in the layer itself."""
     found = next((layer for layer in layers if not layer.ok), None)
     if found is None:
         return None

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from xconv.inputs import as_dtype, perturbed
-from xconv.meaning import Inputs, Meaning, matched
 from xconv.report.records import OutputReport, Verdict
 from xconv.sides import Named, Side
 from xconv.statistics import Comparison, compare, ratio
+from xconv.verification.meaning import Inputs, Meaning, matched
 
 __all__ = ["FLOAT32_FACTOR", "judge"]
 
