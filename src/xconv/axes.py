@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TypeAlias, TypeVar
 
@@ -15,6 +16,7 @@ __all__ = [
     "identity",
     "inverse",
     "is_identity",
+    "merged",
     "move_axis",
     "moves_only_ones",
     "normal",
@@ -95,6 +97,26 @@ def moves_only_ones(shape: Sequence[int | None], order: Order) -> bool:
     """
     wide = [axis for axis in order if shape[axis] != 1]
     return wide == sorted(wide)
+
+
+def merged(shape: tuple[int, ...], order: Order) -> tuple[tuple[int, ...], Order]:
+    """The same transpose with as few axes as say it: without those of size 1, neighbours that stay neighbours joined.
+
+    >>> merged((3, 3, 64, 128), (3, 2, 0, 1)), merged((1, 1, 64, 128), (3, 2, 0, 1)), merged((2, 3), (0, 1))
+    (((9, 64, 128), (2, 1, 0)), ((64, 128), (1, 0)), ((6,), (0,)))
+    """
+    runs: list[list[int]] = []
+    for axis in order:
+        if shape[axis] == 1:
+            continue
+        between = range(runs[-1][-1] + 1, axis) if runs and runs[-1][-1] < axis else None
+        if between is not None and all(shape[other] == 1 for other in between):
+            runs[-1].append(axis)
+        else:
+            runs.append([axis])
+    ranked = sorted(range(len(runs)), key=lambda place: runs[place])
+    sizes = tuple(math.prod(shape[axis] for axis in runs[place]) for place in ranked)
+    return sizes or (1,), tuple(ranked.index(place) for place in range(len(runs))) or (0,)
 
 
 def normal(axis: int, rank: int) -> int:

@@ -7,7 +7,6 @@ checkpoint. The numbers live once, in an `ArraySource` under the key, and are re
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from math import prod
@@ -19,7 +18,7 @@ from xconv.errors import Mismatch
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["ArraySource", "Arrays", "NumpySource", "Shape", "Weight", "fill"]
+__all__ = ["ArraySource", "Arrays", "NumpySource", "Shape", "Weight"]
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -186,37 +185,3 @@ def _refine(sizes: tuple[int, ...], shape: Shape) -> list[tuple[int, ...]] | Non
             outer = mark
         refined.append(tuple(factors))
     return refined
-
-
-def fill(target: Any, weight: Weight, source: ArraySource) -> None:
-    """Read `source` block by block into the torch tensor `target`, rearranged as `weight` says.
-
-    `target` has `weight.shape`. No second copy of the whole array is held.
-
-    Raises:
-        Mismatch: the source has another shape than the weight was planned for.
-    """
-    if tuple(source.shape) != weight.source:
-        raise Mismatch(f"the array has shape {tuple(source.shape)}, the model needs {weight.source}", place=weight.key)
-    view = target.view(axes.apply(weight.split, weight.order)).permute(axes.inverse(weight.order))
-    if view.dim() == 0:
-        view.copy_(_tensor(next(iter(source.blocks()))[1]).reshape(()))
-        return
-    step = weight.source[0] // weight.split[0]
-    for start, block in source.blocks(multiple=step):
-        rows = slice(start // step, (start + len(block)) // step)
-        view[rows].copy_(_tensor(block).reshape(-1, *weight.split[1:]))
-
-
-def _tensor(block: np.ndarray[Any, Any]) -> Any:
-    """A torch tensor over the block's memory; bfloat16, which NumPy lacks, is reinterpreted from its bits."""
-    import torch
-
-    if block.dtype.itemsize == 2 and block.dtype.kind in "Vu":
-        return torch.from_numpy(block.view("int16")).view(torch.bfloat16)
-    if block.flags.writeable:
-        return torch.from_numpy(block)
-    with warnings.catch_warnings():
-        # a read-only block is only read here, which is all that torch warns about
-        warnings.simplefilter("ignore", UserWarning)
-        return torch.from_numpy(block)

@@ -13,11 +13,11 @@ from tests.layers.interpreter import Interpreted
 from tests.layers.reference import SIZES, assert_same_numbers, floats, model_of
 from xconv import axes
 from xconv.keras.defaults import DEFAULTS
-from xconv.layers import FAMILIES, RULES
+from xconv.layers import RULES, families
 from xconv.layout import resolve
 from xconv.spec import Op, Order, Slot
 
-CASES = [(family, example) for family in FAMILIES for example in family.examples()]
+CASES = [(family, example) for family in families() for example in family.examples()]
 EXAMPLES = [example for _, example in CASES]
 NAMES = [f"{family.__name__}-{example.kind}-{number}" for number, (family, example) in enumerate(CASES)]
 

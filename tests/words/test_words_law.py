@@ -1,18 +1,20 @@
 """Laws 1 and 5 without a framework: what a rule reads it can say, and it reads everything or refuses."""
 
+import pathlib
 from dataclasses import replace
 
 import pytest
 
+import xconv.layers
 from xconv.errors import Unsupported
 from xconv.keras.defaults import DEFAULTS
 from xconv.keras.read import read
 from xconv.keras.records import Call, Entry, KerasModel, Ref
 from xconv.keras.rules import NO_EFFECT, TRAINING_ONLY
-from xconv.layers import FAMILIES, RULES
+from xconv.layers import FILES, RULES, families
 from xconv.spec import KerasLayer, Op, Slot, Spec
 
-CASES = [(family, example) for family in FAMILIES for example in family.examples()]
+CASES = [(family, example) for family in families() for example in family.examples()]
 NAMES = [f"{family.__name__}-{example.kind}-{number}" for number, (family, example) in enumerate(CASES)]
 
 every_example = pytest.mark.parametrize("example", [example for _, example in CASES], ids=NAMES)
@@ -84,8 +86,17 @@ def test_an_unknown_word_is_refused_by_the_name_of_its_layer(example):
 
 
 def test_no_kind_belongs_to_two_families():
-    kinds = [kind for family in FAMILIES for kind in family.keras_kinds]
+    kinds = [kind for family in families() for kind in family.keras_kinds]
     assert sorted(kinds) == sorted(set(kinds))
+
+
+def test_the_table_of_files_is_what_the_files_say():
+    files = {path.stem for path in (pathlib.Path(xconv.layers.__file__).parent).glob("*.py")} - {"__init__"}
+    said = {name: set() for name in FILES}
+    for family in families():
+        said[family.__module__.rpartition(".")[2]].update(family.keras_kinds)
+    assert {name: set(kinds.split()) for name, kinds in FILES.items()} == said
+    assert files - set(FILES) == {"geometry", "places"}, "a family's file is missing in xconv.layers.FILES"
 
 
 def test_every_kind_of_a_layer_has_an_example():

@@ -1,99 +1,114 @@
-"""One file per layer family; importing this package fills the table of rules.
+"""One file per layer family, loaded when a network needs it.
 
-`RULES` maps a Keras class name (`Conv2D`; `ops.Add` for an operation of keras.ops) to the family that knows it.
+`RULES` maps a Keras class name (`Conv2D`; `ops.Add` for an operation of keras.ops) to the family that knows it. The
+table says in which file to look, so that converting ResNet50 loads ten families and not all of them.
 """
 
 from __future__ import annotations
 
-from xconv.layers.activation import Activation
-from xconv.layers.adaptive_pool import AdaptivePool
-from xconv.layers.batch_norm import BatchNorm
-from xconv.layers.concat import Concat, Split, Stack, Unstack
-from xconv.layers.conv import Conv, SeparableConv
-from xconv.layers.conv_transpose import ConvTranspose
-from xconv.layers.dense import Dense
-from xconv.layers.dropout import Dropout, Noise, SpatialDropout
-from xconv.layers.elementwise import Elementwise
-from xconv.layers.embedding import Embedding
-from xconv.layers.expand import ExpandDims, MoveAxis, Squeeze
-from xconv.layers.group_norm import GroupNorm
-from xconv.layers.io import Identity, Input, Variable
-from xconv.layers.layer_norm import LayerNorm, UnitNorm
-from xconv.layers.matmul import Dot, Einsum, MatMul
-from xconv.layers.pad import Pad
-from xconv.layers.pad_axes import PadAxes
-from xconv.layers.pool import GlobalPool, Pool
-from xconv.layers.prelu import PReLU
-from xconv.layers.reduce import Argument, Reduce
-from xconv.layers.repeat import RepeatVector
-from xconv.layers.rescale import Normalization, Rescaling
-from xconv.layers.reshape import Flatten, Permute, Reshape
-from xconv.layers.scale import Scale, ScaledAdd
-from xconv.layers.slicing import Slicing
-from xconv.layers.softmax import GLU, Softmax
-from xconv.layers.tile import Along, Flip, Tile
-from xconv.layers.unary import Cast, Clip, Unary
-from xconv.layers.upsample import Upsample
-from xconv.layers.where import Where
+import importlib
+from collections.abc import Iterator, Mapping
+
 from xconv.spec import Spec
 
-__all__ = ["FAMILIES", "RULES"]
+__all__ = ["FILES", "RULES", "families"]
 
-FAMILIES: tuple[type[Spec], ...] = (
-    Activation,
-    AdaptivePool,
-    Along,
-    Argument,
-    BatchNorm,
-    Cast,
-    Clip,
-    Concat,
-    Conv,
-    ConvTranspose,
-    Dense,
-    Dot,
-    Dropout,
-    Einsum,
-    Elementwise,
-    Embedding,
-    ExpandDims,
-    Flatten,
-    Flip,
-    GLU,
-    GlobalPool,
-    GroupNorm,
-    Identity,
-    Input,
-    LayerNorm,
-    MatMul,
-    MoveAxis,
-    Noise,
-    Normalization,
-    PReLU,
-    Pad,
-    PadAxes,
-    Permute,
-    Pool,
-    Reduce,
-    RepeatVector,
-    Rescaling,
-    Reshape,
-    Scale,
-    ScaledAdd,
-    SeparableConv,
-    Slicing,
-    Softmax,
-    SpatialDropout,
-    Split,
-    Squeeze,
-    Stack,
-    Tile,
-    Unary,
-    UnitNorm,
-    Unstack,
-    Upsample,
-    Variable,
-    Where,
-)
+FILES: Mapping[str, str] = {
+    "activation": (
+        "Activation ELU LeakyReLU ReLU ops.Celu ops.Elu ops.Gelu ops.HardShrink ops.HardSigmoid ops.HardSilu "
+        "ops.HardTanh ops.LeakyRelu ops.LogSigmoid ops.Mish ops.Relu ops.Relu6 ops.Selu ops.Sigmoid ops.Silu "
+        "ops.SoftShrink ops.Softplus ops.Softsign ops.SparsePlus ops.SparseSigmoid ops.Squareplus ops.Tanh "
+        "ops.TanhShrink ops.Threshold"
+    ),
+    "adaptive_pool": (
+        "AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D AdaptiveMaxPooling1D "
+        "AdaptiveMaxPooling2D AdaptiveMaxPooling3D"
+    ),
+    "batch_norm": "BatchNormalization",
+    "concat": "Concatenate ops.Concatenate ops.Split ops.Stack ops.Unstack",
+    "conv": "Conv1D Conv2D Conv3D DepthwiseConv1D DepthwiseConv2D SeparableConv1D SeparableConv2D",
+    "conv_transpose": "Conv1DTranspose Conv2DTranspose Conv3DTranspose",
+    "dense": "Dense",
+    "dropout": (
+        "AlphaDropout Dropout GaussianDropout GaussianNoise SpatialDropout1D SpatialDropout2D "
+        "SpatialDropout3D StochasticDepth"
+    ),
+    "elementwise": (
+        "Add Average Maximum Minimum Multiply Subtract ops.Add ops.Arctan2 ops.Divide ops.Equal "
+        "ops.FloorDivide ops.Greater ops.GreaterEqual ops.Less ops.LessEqual ops.LogicalAnd ops.LogicalOr "
+        "ops.LogicalXor ops.Maximum ops.Minimum ops.Mod ops.Multiply ops.NotEqual ops.Power ops.Subtract "
+        "ops.TrueDivide"
+    ),
+    "embedding": "Embedding",
+    "expand": "ops.ExpandDims ops.Moveaxis ops.Squeeze ops.Swapaxes",
+    "group_norm": "GroupNormalization",
+    "io": "ActivityRegularization Identity InputLayer",
+    "layer_norm": "LayerNormalization RMSNormalization UnitNormalization ops.LayerNorm ops.Normalize ops.RMSNorm",
+    "matmul": "Dot ops.Einsum ops.Matmul",
+    "pad": "Cropping1D Cropping2D Cropping3D ZeroPadding1D ZeroPadding2D ZeroPadding3D",
+    "pad_axes": "ops.Pad",
+    "pool": (
+        "AveragePooling1D AveragePooling2D AveragePooling3D GlobalAveragePooling1D GlobalAveragePooling2D "
+        "GlobalAveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D MaxPooling1D "
+        "MaxPooling2D MaxPooling3D"
+    ),
+    "prelu": "PReLU",
+    "reduce": (
+        "ops.All ops.Amax ops.Amin ops.Any ops.Argmax ops.Argmin ops.Logsumexp ops.Max ops.Mean ops.Min "
+        "ops.Prod ops.Std ops.Sum ops.Var"
+    ),
+    "repeat": "RepeatVector",
+    "rescale": "Normalization Rescaling",
+    "reshape": "Flatten Permute Reshape ops.Reshape ops.Transpose",
+    "scale": "CustomScaleLayer LayerScale",
+    "slicing": "ops.GetItem",
+    "softmax": "Softmax ops.Glu ops.LogSoftmax ops.Softmax",
+    "tile": "ops.Cumsum ops.Flip ops.Repeat ops.Roll ops.Tile",
+    "unary": (
+        "ops.Absolute ops.Arccos ops.Arcsin ops.Arctan ops.Cast ops.Ceil ops.Clip ops.Cos ops.Cosh ops.Erf "
+        "ops.Exp ops.Exp2 ops.Expm1 ops.Floor ops.Isfinite ops.Isinf ops.Isnan ops.Log ops.Log10 ops.Log1p "
+        "ops.Log2 ops.LogicalNot ops.Negative ops.OnesLike ops.Reciprocal ops.Round ops.Rsqrt ops.Sign "
+        "ops.Sin ops.Sinh ops.Sqrt ops.Square ops.StopGradient ops.Tan ops.Trunc ops.ZerosLike"
+    ),
+    "upsample": "UpSampling1D UpSampling2D UpSampling3D",
+    "where": "ops.Where",
+}
+"""For every file of this folder, the Keras classes that its families read."""
 
-RULES: dict[str, type[Spec]] = {kind: family for family in FAMILIES for kind in family.keras_kinds}
+
+class _Rules(Mapping[str, type[Spec]]):
+    """The families by Keras class name; a file is loaded when one of its classes is asked for."""
+
+    def __init__(self) -> None:
+        self._files = {kind: file for file, kinds in FILES.items() for kind in kinds.split()}
+        self._loaded: dict[str, type[Spec]] = {}
+
+    def __getitem__(self, kind: str) -> type[Spec]:
+        if kind not in self._loaded:
+            for family in _families_in(self._files[kind]):
+                self._loaded.update(dict.fromkeys(family.keras_kinds, family))
+        return self._loaded[kind]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __contains__(self, kind: object) -> bool:
+        return kind in self._files
+
+
+RULES: Mapping[str, type[Spec]] = _Rules()
+
+
+def families() -> tuple[type[Spec], ...]:
+    """Every family, all files loaded."""
+    return tuple(family for file in FILES for family in _families_in(file))
+
+
+def _families_in(file: str) -> tuple[type[Spec], ...]:
+    """The families that a file defines."""
+    module = importlib.import_module(f"{__name__}.{file}")
+    found = (item for item in vars(module).values() if isinstance(item, type) and issubclass(item, Spec))
+    return tuple(family for family in found if family.__module__ == module.__name__ and family.keras_kinds)

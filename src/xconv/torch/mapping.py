@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from xconv.errors import InvalidInput, Mismatch, Problem, XConvWarning
+from xconv.torch.fill import fill
 from xconv.torch.record import MappedWeight, Record, checksum, record
 from xconv.torch.values import findings
-from xconv.weights import Arrays, Weight, fill
+from xconv.weights import Arrays, Weight
 
 __all__ = ["export_weights", "fill_from", "with_checksums"]
 

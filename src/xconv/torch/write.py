@@ -14,12 +14,13 @@ from xconv.errors import Mismatch, XConvError
 from xconv.graph import Graph, Node, Value, map_structure
 from xconv.layers.io import Input
 from xconv.spec import Slot, TorchCall
+from xconv.torch.fill import fill
 from xconv.torch.names import escape, identifier, module_path
 from xconv.torch.network import Network
 from xconv.torch.program import Program, Result, Step
 from xconv.torch.record import KEY, MappedWeight, Place, Port, Record
 from xconv.torch.targets import method_name, resolve_target
-from xconv.weights import Arrays, Weight, fill
+from xconv.weights import Arrays, Weight
 
 __all__ = ["PROGRAM", "build", "program_of", "record_of", "write"]
 
