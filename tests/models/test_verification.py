@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -399,6 +402,27 @@ def test_tf_keras_models():
     assert xconv.verify(model, module, per_layer=True).verdict is Verdict.EXACT
     module.norm.eps = 2e-3
     assert xconv.verify(model, module).first_difference.layer == "norm"
+
+
+def test_keras_on_the_torch_backend_is_judged_in_float32():
+    script = """
+import torch, xconv, keras
+from keras import layers
+image = keras.Input((9, 11, 3))
+x = layers.BatchNormalization()(layers.Conv2D(4, 3, strides=2, padding="same", name="conv")(image))
+model = xconv.randomize(keras.Model(image, layers.Dense(5)(layers.Flatten()(x))))
+module = xconv.keras_to_torch(model)
+report = xconv.verify(model, module)
+assert str(report.verdict) == "agrees in float32", report
+assert any("on the torch backend" in note for note in report.notes), report
+module.conv.bias.data[1] += 0.01
+report = xconv.verify(model, module)
+assert report.first_difference.layer == "conv", report
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, "KERAS_BACKEND": "torch"}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 class TestRandomize:

@@ -22,8 +22,9 @@ FRESH = {"moving_mean": 0.0, "moving_variance": 1.0}
 class KerasSide:
     """A live Keras model, run in inference mode; the model itself is never changed.
 
-    In another precision than its own a copy is run, rebuilt from its config. TensorFlow is the reference for
-    float64; on the torch backend BatchNorm computes in float32 whatever the policy, which the notes say.
+    In another precision than its own a copy is run, rebuilt from its config. Only TensorFlow has float64: on any other
+    backend Keras's dtype promotion turns it into float32 (and BatchNorm on torch asks for float32 by itself), so that
+    float32 must decide there.
     """
 
     framework = "keras"
@@ -133,15 +134,13 @@ class KerasSide:
         return self._models[dtype]
 
     def _copy(self, dtype: str) -> Any:
-        if self.backend == "jax":
-            raise NoKernel("the jax backend computes in float32", place=self.name)
+        if dtype == "float64" and self.backend != "tensorflow":
+            what = f"Keras turns float64 into float32 in its operations on the {self.backend} backend"
+            raise NoKernel(what, place=self.name, remedy="set KERAS_BACKEND=tensorflow for a reference in float64")
         try:
-            copy = rebuilt(self.model, dtype)
+            return rebuilt(self.model, dtype)
         except Unsupported as error:
             raise NoKernel(str(error)) from error
-        if self.backend == "torch" and dtype == "float64" and any(_is_statistic(v) for v in self.model.weights):
-            self.notes.append("Keras on torch computes BatchNorm in float32 even in a float64 model")
-        return copy
 
     def release(self) -> None:
         """Drops the rebuilt copies."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -43,7 +44,7 @@ class TorchSide:
         self._examples = module.example_inputs if self.exported else None
         self._modules: dict[str, nn.Module] = {}
 
-    @property
+    @cached_property
     def traceable(self) -> bool:
         """Whether the record's nodes are those of the module's graph; an exported program has others."""
         if self.record is None or not isinstance(self.module, fx.GraphModule):
