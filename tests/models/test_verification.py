@@ -420,7 +420,11 @@ report = xconv.verify(model, module)
 assert report.first_difference.layer == "conv", report
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], env={**os.environ, "KERAS_BACKEND": "torch"}, capture_output=True, text=True
+        [sys.executable, "-c", script],
+        check=False,
+        env={**os.environ, "KERAS_BACKEND": "torch"},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
 
