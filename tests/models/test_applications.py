@@ -1,0 +1,93 @@
+"""One network of every keras.applications family at a small input, live and from file, exact by verify's rule.
+
+The whole table, at full size too, is `python -m benchmarks.applications`.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import keras
+import pytest
+import torch
+
+import xconv
+
+SMALL = {
+    "ConvNeXtTiny": (64, 64),
+    "DenseNet121": (64, 64),
+    "EfficientNetB0": (64, 64),
+    "EfficientNetV2B0": (64, 64),
+    "EfficientNetV2S": (64, 64),
+    "InceptionResNetV2": (80, 80),
+    "InceptionV3": (80, 80),
+    "MobileNet": (64, 64),
+    "MobileNetV2": (64, 64),
+    "MobileNetV3Large": (64, 64),
+    "MobileNetV3Small": (64, 64),
+    "NASNetMobile": (64, 64),
+    "ResNet50": (64, 64),
+    "ResNet50V2": (64, 64),
+    "VGG16": (32, 32),
+    "Xception": (80, 80),
+}
+ODD = {name: (size + 1, size + 15) for name, (size, _) in SMALL.items()}
+
+
+def network(name: str, size: tuple[int, int] | tuple[None, None], *, top: bool) -> Any:
+    """The network with live weights, ending in logits or in its last feature map."""
+    keras.utils.clear_session()
+    options: dict[str, Any] = {"weights": None, "include_top": top, "input_shape": (*size, 3)}
+    if top:
+        options |= {"classes": 17, "classifier_activation": None}
+    return xconv.randomize(getattr(keras.applications, name)(**options))
+
+
+def check(model: Any, module: torch.fx.GraphModule, **options: Any) -> None:
+    """Exact by verify's rule, no permute, every BatchNorm and every trainable value still there."""
+    report = xconv.verify(model, module, batch=2, **options)
+    assert report.ok, str(report)
+    assert not [node for node in module.graph.nodes if "permute" in str(node.target)]
+    norms = [m for m in module.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+    layers = list(keras_layers(model))
+    assert len(norms) == sum(isinstance(layer, keras.layers.BatchNormalization) for layer in layers)
+    trainable = sum(p.numel() for p in module.parameters() if p.requires_grad)
+    assert trainable == sum(math.prod(variable.shape) for variable in model.trainable_variables)
+
+
+def keras_layers(model: Any) -> Any:
+    """All layers, those of nested models included."""
+    for layer in model.layers:
+        yield from keras_layers(layer) if isinstance(layer, keras.Model) else (layer,)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_with_top_live_and_from_file(name: str, tmp_path: Path) -> None:
+    """The classifier at an even size; the file gives the same module bit for bit."""
+    model = network(name, SMALL[name], top=True)
+    module = xconv.keras_to_torch(model)
+    check(model, module)
+    path = tmp_path / "model.keras"
+    model.save(path)
+    stored = xconv.keras_to_torch(path)
+    live, file = module.state_dict(), stored.state_dict()
+    assert list(live) == list(file)
+    assert all(torch.equal(live[key], file[key]) for key in live)
+    assert stored.code == module.code
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_without_top_at_an_odd_size(name: str) -> None:
+    """The feature map at odd, unequal sizes."""
+    check(model := network(name, ODD[name], top=False), xconv.keras_to_torch(model))
+
+
+@pytest.mark.parametrize("name", ["MobileNetV3Small", "ResNet50", "EfficientNetV2B0"])
+def test_open_sizes(name: str) -> None:
+    """Height and width unknown when converted; right at odd and even sizes."""
+    model = network(name, (None, None), top=False)
+    module = xconv.keras_to_torch(model)
+    for size in ((65, 78), (64, 97)):
+        check(model, module, input_size=size)
