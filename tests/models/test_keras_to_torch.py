@@ -63,13 +63,26 @@ def test_nested_shared_and_named() -> None:
     inner_in = keras.Input((5, 4, 4))
     inner = keras.Model(inner_in, layers.BatchNormalization(name="norm")(layers.ReLU()(inner_in)), name="inner")
     x = inner(shared(image))
-    x = inner(shared(layers.Conv2D(3, 1, name="back")(x)[:, :, :, :]) if False else x)
+    x = inner(x)
     pooled = layers.GlobalAveragePooling2D()(x)
     joined = layers.Concatenate()([pooled, extra])
     outputs = {"map": x, "scores": [layers.Dense(5, name="head")(joined)]}
     module = same(keras.Model([image, extra], outputs), (9, 8, 3), (4,))
     assert {"shared.weight", "inner.norm.running_mean", "head.bias"} <= set(module.state_dict())
     assert set(module(torch.zeros(1, 3, 9, 8).double(), torch.zeros(1, 4).double())) == {"map", "scores"}
+
+
+def test_inputs_of_a_dict_keep_their_keys() -> None:
+    """`forward` takes them by name, in any order."""
+    first, second = keras.Input((4,), name="left"), keras.Input((3,), name="right")
+    x = layers.Concatenate()([first, layers.Dense(2)(second)])
+    model = keras.Model({"left": first, "right": second}, {"sum": layers.Dense(2)(x)})
+    module = xconv.keras_to_torch(model)
+    left, right = torch.randn(2, 4).double(), torch.randn(2, 3).double()
+    expected = np.asarray(model({"left": left.numpy(), "right": right.numpy()})["sum"])
+    assert_same(module(right=right, left=left)["sum"].detach().numpy(), expected)
+    report = xconv.verify(model, module)
+    assert report.ok, str(report)
 
 
 def test_a_shared_layer_is_one_module() -> None:
