@@ -16,7 +16,8 @@ FLOAT32_FACTOR = 10.0
 """How many times the reference's own float32 error the other side's may be, in RMS over an output.
 
 Both are the rounding of the same sums in another order (blocking, fused multiply-add, Winograd), so they are of one
-size. What this can still find, float64 being exact, costs far more: TF32 about 1,000 times, bfloat16 10,000 times.
+size: the quotient was 0.2 to 0.9 for seven networks of keras.applications on a CPU. What this can still find, float64
+being exact, is far larger: the unit roundoff of TF32 is 2^13 times that of float32, that of bfloat16 2^16 times.
 """
 
 SINGLE = float(np.finfo(np.float32).eps)
