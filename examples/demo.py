@@ -51,10 +51,10 @@ def main() -> int:
                 module = xconv.keras_to_torch(source, input_layout="channels_first")
                 seconds = time.perf_counter() - start
                 report = xconv.verify(model, module)
-                console.print(str(report), markup=False, highlight=False)
+                console.print(report)
                 count = sum(parameter.numel() for parameter in module.parameters())
                 summary.add_row(name, origin, f"{seconds:.2f}", f"{count:,}", str(report.verdict))
-                exact = exact and str(report.verdict) == "exact"
+                exact = exact and report.ok
     console.print(summary)
     return 0 if exact else 1
 
