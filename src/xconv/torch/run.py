@@ -18,6 +18,7 @@ from xconv.sides import Named, NoKernel
 from xconv.statistics import Array
 from xconv.torch.precision import full_precision, in_precision, recast
 from xconv.torch.record import KEY, Port, Record
+from xconv.torch.reuse import without_reuse
 from xconv.torch.tensorflow_constants import TensorflowConstants, float32_attributes
 from xconv.torch.trace import Traced, keys_of, to_held, to_written, trace
 
@@ -43,6 +44,7 @@ class TorchSide:
         self.images_first = False
         self._examples = module.example_inputs if self.exported else None
         self._modules: dict[str, nn.Module] = {}
+        self._kept: dict[str, nn.Module] = {}
 
     @cached_property
     def traceable(self) -> bool:
@@ -101,7 +103,7 @@ class TorchSide:
 
         With `constants`, float64 calls use TensorFlow's float32 constants, and the layers are noted there.
         """
-        module = self._in(dtype)
+        module = self._keeping(dtype)
         if not self.traceable or self.record is None or not isinstance(module, fx.GraphModule):
             return
         with ExitStack() as stack:
@@ -117,7 +119,7 @@ class TorchSide:
 
     def layers(self, inputs: Sequence[Array], dtype: str) -> Iterator[tuple[Key, Array]]:
         """Every source tensor that the module computes; without a record, the outputs of the innermost modules."""
-        module = self._in(dtype)
+        module = self._keeping(dtype)
         if self.traceable and self.record is not None and isinstance(module, fx.GraphModule):
             found: list[tuple[Key, Array]] = []
             keys, orders = keys_of(self.record), {name: place.order for name, place in self.record.places.items()}
@@ -168,6 +170,7 @@ class TorchSide:
     def release(self) -> None:
         """Drops the copies in other precisions."""
         self._modules.clear()
+        self._kept.clear()
 
     def _in(self, dtype: str) -> nn.Module:
         if dtype not in self._modules:
@@ -175,6 +178,13 @@ class TorchSide:
             fresh = self.exported.module() if self.exported else None
             self._modules[dtype] = recast(fresh, dtype) if fresh is not None else in_precision(self.module, dtype)
         return self._modules[dtype]
+
+    def _keeping(self, dtype: str) -> nn.Module:
+        """The module in `dtype` with no tensor overwritten, so that each can be compared."""
+        if dtype not in self._kept:
+            module = self._in(dtype)
+            self._kept[dtype] = module if self.exported else without_reuse(module)
+        return self._kept[dtype]
 
     def _layer_of(self, node: fx.Node) -> str:
         """The source layer that a node belongs to; else the path of its module, or its own name."""

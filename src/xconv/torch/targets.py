@@ -19,11 +19,30 @@ from xconv.registry import module_class
 __all__ = ["method_name", "resolve_target"]
 
 OPERATORS = frozenset(
-    {"add", "eq", "floordiv", "ge", "getitem", "gt", "le", "lt", "mod", "mul", "ne", "neg", "pow", "sub"}
+    {"add", "eq", "floordiv", "ge", "getitem", "gt", "iadd", "le", "lt", "mod", "mul", "ne", "neg", "pow", "sub"}
 )
 
 METHODS = frozenset(
-    {"bfloat16", "bool", "byte", "char", "contiguous", "double", "expand", "float", "half", "int", "long", "new_full", "repeat", "short", "size", "to", "type_as", "view"}
+    {
+        "bfloat16",
+        "bool",
+        "byte",
+        "char",
+        "contiguous",
+        "double",
+        "expand",
+        "float",
+        "half",
+        "int",
+        "long",
+        "new_full",
+        "repeat",
+        "short",
+        "size",
+        "to",
+        "type_as",
+        "view",
+    }
 )
 """Methods of tensors that are no functions of torch too."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -19,6 +20,7 @@ from xconv.torch.names import escape, identifier, module_path
 from xconv.torch.network import Network
 from xconv.torch.program import Program, Result, Step
 from xconv.torch.record import KEY, MappedWeight, Place, Port, Record
+from xconv.torch.reuse import in_place, is_fresh
 from xconv.torch.targets import method_name, resolve_target
 from xconv.weights import Arrays, Weight
 
@@ -57,6 +59,8 @@ def program_of(graph: Graph) -> Program:
     def result(value: Value) -> Result:
         return Result(value.node, value.index if value.node in many else None)
 
+    uses = Counter([value for node in graph.nodes for value in node.inputs] + list(graph.output_values()))
+    fresh: set[Value] = set()
     steps = []
     for node in graph.nodes:
         if isinstance(node.spec, Input):
@@ -67,6 +71,10 @@ def program_of(graph: Graph) -> Program:
             call = node.spec.to_torch(node.weights, [shapes[value] for value in node.inputs])
         except XConvError as error:
             raise error.at(node.name) from error
+        spare = [v in fresh and uses[v] == 1 and shapes[v] == node.shapes[0] for v in node.inputs]
+        call = in_place(call, spare)
+        if is_fresh(call):
+            fresh.add(Value(node.name))
         steps.append(Step(node.name, _path(node), call, tuple(map(result, node.inputs)), node.trainable))
     return Program(
         identifier(graph.name), tuple(arguments.values()), tuple(steps), map_structure(result, graph.outputs)
