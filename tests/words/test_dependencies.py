@@ -14,7 +14,8 @@ FLOORS = [
     {"errors", "atomic", "axes", "padding", "weights", "spec", "graph", "frameworks", "inputs", "statistics"},
     {"layers", "layout", "passes", "registry"},
     {"keras", "torch", "onnx", "sides"},
-    {"gains", "randomization", "inspection", "verification", "report", "align", "transfer", "diagnose", "zoo", "causes"},
+    {"gains", "randomization", "inspection", "verification", "report"},
+    {"align", "transfer", "diagnose", "zoo", "causes"},
     {"api"},
     {"cli"},
 ]
