@@ -27,6 +27,7 @@ QUIET = {
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "CUDA_VISIBLE_DEVICES": "",
     "PYTHONWARNINGS": "ignore",
+    "PYTHONDONTWRITEBYTECODE": "",  # an installed package has its bytecode; a checkout gets it in the first process
 }
 
 
