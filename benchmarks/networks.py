@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,7 +69,13 @@ def chain(length: int, channels: int = 8, size: int = 8) -> Any:
     value = image
     for number in range(length):
         value = kinds[number % 3]()(value)
-    return xconv.randomize(keras.Model(image, value), seed=0)
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, 10 * length))  # Keras walks its graph by recursion; xconv is run without this
+    try:
+        model = keras.Model(image, value)
+    finally:
+        sys.setrecursionlimit(limit)
+    return xconv.randomize(model, seed=0)
 
 
 def batch(model: Any, count: int, seed: int = 1) -> Any:
