@@ -18,7 +18,7 @@ from xconv.errors import Mismatch
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["ArraySource", "Arrays", "NumpySource", "Shape", "Weight"]
+__all__ = ["ArraySource", "Arrays", "NumpySource", "Shape", "Weight", "without_leading_ones"]
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -36,6 +36,8 @@ class ArraySource(Protocol):
 
     def blocks(self, multiple: int = 1) -> Iterator[tuple[int, np.ndarray[Any, Any]]]:
         """Pairs of (first row, rows) in order, together the whole array; each holds a multiple of `multiple` rows.
+
+        Rows are along the first axis that is longer than 1, so that a 1x1 kernel can be read in parts too.
 
         A scalar comes as one block of rank 0. A block is valid until the next one is asked for: copy what you keep.
         """
@@ -152,6 +154,16 @@ class Weight:
         if axes.moves_only_ones(split, order):
             split, order = self.source, axes.identity(len(self.source))
         return replace(self, split=split, order=order, shape=shape)
+
+
+def without_leading_ones(shape: Shape) -> Shape:
+    """The shape from its first axis that is longer than 1 on; one axis is always left.
+
+    >>> without_leading_ones((1, 1, 64, 128)), without_leading_ones((1, 1))
+    ((64, 128), (1,))
+    """
+    first = next((axis for axis, size in enumerate(shape) if size != 1), len(shape) - 1)
+    return shape[first:]
 
 
 def _groups(sizes: Shape, shape: Shape) -> list[tuple[int, ...]]:

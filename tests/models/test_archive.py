@@ -16,7 +16,7 @@ from xconv.keras.records import Ref  # noqa: E402
 
 def joined(source):
     blocks = [block.copy() for _, block in source.blocks()]
-    return blocks[0] if blocks[0].ndim == 0 else np.concatenate(blocks)
+    return blocks[0] if blocks[0].ndim == 0 else np.concatenate(blocks).reshape(source.shape)
 
 
 def randomise(model, seed=0):

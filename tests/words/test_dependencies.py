@@ -11,7 +11,19 @@ FRAMEWORKS = {"keras", "tensorflow", "tf_keras", "torch", "onnx"}
 
 # From the ground up; a module imports from its own floor and from those below.
 FLOORS = [
-    {"errors", "atomic", "axes", "padding", "weights", "spec", "graph", "frameworks", "inputs", "statistics"},
+    {
+        "errors",
+        "atomic",
+        "axes",
+        "padding",
+        "weights",
+        "spec",
+        "graph",
+        "frameworks",
+        "inputs",
+        "scratch",
+        "statistics",
+    },
     {"layers", "layout", "passes", "registry"},
     {"keras", "torch", "onnx", "sides"},
     {"gains", "randomization", "inspection", "verification", "report"},

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,11 +20,10 @@ import numpy as np
 
 from xconv.errors import Unreadable
 from xconv.keras.zip_window import Window
-from xconv.weights import Shape
+from xconv.scratch import BLOCK, scratch
+from xconv.weights import Shape, without_leading_ones
 
 __all__ = ["Storage", "StoredArray", "hdf5_errors"]
-
-_BLOCK_BYTES = 16 << 20
 
 
 @contextmanager
@@ -126,13 +124,13 @@ class StoredArray:
     offset: int | None
 
     def blocks(self, multiple: int = 1) -> Iterator[tuple[int, np.ndarray[Any, Any]]]:
-        """Pairs of (first row, rows), about 16 MiB each; rows are valid until the next block is asked for."""
+        """Pairs of (first row, rows), about 4 MiB each; rows are valid until the next block is asked for."""
         if not self.shape or not prod(self.shape):
             yield 0, self._rows(0, self.shape)
             return
-        count, *inner = self.shape
+        count, *inner = without_leading_ones(self.shape)
         row_bytes = self.stored.itemsize * prod(inner)
-        step = max(1, _BLOCK_BYTES // (row_bytes * multiple)) * multiple
+        step = max(1, BLOCK // (row_bytes * multiple)) * multiple
         for start in range(0, count, step):
             yield start, self._rows(start, (min(step, count - start), *inner))
 
@@ -140,7 +138,7 @@ class StoredArray:
         if self.offset is None or not prod(shape):
             return self._read_through_hdf5(start, shape)
         inner = prod(shape[1:]) * self.stored.itemsize
-        content = _scratch(prod(shape) * self.stored.itemsize)
+        content = scratch(prod(shape) * self.stored.itemsize)
         self.storage.read_into(content.data, self.offset + start * inner)
         rows = content.view(self.stored).reshape(shape)
         return rows if self.stored.isnative else rows.astype(self.stored.newbyteorder("="))
@@ -151,16 +149,6 @@ class StoredArray:
             return np.empty(shape, native)
         with self.storage.hdf5() as file:
             dataset = file[self.name]
-            rows = dataset[start : start + shape[0]] if shape else dataset[()]
+            ones = (0,) * (len(self.shape) - len(shape))
+            rows = dataset[(*ones, slice(start, start + shape[0]))] if shape else dataset[()]
         return np.array(rows, dtype=native)
-
-
-_memory = threading.local()
-
-
-def _scratch(count: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """`count` bytes of memory that this thread uses again and again: fresh pages cost more than the copy."""
-    memory = getattr(_memory, "bytes", None)
-    if memory is None or len(memory) < count:
-        memory = _memory.bytes = np.empty(max(count, _BLOCK_BYTES), np.uint8)
-    return memory[:count]

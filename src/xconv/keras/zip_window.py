@@ -25,7 +25,7 @@ __all__ = ["Archive", "Limits", "Window"]
 
 _DAMAGED = "the file is damaged; save or download it again"
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
-_BLOCK = 1 << 22
+_BLOCK = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,15 @@ import torch
 
 from xconv import axes
 from xconv.errors import Mismatch
-from xconv.weights import ArraySource, Weight
+from xconv.weights import ArraySource, Weight, without_leading_ones
 
 if TYPE_CHECKING:
     import numpy as np
 
 __all__ = ["fill"]
+
+SLICE = 512 << 10
+"""How many bytes are turned at a time."""
 
 
 def fill(target: torch.Tensor, weight: Weight, source: ArraySource) -> None:
@@ -27,15 +30,17 @@ def fill(target: torch.Tensor, weight: Weight, source: ArraySource) -> None:
     """
     if tuple(source.shape) != weight.source:
         raise Mismatch(f"the array has shape {tuple(source.shape)}, the model needs {weight.source}", place=weight.key)
-    view = target.view(axes.apply(weight.split, weight.order))
-    if view.dim() == 0:
-        view.copy_(tensor_of(next(iter(source.blocks()))[1]).reshape(()))
+    if not weight.source:
+        target.copy_(tensor_of(next(iter(source.blocks()))[1]).reshape(()))
         return
-    first = weight.order.index(0)
-    step = weight.source[0] // weight.split[0]
+    rows_of = without_leading_ones(weight.source)
+    ones = len(weight.source) - len(rows_of)
+    split, order = weight.split[ones:], tuple(axis - ones for axis in weight.order if axis >= ones)
+    view = target.view(axes.apply(split, order))
+    step = rows_of[0] // split[0]
     for start, block in source.blocks(multiple=step):
-        rows = tensor_of(block).reshape(-1, *weight.split[1:])
-        _rearrange(view.narrow(first, start // step, len(rows)), rows, weight.order)
+        rows = tensor_of(block).reshape(-1, *split[1:])
+        _rearrange(view.narrow(order.index(0), start // step, len(rows)), rows, order)
 
 
 def tensor_of(block: np.ndarray[Any, Any]) -> torch.Tensor:
@@ -51,26 +56,21 @@ def tensor_of(block: np.ndarray[Any, Any]) -> torch.Tensor:
 
 
 def _rearrange(target: torch.Tensor, rows: torch.Tensor, order: axes.Order) -> None:
-    """`target.copy_(rows.permute(order))`, by way of plain transposes where they do it.
+    """`target.copy_(rows.permute(order))`, slice by slice along the last axis but one, the input channels.
 
-    torch transposes a matrix with a kernel of its own, 4 to 7 times faster than its general strided copy. A 1x1
-    kernel is one such transpose, and a kernel (k*k, in, out) -> (out, in, k*k) one and a copy of short rows.
+    A slice stays in the cache while it is turned: for the kernels of ResNet50 this is 5 to 8 times faster than one
+    copy of the whole, and it needs no memory of its own.
     """
-    if not target.is_contiguous() or not rows.is_contiguous():
-        arranged = torch.empty(target.shape, dtype=rows.dtype)
-        if rows.is_contiguous():
-            _rearrange(arranged, rows, order)
-            rows, order = arranged, axes.identity(rows.dim())
-        target.copy_(rows.permute(order))
+    if target.is_contiguous():
+        sizes, short = axes.merged(tuple(rows.shape), order)
+        rows, target, order = rows.view(sizes), target.view(axes.apply(sizes, short)), short
+    if axes.is_identity(order):
+        target.copy_(rows)
         return
-    sizes, short = axes.merged(tuple(rows.shape), order)
-    rows = rows.view(sizes)
-    target = target.view(axes.apply(sizes, short))
-    if short == (1, 0):
-        target.copy_(rows.t())
-    elif short == (2, 1, 0):
-        window, inputs, outputs = sizes
-        turned = rows.view(window, inputs * outputs).t().contiguous()
-        target.copy_(turned.view(inputs, outputs, window).transpose(0, 1))
-    else:
-        target.copy_(rows.permute(short))
+    axis = rows.dim() - 2
+    count = rows.shape[axis]
+    step = max(1, SLICE * count // max(rows.nbytes, 1))
+    for start in range(0, count, step):
+        size = min(step, count - start)
+        part = rows.narrow(axis, start, size).permute(order)
+        target.narrow(order.index(axis), start, size).copy_(part)

@@ -14,6 +14,7 @@ from xconv import axes
 from xconv.errors import Mismatch, XConvError
 from xconv.graph import Graph, Node, Value, map_structure
 from xconv.layers.io import Input
+from xconv.scratch import working_memory
 from xconv.spec import Slot, TorchCall
 from xconv.torch.fill import fill
 from xconv.torch.names import escape, identifier, module_path
@@ -40,7 +41,8 @@ def write(graph: Graph, input_layout: str) -> fx.GraphModule:
     """
     program = program_of(graph)
     names: dict[Weight, list[str]] = {}
-    module = build(program, _from_arrays(graph.arrays), names)
+    with working_memory():
+        module = build(program, _from_arrays(graph.arrays), names)
     module.meta[KEY] = record_of(graph, input_layout, names)
     module.meta[PROGRAM] = program
     return module
