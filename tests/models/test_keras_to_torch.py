@@ -96,6 +96,19 @@ def test_a_shared_layer_is_one_module() -> None:
     assert [name for name, _ in module.named_modules() if "again" in name] == ["again"]
 
 
+def test_a_dense_layer_on_a_map_and_on_a_vector() -> None:
+    """Flattened from a map in one call, given a vector in the other: one kernel, so the map is permuted."""
+    image, vector = keras.Input((3, 4, 2)), keras.Input((24,))
+    shared = layers.Dense(5, name="shared")
+    flat = layers.Flatten()(layers.Conv2D(2, 1)(image))
+    module = same(keras.Model([image, vector], shared(flat) + shared(vector)), (3, 4, 2), (24,))
+    assert sum("shared" in name for name in module.state_dict()) == 2
+    layer = layers.Dense(2, name="both")
+    pooled = layers.GlobalAveragePooling2D()(layers.Conv2D(2, 1)(image))
+    model = keras.Model(image, [layer(layers.Conv2D(2, 1)(image)), layer(pooled)])
+    assert any("drift apart" in note for note in xconv.record(same(model, (3, 4, 2))).notes)
+
+
 @pytest.mark.parametrize("size", [(9, 8), (10, 11), (33, 20)])
 def test_unknown_size(size: tuple[int, int]) -> None:
     """SAME pads are computed at run time, odd and even."""

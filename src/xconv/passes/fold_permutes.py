@@ -27,13 +27,14 @@ def fold_flatten(graph: Graph) -> Graph:
     nodes, consumers, outputs = graph.by_name(), graph.consumers(), set(graph.output_values())
     changes: dict[str, Node | None] = {}
     held = dict(graph.held)
+    shared = {node.layer for node in graph.nodes if node.call}
     for node in graph.nodes:
         permute = _layout_permute(node, nodes)
         if permute is None or None in permute.shapes[0][1:]:
             continue
         behind = _reaches_only_weights(Value(node.name), consumers, outputs)
-        if behind is None:
-            continue
+        if behind is None or any(user.layer in shared for user in behind):
+            continue  # a layer that is called twice has one kernel, for both orders
         written, back = permute.shapes[0][1:], axes.inverse(permute.spec.axes)  # type: ignore[attr-defined]
         changes[node.name] = replace(node, inputs=permute.inputs)
         if consumers[Value(permute.name)] == [node]:

@@ -288,7 +288,11 @@ def record_of(graph: Graph, input_layout: str, names: Mapping[Weight, list[str]]
     }
     used = {found.weight.key for found in mapped}
     unused = tuple(key for key in graph.arrays if key not in used)
-    notes = tuple(f"{node.name}: {note}" for node in graph.nodes for note in node.notes)
+    notes = tuple(f"{node.name}: {note}" for node in graph.nodes for note in node.notes) + tuple(
+        f"{key}: used in {len(forms)} layouts, so it is as many parameters, which training would let drift apart"
+        for key, forms in held.items()
+        if key and len(forms) > 1
+    )
     inputs = tuple(port(value, orders[value]) for value in graph.input_values())
     returned = iter(graph.returned)
     outputs = map_structure(lambda value: port(value, next(returned, orders[value])), graph.outputs)
