@@ -252,7 +252,7 @@ def test_row_22_foreign_wrappers(path, kind):
 
 
 def test_row_23_module_of_the_operating_system(path):
-    command = layer("system", "d", {"command": "touch /tmp/owned"}, [("x", 0, 0)], module="os")
+    command = layer("system", "d", {"command": "touch owned"}, [("x", 0, 0)], module="os")
     entry = read_file(write(path, functional(command), weights({}))).entries[1]
     assert (entry.module, entry.kind, entry.weights) == ("os", "system", ())
 
