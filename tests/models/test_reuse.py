@@ -8,7 +8,8 @@ from keras import layers
 
 import xconv
 from tests.comparison import assert_same
-from xconv.torch.reuse import without_reuse
+from xconv.spec import Slot, TorchCall
+from xconv.torch.reuse import in_place, without_reuse
 
 
 def block() -> keras.Model:
@@ -44,6 +45,15 @@ def test_gradients_and_outputs_are_those_without_reuse() -> None:
     for actual, expected in zip(run(module, given), run(plain, given), strict=True):
         assert_same(actual.detach().numpy(), expected.detach().numpy(), relative=1e-13)
     assert torch.equal(given, kept)
+
+
+def test_only_a_plain_sum_is_written_over() -> None:
+    """One with a factor (alpha) is another function."""
+    slots = (Slot(0), Slot(1))
+    assert in_place(TorchCall("torch.add", slots), [True, True]).target == "operator.iadd"
+    scaled = TorchCall("torch.add", slots, {"alpha": 0.5})
+    assert in_place(scaled, [True, True]) == scaled
+    assert in_place(TorchCall("torch.mul", slots), [True, True]).target == "torch.mul"
 
 
 def test_an_input_is_never_written_over() -> None:

@@ -42,7 +42,7 @@ def in_place(call: TorchCall, spare: Sequence[bool]) -> TorchCall:
     """
     if call.target in ACTIVATIONS and call.args == (Slot(0),) and spare[0]:
         return replace(call, config={**call.config, "inplace": True})
-    if call.target == ADD and call.args == (Slot(0), Slot(1)) and any(spare):
+    if call.target == ADD and call.args == (Slot(0), Slot(1)) and not call.kwargs and any(spare):
         return replace(call, target=IN_PLACE_ADD, args=call.args if spare[0] else call.args[::-1])
     return call
 
