@@ -51,7 +51,7 @@ def main() -> int:
                 module = xconv.keras_to_torch(source, input_layout="channels_first")
                 seconds = time.perf_counter() - start
                 report = xconv.verify(model, module)
-                console.print(report)
+                console.print(str(report), markup=False, highlight=False, soft_wrap=True)
                 count = sum(parameter.numel() for parameter in module.parameters())
                 summary.add_row(name, origin, f"{seconds:.2f}", f"{count:,}", str(report.verdict))
                 exact = exact and report.ok
