@@ -68,6 +68,7 @@ def convert(
     weights: WeightsOption = None,
     config: ConfigOption = None,
     verify: Annotated[bool, typer.Option(help="Compare the module with the source before it is saved.")] = False,
+    strict: Annotated[bool, typer.Option(help="Refuse NaN, infinities and negative variances in the weights.")] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -79,14 +80,15 @@ def convert(
     with _steps(as_json or quiet) as step:
         step(f"converting {model.name}")
         module = xconv.keras_to_torch(model, input_layout=input_layout.value, weights=weights, config=config)
-        report = None
+        report, found = None, xconv.weights_report(module)
+        if strict and found:
+            raise xconv.InvalidInput(f"{model} holds weights that no trained network has", problems=found)
         if verify:
             step("verifying")
             report = xconv.verify(model, module)
         if report is None or report.ok:
             step(f"writing {output.name}")
             xconv.save(module, output)
-        found = xconv.weights_report(module)
     for problem in found:
         _warn(f"warning: {problem}")
     if as_json:

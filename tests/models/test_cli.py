@@ -143,6 +143,10 @@ def test_weights_that_are_not_numbers_are_warned_of(tmp_path: Path, capsys: pyte
     model.save(tmp_path / "m.keras")
     assert run(["convert", str(tmp_path / "m.keras"), "-o", str(tmp_path / "m.pt")]) == 0
     assert "warning: dense kernel: 1 NaN among 12 numbers" in capsys.readouterr().err
+    refused = tmp_path / "refused.pt"
+    assert run(["convert", str(tmp_path / "m.keras"), "-o", str(refused), "--strict"]) == 2
+    assert "1 NaN among 12 numbers" in capsys.readouterr().err
+    assert not refused.exists()
 
 
 def test_version_and_help_load_no_framework() -> None:
