@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -433,3 +434,14 @@ def test_scalar_weights_and_empty_sizes() -> None:
     empty = keras.Input((4, 5, 3))
     with pytest.raises((xconv.XConvError, ValueError), match=r"(?i)cropping"):
         xconv.keras_to_torch(keras.Model(empty, layers.Cropping2D(((2, 2), (0, 0)), name="cropping")(empty)))
+
+
+def test_extreme_numbers_keep_their_bits(tmp_path: Path) -> None:
+    """Denormals, negative zeros, the largest and the smallest float32, live and from file."""
+    model = keras.Sequential([keras.Input((4,), dtype="float32"), layers.Dense(2, use_bias=False, dtype="float32")])
+    kernel = np.array([[1e-40, -0.0], [3.4e38, -1e-45], [0.0, -3.4e38], [1.1754944e-38, 1.0]], "float32")
+    model.set_weights([kernel])
+    model.save(tmp_path / "m.keras")
+    for source in (model, tmp_path / "m.keras"):
+        weight = next(iter(xconv.keras_to_torch(source).parameters())).detach().numpy()
+        assert weight.T.tobytes() == kernel.tobytes()
