@@ -34,7 +34,8 @@ def keras_to_torch(
         input_layout: how images are taken and returned. 'channels_first' is torch's (N, C, H, W); 'channels_last' is
             Keras's (N, H, W, C), taken without a copy. Tensors that no spatial layer touches stay as Keras has them.
         weights: the path of a weights file for a `source` that is a configuration.
-        config: the configuration (a path, a mapping or JSON) for a `source` that holds weights alone.
+        config: for a `source` that holds weights alone, what it belongs to: a live model, whose own weights are not
+            used, or a configuration (a path, a mapping or JSON).
 
     Returns:
         A `torch.fx.GraphModule` in training mode. `xconv.record(module)` tells where every weight came from.
@@ -164,16 +165,17 @@ def read_keras(source: Any, *, weights: Any = None, config: Any = None) -> Graph
 
 
 def _records(source: Any, weights: Any, config: Any) -> KerasModel:
+    from xconv.keras.keras2 import is_keras2_model, read_keras2
     from xconv.keras.live import is_keras_model, read_live
 
     if isinstance(source, (str, os.PathLike)):
         from xconv.keras.archive import read_file
 
+        if is_keras_model(config) or is_keras2_model(config):
+            config = config.to_json()
         return read_file(source, config=config, weights=weights)
     if is_keras_model(source):
         return read_live(source)
-    from xconv.keras.keras2 import is_keras2_model, read_keras2
-
     if is_keras2_model(source):
         return read_keras2(source)
     raise InvalidInput(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,6 @@ def _float64() -> Any:
     yield
     keras.config.set_dtype_policy(before)
     keras.backend.set_floatx("float32")
-
-
-def permuted(array: np.ndarray, order: tuple[int, ...]) -> np.ndarray:
-    return array.transpose(order)
 
 
 def same(model: Any, *sizes: tuple[int, ...], layout: str = "channels_first", batch: int = 3) -> torch.fx.GraphModule:
@@ -445,3 +442,19 @@ def test_extreme_numbers_keep_their_bits(tmp_path: Path) -> None:
     for source in (model, tmp_path / "m.keras"):
         weight = next(iter(xconv.keras_to_torch(source).parameters())).detach().numpy()
         assert weight.T.tobytes() == kernel.tobytes()
+
+
+def test_a_weights_file_with_a_live_model() -> None:
+    """The model says what the file's arrays are; its own weights are not used."""
+    model = keras.Sequential(
+        [keras.Input((6, 5, 3)), layers.Conv2D(4, 3, name="conv"), layers.Flatten(), layers.Dense(2)]
+    )
+    xconv.randomize(model, 1)
+    expected = xconv.keras_to_torch(model).state_dict()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "m.weights.h5"
+        model.save_weights(path)
+        xconv.randomize(model, 2)
+        found = xconv.keras_to_torch(path, config=model).state_dict()
+    assert list(found) == list(expected)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
