@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from xconv.api import inspect, keras_to_torch, load, load_weights, save
+    from xconv.api import inspect, keras_to_torch, load, load_weights, save, torch_to_keras
     from xconv.errors import (
         InvalidInput,
         Mismatch,
@@ -52,6 +52,7 @@ __all__ = [
     "record",
     "register",
     "save",
+    "torch_to_keras",
     "verify",
     "weights_report",
 ]
@@ -77,6 +78,7 @@ _HOMES = {
     "record": "xconv.torch.record",
     "register": "xconv.registry",
     "save": "xconv.api",
+    "torch_to_keras": "xconv.api",
     "verify": "xconv.verification",
     "weights_report": "xconv.torch.values",
 }

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from xconv.inspection import Inspection
     from xconv.keras.records import KerasModel
 
-__all__ = ["inspect", "keras_to_torch", "load", "load_weights", "read_keras", "save"]
+__all__ = ["inspect", "keras_to_torch", "load", "load_weights", "read_keras", "read_torch", "save", "torch_to_keras"]
 
 
 def keras_to_torch(
@@ -51,6 +51,59 @@ def keras_to_torch(
 
     graph = run(BEFORE_LAYOUT, read_keras(source, weights=weights, config=config))
     return write(run(AFTER_LAYOUT, resolve(graph, "first", input_layout)), input_layout)
+
+
+def torch_to_keras(
+    source: Any,
+    example_inputs: Any = None,
+    *,
+    input_shape: Any = None,
+    input_layout: Layout = "channels_last",
+) -> Any:
+    """The Keras model that computes what a torch module computes.
+
+    Args:
+        source: an nn.Module, an ExportedProgram, or the path of a `.pt2` file. A module is captured by torch.export in
+            inference mode; it is not changed.
+        example_inputs: a tensor, or the tuple of the module's arguments, with the batch first; only shapes and dtypes
+            matter. Not needed for a program, nor for a module that xconv made.
+        input_shape: instead of `example_inputs`, the shape of the input without the batch, or a list of shapes; None
+            leaves a size open: `(3, None, None)`.
+        input_layout: how images are taken and returned. 'channels_last' is Keras's (N, H, W, C); 'channels_first' is
+            torch's (N, C, H, W), turned at the door. Tensors that no spatial layer touches stay as torch has them.
+
+    Returns:
+        A Functional `keras.Model` made of Keras's own layers and operations: it saves and loads without xconv, on every
+        backend. A layer is named after its torch module, `layer1>0>conv1` for `layer1.0.conv1`.
+
+    Raises:
+        Unknown, Unsupported: all operators that cannot be converted, in one error; or what torch.export cannot say.
+        InvalidInput: inputs that the module does not take, or neither `example_inputs` nor `input_shape`.
+        MissingFramework: Keras is not installed.
+    """
+    from xconv.keras.build import build
+    from xconv.keras.write import records_of
+
+    graph = read_torch(source, example_inputs, input_shape=input_shape)
+    return build(records_of(for_keras(graph, input_layout)))
+
+
+def for_keras(graph: Graph, input_layout: Layout = "channels_last") -> Graph:
+    """A graph as Keras can say it: resolved to channels-last, with every pass."""
+    from xconv.layout import resolve
+    from xconv.passes import AFTER_LAYOUT, BEFORE_LAYOUT, FOR_KERAS, run
+
+    resolved = resolve(run(BEFORE_LAYOUT, graph), "last", input_layout)
+    return run(FOR_KERAS, run(AFTER_LAYOUT, resolved))
+
+
+def read_torch(source: Any, example_inputs: Any = None, *, input_shape: Any = None) -> Graph:
+    """The graph of a torch module, an ExportedProgram or a `.pt2` file; arguments as for `torch_to_keras`."""
+    from xconv.torch.capture import program_of
+    from xconv.torch.read import read
+
+    program, name = program_of(source, example_inputs, input_shape)
+    return read(program, name)
 
 
 def inspect(

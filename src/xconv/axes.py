@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TypeAlias, TypeVar
 
 from xconv.errors import InvalidInput
@@ -12,14 +13,17 @@ __all__ = [
     "Order",
     "apply",
     "channels_first",
+    "channels_last",
     "compose",
     "identity",
     "inverse",
     "is_identity",
     "merged",
     "move_axis",
+    "moved_axes",
     "moves_only_ones",
     "normal",
+    "regrouped",
 ]
 
 Order: TypeAlias = tuple[int, ...]
@@ -80,6 +84,19 @@ def move_axis(rank: int, source: int, target: int) -> Order:
     return (*others[:target], source, *others[target:])
 
 
+def moved_axes(rank: int, sources: Sequence[int], targets: Sequence[int]) -> Order:
+    """The order that brings each source axis to its target place, the others in sequence, as numpy.moveaxis does.
+
+    >>> moved_axes(4, [-1], [1]), moved_axes(4, [1, 3], [2, 1])
+    ((0, 3, 1, 2), (0, 3, 1, 2))
+    """
+    chosen = [normal(axis, rank) for axis in sources]
+    result = [axis for axis in range(rank) if axis not in chosen]
+    for place, axis in sorted(zip((normal(axis, rank) for axis in targets), chosen, strict=True)):
+        result.insert(place, axis)
+    return tuple(result)
+
+
 def channels_first(rank: int) -> Order:
     """Channels-last to channels-first.
 
@@ -87,6 +104,15 @@ def channels_first(rank: int) -> Order:
     ((0, 3, 1, 2), (0, 2, 1), (0, 1))
     """
     return move_axis(rank, rank - 1, 1) if rank > 1 else identity(rank)
+
+
+def channels_last(rank: int) -> Order:
+    """Channels-first to channels-last.
+
+    >>> channels_last(4), channels_last(3), channels_last(2)
+    ((0, 2, 3, 1), (0, 2, 1), (0, 1))
+    """
+    return move_axis(rank, 1, rank - 1) if rank > 1 else identity(rank)
 
 
 def moves_only_ones(shape: Sequence[int | None], order: Order) -> bool:
@@ -117,6 +143,55 @@ def merged(shape: tuple[int, ...], order: Order) -> tuple[tuple[int, ...], Order
     ranked = sorted(range(len(runs)), key=lambda place: runs[place])
     sizes = tuple(math.prod(shape[axis] for axis in runs[place]) for place in ranked)
     return sizes or (1,), tuple(ranked.index(place) for place in range(len(runs))) or (0,)
+
+
+def regrouped(before: Sequence[int | None], after: Sequence[int | None], order: Order) -> Order | None:
+    """How `x.reshape(after)` is held when `x`, of shape `before`, is held as `x.transpose(order)` and only reshaped.
+
+    None where that is not possible: axes that the reshape joins, or the parts of one that it splits, would have to
+    move. A size that is open (None) must stay an axis of its own.
+
+    >>> regrouped((None, 8, 5, 6), (None, 8, 30), (0, 2, 3, 1)), regrouped((None, 8, 5, 6), (None, 240), (0, 2, 3, 1))
+    ((0, 2, 1), None)
+    """
+    blocks = _blocks(before, after)
+    if blocks is None:
+        return None
+    block_of = {axis: place for place, (sources, _) in enumerate(blocks) for axis in sources if before[axis] != 1}
+    sequence = [(block_of[axis], axis) for axis in order if axis in block_of]
+    runs = [block for place, (block, _) in enumerate(sequence) if not place or sequence[place - 1][0] != block]
+    if len(runs) != len(set(runs)) or any(a > b for (m, a), (n, b) in pairwise(sequence) if m == n):
+        return None
+    rest = [place for place in range(len(blocks)) if place not in runs]
+    return tuple(axis for place in (*runs, *rest) for axis in blocks[place][1])
+
+
+def _blocks(
+    before: Sequence[int | None], after: Sequence[int | None]
+) -> list[tuple[list[int], list[int]]] | None:
+    """The least groups of neighbouring axes that hold the same elements before and after a reshape."""
+    blocks: list[tuple[list[int], list[int]]] = []
+    left, right = 0, 0
+    while left < len(before) or right < len(after):
+        sources, targets = [], []
+        if left < len(before) and right < len(after) and before[left] is None and after[right] is None:
+            sources, targets = [left], [right]
+        else:
+            size, other = 1, 1
+            while not (sources or targets) or size != other:
+                if size <= other and left + len(sources) < len(before):
+                    sources.append(left + len(sources))
+                    size *= before[sources[-1]] or 0
+                elif right + len(targets) < len(after):
+                    targets.append(right + len(targets))
+                    other *= after[targets[-1]] or 0
+                else:
+                    return None
+                if not size or not other:
+                    return None
+        left, right = left + len(sources), right + len(targets)
+        blocks.append((sources, targets))
+    return blocks
 
 
 def normal(axis: int, rank: int) -> int:

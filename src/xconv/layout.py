@@ -7,11 +7,15 @@ decides the order of each value, renames axes, and puts a `Permute` only where o
     before   x (N,H,W,C) -> Conv(axis=3) -> Softmax(axis=3) -> Flatten
     after    x (N,C,H,W) -> Conv(axis=1) -> Softmax(axis=1) -> Permute(0,2,3,1) -> Flatten
 
+A reshape that joins or splits axes which lie side by side in memory either way is carried over to the order in which
+they are held.
+
 A `Permute` that the user wrote costs nothing by itself: it only changes which order the next value counts as written.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -19,8 +23,8 @@ from typing import Literal
 from xconv import axes
 from xconv.errors import InvalidInput, XConvError
 from xconv.graph import Graph, Node, Value, map_structure
-from xconv.layers.io import Input
-from xconv.layers.reshape import Permute, Reshape, Unsqueeze
+from xconv.layers.io import Input, Variable
+from xconv.layers.reshape import Permute, Regroup, Reshape, Unsqueeze
 from xconv.spec import Order, Shape, Spec
 
 __all__ = ["Layout", "Target", "resolve"]
@@ -29,18 +33,22 @@ Target = Literal["first", "last"]
 Layout = Literal["channels_first", "channels_last"]
 
 
-def resolve(graph: Graph, target: Target, input_layout: Layout = "channels_first") -> Graph:
+def resolve(graph: Graph, target: Target, input_layout: Layout | None = None) -> Graph:
     """The same function with every layer in the order that `target` wants.
 
-    Inputs that feed spatial layers are taken, and outputs that come from them are returned, in `input_layout`; all
-    others stay as written. `held` of the result tells the order of every value that is not held as written.
+    Inputs that feed spatial layers are taken, and outputs that come from them are returned, in `input_layout`, by
+    default the target's own; all others stay as written. `held` of the result tells the order of every value that is
+    not held as written.
 
     Raises:
         InvalidInput: `input_layout` is neither 'channels_first' nor 'channels_last'.
     """
-    if input_layout not in ("channels_first", "channels_last"):
+    own: Layout = "channels_first" if target == "first" else "channels_last"
+    asked = own if input_layout is None else input_layout
+    if asked not in ("channels_first", "channels_last"):
         raise InvalidInput(f"input_layout={input_layout!r}", remedy="give 'channels_first' or 'channels_last'")
-    resolver = _Resolver(graph, target, _demands(graph, target), input_layout)
+    taken = _demands(graph, "first" if asked == "channels_first" else "last")
+    resolver = _Resolver(graph, target, _demands(graph, target), taken, keeps=asked == own)
     resolver.taken.update(node.name for node in graph.nodes if not isinstance(node.spec, Permute))
     for node in graph.nodes:
         try:
@@ -69,7 +77,8 @@ def _demands(graph: Graph, target: Target) -> dict[Value, axes.Order]:
             if node.spec.order is Order.SPATIAL and place == 0:
                 demands[value] = wanted(shapes[value], node.spec.axis, target)  # type: ignore[attr-defined]
             elif node.spec.order in (Order.ANY, Order.AXES):
-                demand = demands.get(Value(node.name))
+                made = (demands.get(Value(node.name, index)) for index in range(len(node.shapes)))
+                demand = next((order for order in made if order is not None), None)
                 if demand is not None and len(demand) == len(shapes[value]):
                     demands.setdefault(value, demand)
     return demands
@@ -82,7 +91,10 @@ class _Resolver:
     graph: Graph
     target: Target
     demands: Mapping[Value, axes.Order]
-    input_layout: Layout
+    taken_in: Mapping[Value, axes.Order]
+    """For every value, the order in which it would be taken as an input."""
+    keeps: bool
+    """Whether outputs stay in the target's own layout."""
     nodes: list[Node] = field(default_factory=list)
     where: dict[Value, Value] = field(default_factory=dict)
     """For every value of the source graph, the value that holds it."""
@@ -95,6 +107,13 @@ class _Resolver:
     orders: dict[Value, axes.Order] = field(default_factory=dict)
     """For every value of the new graph that is not held as written, its order."""
     taken: set[str] = field(default_factory=set)
+    waiting: dict[Value, Node] = field(default_factory=dict)
+    """Free weights with one use, which decides the order in which they are held."""
+    uses: Counter[Value] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.uses.update(value for node in self.graph.nodes for value in node.inputs)
+        self.uses.update(self.graph.output_values())
 
     def add(self, node: Node) -> None:
         """Place one node of the source graph."""
@@ -104,6 +123,11 @@ class _Resolver:
             self._input(node)
         elif isinstance(node.spec, Permute):
             self._permute(node)
+        elif isinstance(node.spec, (Reshape, Regroup)):
+            self._reshape(node)
+        elif isinstance(node.spec, Variable) and self.uses[Value(node.name)] == 1:
+            self.waiting[Value(node.name)] = node
+            self.held[Value(node.name)] = axes.identity(len(node.shapes[0]))
         elif node.spec.order is Order.ANY:
             self._elementwise(node)
         else:
@@ -113,10 +137,9 @@ class _Resolver:
         """An input that feeds spatial layers is taken in `input_layout`, any other as written."""
         value, rank = Value(node.name), len(node.shapes[0])
         order = self.demands.get(value, axes.identity(rank))
-        taken = axes.identity(rank) if self.input_layout == "channels_last" and self.target == "first" else order
-        if self.input_layout == "channels_first" and self.target == "last":
-            taken = axes.channels_first(rank) if rank > 2 and value in self.demands else order
-        self._put(node, node, (), taken)
+        taken = self.taken_in.get(value, axes.identity(rank))
+        spec = replace(node.spec, shape=axes.apply(node.shapes[0], taken))  # type: ignore[call-arg]
+        self._put(node, replace(node, spec=spec), (), taken)
         if taken != order:
             self.where[value], self.held[value] = self._in_order(value, order), order
 
@@ -124,8 +147,24 @@ class _Resolver:
         """The same memory, counted in another order."""
         source = node.inputs[0]
         value = Value(node.name)
-        self.where[value] = self.where[source]
+        self.where[value] = self._in_order(source, self.held[source])
         self.held[value] = axes.compose(axes.inverse(node.spec.axes), self.held[source])  # type: ignore[attr-defined]
+
+    def _reshape(self, node: Node) -> None:
+        """Axes are joined and split as they are held where that is the same, else as the next layer wants them."""
+        source, value = node.inputs[0], Value(node.name)
+        before, after = self.written[source], node.shapes[0]
+        wishes = [self.held[source]]
+        if value in self.demands:
+            wishes.append(axes.regrouped(after, before, self.demands[value]) or wishes[0])
+        for order in (*wishes, axes.identity(len(before))):
+            result = axes.regrouped(before, after, order)
+            if result is None and axes.is_identity(order):
+                result = axes.identity(len(after))
+            if result is not None:
+                spec = _reshaped(axes.apply(before, order), axes.apply(after, result), node.spec)
+                self._put(node, replace(node, spec=spec), (self._in_order(source, order),), result)
+                return
 
     def _elementwise(self, node: Node) -> None:
         """All inputs in one order: the one of an input that is not held as written, if there is one."""
@@ -170,6 +209,8 @@ class _Resolver:
 
     def _in_order(self, value: Value, order: axes.Order) -> Value:
         """The value held in `order`, through a Permute (or a Reshape, where only axes of size 1 move)."""
+        if value in self.waiting:
+            self._settle(value, order)
         source = self.where[value]
         step = axes.compose(axes.inverse(self.held[value]), order)
         if axes.is_identity(step):
@@ -186,6 +227,8 @@ class _Resolver:
         rank = len(self.written[value])
         if rank == len(order):
             return self._in_order(value, order)
+        if value in self.waiting and not merge:
+            return self._settle_spread(value, order)
         source = self._in_order(value, axes.identity(rank))
         new = (None,) * (len(order) - rank)
         full = (*range(min(rank, 1)), *new, *range(1, rank)) if merge else (*new, *range(rank))
@@ -198,6 +241,23 @@ class _Resolver:
         if key not in self.made:
             self.made[key] = self._spread(source, places)
         return self.made[key]
+
+    def _settle(self, value: Value, order: axes.Order) -> None:
+        """Place a free weight that was waiting for its use, its numbers in that order."""
+        node = self.waiting.pop(value)
+        weights = {role: weight.transpose(order) for role, weight in node.weights.items()}
+        spec = Variable(axes.apply(node.shapes[0], order))  # type: ignore[arg-type]
+        self._put(node, replace(node, spec=spec, weights=weights), (), order)
+
+    def _settle_spread(self, value: Value, order: axes.Order) -> Value:
+        """Place a free weight of lower rank, with axes of size 1 where broadcasting puts them."""
+        node = self.waiting.pop(value)
+        full = (*(1,) * (len(order) - len(node.shapes[0])), *node.shapes[0])
+        weights = {role: weight.reshape(full).transpose(order) for role, weight in node.weights.items()}  # type: ignore[arg-type]
+        shape = axes.apply(full, order)
+        new = replace(node, spec=Variable(shape), weights=weights, shapes=(shape,))  # type: ignore[arg-type]
+        self._append(new, axes.identity(len(shape)))
+        return Value(node.name)
 
     def _spread(self, source: Value, places: Sequence[int | None]) -> Value:
         """Axes of the source, or new axes of size 1 (None), in the sequence given."""
@@ -229,14 +289,21 @@ class _Resolver:
 
     def result(self) -> Graph:
         """The new graph; outputs that are not in the layout asked for are brought into it."""
-        keep_first = self.input_layout == "channels_first" and self.target == "first"
         returned: list[axes.Order] = []
 
         def output(value: Value) -> Value:
             order, rank = self.held[value], len(self.written[value])
-            keep = keep_first and rank > 2 and order == axes.channels_first(rank)
+            native = axes.channels_first(rank) if self.target == "first" else axes.channels_last(rank)
+            keep = self.keeps and rank > 2 and order == native
             returned.append(order if keep else axes.identity(rank))
             return self._in_order(value, returned[-1])
 
         outputs = map_structure(output, self.graph.outputs)
         return replace(self.graph, nodes=tuple(self.nodes), outputs=outputs, held=self.orders, returned=tuple(returned))
+
+
+def _reshaped(before: Shape, after: Shape, written: Spec) -> Spec:
+    """The reshape between two held shapes; the batch stays out of it where it is in front of both and was so before."""
+    if isinstance(written, Reshape) and before[:1] == after[:1] == (None,):
+        return Reshape(after[1:])
+    return written if isinstance(written, Reshape) and after.count(None) > 1 else Regroup(after)

@@ -1,4 +1,4 @@
-"""The vocabulary: what a layer means (`Spec`), and how each framework says it (`KerasLayer`, `TorchCall`).
+"""The vocabulary: what a layer means (`Spec`), and how each framework says it (`KerasLayer`, `AtenCall`, `TorchCall`).
 
 All of it is plain data. No rule imports a framework.
 """
@@ -15,8 +15,10 @@ from xconv.errors import Mismatch, Unsupported
 from xconv.weights import Weight
 
 __all__ = [
+    "AtenCall",
     "Example",
     "KerasLayer",
+    "Made",
     "Moved",
     "Op",
     "Order",
@@ -58,7 +60,8 @@ class KerasLayer:
     """One call of a Keras layer or operation: class, config, weights, arguments. Remembers what was read.
 
     `kind` is the class name, with `ops.` in front for an operation of `keras.ops`. `inputs` are the shapes of the
-    tensors it is called on; `args` and `kwargs` hold what it is called with, a `Slot` for each tensor.
+    tensors it is called on; `args` and `kwargs` hold what it is called with, a `Slot` for each tensor. In what
+    `to_keras` writes, an argument may itself be a `KerasLayer` (a pad before a convolution).
     """
 
     kind: str
@@ -67,6 +70,8 @@ class KerasLayer:
     inputs: tuple[Shape, ...] = ()
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+    """For a layer inside another's arguments: what it adds to the node's name."""
     unread: set[str] = field(default_factory=set, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -106,6 +111,59 @@ class KerasLayer:
 
 
 @dataclass(frozen=True, slots=True)
+class AtenCall:
+    """One call of an ATen operator as torch.export records it. Remembers what was read.
+
+    `op` is the operator without its overload, and without the underscore of an in-place variant: `conv2d`. The
+    arguments stand under the names of the operator's schema, defaults filled in; a tensor that the network computes
+    is a `Slot`, one that it holds a `Weight`, a size that is known only at run time None. `inputs` and `dtypes` belong
+    to the slots, `outputs` and `dtype` to the result.
+    """
+
+    op: str
+    arguments: Mapping[str, Any]
+    inputs: tuple[Shape, ...] = ()
+    outputs: tuple[Shape, ...] = ()
+    dtypes: tuple[str, ...] = ()
+    dtype: str = "float32"
+    unread: set[str] = field(default_factory=set, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.unread.update(self.arguments)
+
+    def __getitem__(self, key: str) -> Any:
+        """An argument that the operator has."""
+        self.unread.discard(key)
+        return self.arguments[key]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """An argument, or `default` where this overload has none."""
+        self.unread.discard(key)
+        return self.arguments.get(key, default)
+
+    def named(self, **names: str) -> dict[str, Weight]:
+        """The weights by role, without those that are None: `named(kernel="weight", bias="bias")`.
+
+        Raises:
+            Unsupported: one of them is computed by the network.
+        """
+        found = {role: self.get(name) for role, name in names.items()}
+        for role, item in found.items():
+            if item is not None and not isinstance(item, Weight):
+                raise Unsupported(
+                    f"{self.op} gets a {names[role]} that the network computes from its input",
+                    remedy="hold it in a parameter or a buffer",
+                )
+        return {role: item for role, item in found.items() if item is not None}
+
+    def sizes(self, key: str, rank: int) -> tuple[int, ...]:
+        """One integer for each spatial axis, from a number, a list of one, or a list of `rank`."""
+        value = self[key]
+        given = (value,) if isinstance(value, int) else tuple(value)
+        return given * rank if len(given) == 1 else given
+
+
+@dataclass(frozen=True, slots=True)
 class TorchCall:
     """One torch call: an nn class with its arguments and tensors, or a function.
 
@@ -129,12 +187,25 @@ class TorchCall:
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """The result of the `op`-th of several `Op`s, its `index`-th tensor."""
+
+    op: int
+    index: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Op:
-    """A Spec with its weights; `name` is what it adds to the layer's name when a layer means several."""
+    """A Spec with its weights; `name` is what it adds to the layer's name when a layer means several.
+
+    `inputs` says what it takes: the call's tensors and what earlier Ops made. Where it is None, the first Op takes all
+    the call's tensors, and every other one what the one before it made.
+    """
 
     spec: Spec
     weights: Weights = field(default_factory=dict)
     name: str = ""
+    inputs: tuple[Slot | Made, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,12 +256,21 @@ class Spec:
     order: ClassVar[Order] = Order.ANY
     keras_kinds: ClassVar[tuple[str, ...]] = ()
     """The Keras classes that the family reads; `ops.` in front for an operation of keras.ops."""
+    aten_ops: ClassVar[tuple[str, ...]] = ()
+    """The ATen operators that the family reads, without overload and without the underscore of in-place variants."""
+    holds: ClassVar[tuple[str, ...]] = ()
+    """The operators' arguments that are weights of the layer; any other tensor is an input."""
     training: ClassVar[str] = ""
     """How training differs between the two frameworks; empty where it does not."""
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op | Sequence[Op]:
         """What the Keras layer means; several Ops are applied one after the other."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Op | Sequence[Op]:
+        """What the ATen operator means; `Op.inputs` wires several Ops together."""
         raise NotImplementedError
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:

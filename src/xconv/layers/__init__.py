@@ -1,7 +1,8 @@
 """One file per layer family, loaded when a network needs it.
 
-`RULES` maps a Keras class name (`Conv2D`; `ops.Add` for an operation of keras.ops) to the family that knows it. The
-table says in which file to look, so that converting ResNet50 loads ten families and not all of them.
+`RULES` maps a Keras class name (`Conv2D`; `ops.Add` for an operation of keras.ops) to the family that knows it, and
+`ATEN_RULES` an ATen operator. The tables say in which file to look, so that converting ResNet50 loads ten families and
+not all of them.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from xconv.spec import Spec
 
-__all__ = ["FILES", "RULES", "families"]
+__all__ = ["ATEN_FILES", "ATEN_RULES", "FILES", "RULES", "families"]
 
 FILES: Mapping[str, str] = {
     "activation": (
@@ -76,17 +77,45 @@ FILES: Mapping[str, str] = {
 """For every file of this folder, the Keras classes that its families read."""
 
 
-class _Rules(Mapping[str, type[Spec]]):
-    """The families by Keras class name; a file is loaded when one of its classes is asked for."""
+ATEN_FILES: Mapping[str, str] = {
+    "activation": (
+        "celu elu gelu hardshrink hardsigmoid hardswish hardtanh leaky_relu log_sigmoid mish relu relu6 selu sigmoid "
+        "silu softplus softshrink tanh threshold"
+    ),
+    "adaptive_pool": (
+        "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d "
+        "adaptive_max_pool3d"
+    ),
+    "batch_norm": "batch_norm",
+    "conv": "conv1d conv2d conv3d",
+    "dense": "linear",
+    "dropout": "alpha_dropout dropout feature_dropout",
+    "elementwise": (
+        "add atan2 div eq floor_divide ge gt le logical_and logical_or logical_xor lt maximum minimum mul ne pow "
+        "remainder rsub sub"
+    ),
+    "expand": "squeeze unsqueeze",
+    "pool": "avg_pool1d avg_pool2d avg_pool3d max_pool1d max_pool2d max_pool3d",
+    "reshape": (
+        "_unsafe_view flatten movedim numpy_T permute reshape reshape_as swapaxes swapdims t transpose unflatten view "
+        "view_as"
+    ),
+}
+"""For every file of this folder, the ATen operators that its families read."""
 
-    def __init__(self) -> None:
-        self._files = {kind: file for file, kinds in FILES.items() for kind in kinds.split()}
+
+class _Rules(Mapping[str, type[Spec]]):
+    """The families by what they read; a file is loaded when one of its entries is asked for."""
+
+    def __init__(self, files: Mapping[str, str], attribute: str) -> None:
+        self._files = {kind: file for file, kinds in files.items() for kind in kinds.split()}
+        self._attribute = attribute
         self._loaded: dict[str, type[Spec]] = {}
 
     def __getitem__(self, kind: str) -> type[Spec]:
         if kind not in self._loaded:
             for family in _families_in(self._files[kind]):
-                self._loaded.update(dict.fromkeys(family.keras_kinds, family))
+                self._loaded.update(dict.fromkeys(getattr(family, self._attribute), family))
         return self._loaded[kind]
 
     def __iter__(self) -> Iterator[str]:
@@ -99,7 +128,8 @@ class _Rules(Mapping[str, type[Spec]]):
         return kind in self._files
 
 
-RULES: Mapping[str, type[Spec]] = _Rules()
+RULES: Mapping[str, type[Spec]] = _Rules(FILES, "keras_kinds")
+ATEN_RULES: Mapping[str, type[Spec]] = _Rules(ATEN_FILES, "aten_ops")
 
 
 def families() -> tuple[type[Spec], ...]:
@@ -111,4 +141,5 @@ def _families_in(file: str) -> tuple[type[Spec], ...]:
     """The families that a file defines."""
     module = importlib.import_module(f"{__name__}.{file}")
     found = (item for item in vars(module).values() if isinstance(item, type) and issubclass(item, Spec))
-    return tuple(family for family in found if family.__module__ == module.__name__ and family.keras_kinds)
+    own = (family for family in found if family.__module__ == module.__name__)
+    return tuple(family for family in own if family.keras_kinds or family.aten_ops)

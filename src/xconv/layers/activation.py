@@ -1,4 +1,4 @@
-"""Activations: Activation, ReLU, LeakyReLU, ELU, activation strings, keras.ops  <->  torch.nn activations."""
+"""Activations: Activation, ReLU, LeakyReLU, ELU, activation strings, keras.ops  <->  aten and torch.nn activations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xconv.errors import Unknown, Unsupported
-from xconv.spec import Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, Weights
+from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, Weights
 
 __all__ = ["Activation", "activation_op", "with_activation"]
 
@@ -60,6 +60,29 @@ PARAMETERS: dict[str, dict[str, tuple[str, float | bool]]] = {
 }
 """For each name: Keras's argument -> (torch's argument, the value when only the name is given)."""
 
+ATEN: dict[str, tuple[str, tuple[str, ...]]] = {
+    "celu": ("celu", ("alpha",)),
+    "elu": ("elu", ("alpha",)),
+    "gelu": ("gelu", ("approximate",)),
+    "hardshrink": ("hard_shrink", ("lambd",)),
+    "hardsigmoid": ("hard_sigmoid", ()),
+    "hardswish": ("hard_silu", ()),
+    "hardtanh": ("hard_tanh", ()),
+    "leaky_relu": ("leaky_relu", ("negative_slope",)),
+    "log_sigmoid": ("log_sigmoid", ()),
+    "mish": ("mish", ()),
+    "relu": ("relu", ()),
+    "relu6": ("relu6", ()),
+    "selu": ("selu", ()),
+    "sigmoid": ("sigmoid", ()),
+    "silu": ("silu", ()),
+    "softplus": ("softplus", ()),
+    "softshrink": ("soft_shrink", ("lambd",)),
+    "tanh": ("tanh", ()),
+    "threshold": ("threshold", ("threshold", "value")),
+}
+"""The ATen operator -> the canonical name, and its arguments in the order of `PARAMETERS`."""
+
 OPERATIONS = {
     "".join(part.capitalize() for part in name.split("_")): name
     for name in {**TORCH, **RUNTIME}
@@ -81,6 +104,7 @@ class Activation(Spec):
 
     order = Order.ANY
     keras_kinds = ("Activation", "ReLU", "LeakyReLU", "ELU", *(f"ops.{kind}" for kind in OPERATIONS))
+    aten_ops = tuple(ATEN)
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
@@ -101,6 +125,22 @@ class Activation(Spec):
             key: layer.argument(place + 1, key, default) for place, (key, (_, default)) in enumerate(options.items())
         }
         return Op(cls(name, tuple(values.items())))
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Op | Sequence[Op]:
+        """The operator's parameters under Keras's names; a hardtanh of other bounds is a clip."""
+        call.get("self")
+        name, arguments = ATEN[call.op]
+        if name == "hard_tanh":
+            return _bounded(float(call["min_val"]), float(call["max_val"]))
+        if name == "elu" and (call["scale"] != 1 or call["input_scale"] != 1):
+            raise Unsupported("elu with scales", remedy="multiply outside of it")
+        if name == "softplus" and (call["beta"] != 1 or call["threshold"] != 20):
+            raise Unsupported("softplus with beta or threshold")
+        if name == "gelu":
+            return Op(cls(name, (("approximate", call["approximate"] == "tanh"),)))
+        values = (float(call[argument]) for argument in arguments)
+        return Op(cls(name, tuple(zip(PARAMETERS.get(name, {}), values, strict=True))))
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """The layer class that takes the parameters, or Activation where the name says it all."""
@@ -175,6 +215,14 @@ def with_activation(layer: KerasLayer, *ops: Op) -> tuple[Op, ...]:
         return ops
     name = last.spec.name if isinstance(last.spec, Activation) else type(last.spec).__name__.lower()
     return (*ops, Op(last.spec, last.weights, f"_{name}"))
+
+
+def _bounded(low: float, high: float) -> Op:
+    """What nn.Hardtanh means: ReLU6 and hard-tanh by their names, otherwise a clip."""
+    from xconv.layers.unary import Clip
+
+    known = {(0.0, 6.0): "relu6", (-1.0, 1.0): "hard_tanh"}
+    return Op(Activation(known[low, high]) if (low, high) in known else Clip(low, high))
 
 
 def _nested(value: Mapping[str, Any]) -> Op:

@@ -6,8 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from xconv import axes
+from xconv.errors import Unsupported
+from xconv.layers.pool import GlobalPool, Pool
 from xconv.layers.geometry import Sizes, channel_axis, check_rank, data_format, sizes, windows
-from xconv.spec import Example, KerasLayer, Op, Order, Shape, Spec, TorchCall, Weights
+from xconv.padding import zero_pads
+from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Spec, TorchCall, Weights
 
 __all__ = ["AdaptivePool"]
 
@@ -23,6 +26,7 @@ class AdaptivePool(Spec):
 
     order = Order.SPATIAL
     keras_kinds = tuple(f"Adaptive{kind}Pooling{rank}D" for kind in ("Max", "Average") for rank in (1, 2, 3))
+    aten_ops = tuple(f"adaptive_{kind}_pool{rank}d" for kind in ("avg", "max") for rank in (1, 2, 3))
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
@@ -31,6 +35,25 @@ class AdaptivePool(Spec):
         check_rank(layer, rank)
         kind = "max" if "Max" in layer.kind else "average"
         return Op(cls(kind, sizes(layer["output_size"], rank, "output_size"), channel_axis(layer)))
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> tuple[Op, ...]:
+        """A global pool for size 1, nothing where the size stays, an ordinary pool where it divides the input's."""
+        for key in ("self", "input", "output_size"):
+            call.get(key)
+        kind = "max" if "max" in call.op else "average"
+        before, after = call.inputs[0][2:], call.outputs[0][2:]
+        if all(size == 1 for size in after):
+            return (Op(GlobalPool(kind, True, 1)),)
+        known = tuple(size for size in after if size is not None)
+        if len(known) != len(after):
+            raise Unsupported("adaptive pooling to an open size", remedy="give input_shape with all sizes")
+        if before == after:
+            return ()
+        if all(n is not None and n % size == 0 for n, size in zip(before, known, strict=True)):
+            window = tuple((n or 1) // size for n, size in zip(before, known, strict=True))
+            return (Op(Pool(kind, window, window, zero_pads(len(window)), 1)),)
+        return (Op(cls(kind, known, 1)),)
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """AdaptiveMaxPooling or AdaptiveAveragePooling."""

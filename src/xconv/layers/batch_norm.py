@@ -1,4 +1,4 @@
-"""BatchNormalization (epsilon, momentum m, any axis)  <->  torch.nn.BatchNorm1d-3d (eps, momentum 1 - m)."""
+"""BatchNormalization (epsilon, momentum m, any axis)  <->  aten.batch_norm, torch.nn.BatchNorm1d-3d (momentum 1 - m)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from xconv import axes
 from xconv.errors import Unsupported
-from xconv.spec import Example, KerasLayer, Op, Order, Shape, Spec, TorchCall, Weights
+from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Spec, TorchCall, Weights
 
 __all__ = ["BatchNorm"]
 
@@ -28,6 +28,8 @@ class BatchNorm(Spec):
 
     order = Order.SPATIAL
     keras_kinds = ("BatchNormalization",)
+    aten_ops = ("batch_norm",)
+    holds = "weight", "bias", "running_mean", "running_var"
     training = "the moving variance takes torch's unbiased batch variance, Keras 3 takes the biased one: n/(n-1)"
 
     @classmethod
@@ -44,6 +46,15 @@ class BatchNorm(Spec):
         momentum = round(1.0 - layer["momentum"], 12)
         frozen = not layer.get("trainable", True)
         return Op(cls(weights["mean"].shape[0], layer["epsilon"], momentum, place, frozen), weights)
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Op:
+        """weight and bias (where present), running_mean, running_var; the channels are on axis 1."""
+        weights = call.named(gamma="weight", beta="bias", mean="running_mean", variance="running_var")
+        call.get("input")
+        if call["training"] or "mean" not in weights:
+            raise Unsupported("BatchNorm without running statistics", remedy="set track_running_stats=True")
+        return Op(cls(weights["mean"].shape[0], call["eps"], call["momentum"], 1), weights)
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """BatchNormalization with the weights that are there."""

@@ -1,4 +1,4 @@
-"""Convolution: Conv1D-3D, DepthwiseConv1D-2D, SeparableConv1D-2D  <->  torch.nn.Conv1d-3d."""
+"""Convolution: Conv1D-3D, DepthwiseConv1D-2D, SeparableConv1D-2D  <->  aten.conv1d-3d, torch.nn.Conv1d-3d."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from xconv.layers.geometry import (
     sizes,
     torch_padding,
 )
-from xconv.padding import Pads, zero_pads
-from xconv.spec import Example, KerasLayer, Op, Order, Shape, Spec, TorchCall, Weights
+from xconv.padding import Pads, effective, zero_pads
+from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Spec, TorchCall, Weights
 from xconv.weights import Weight
 
 __all__ = ["Conv", "SeparableConv"]
@@ -47,6 +47,8 @@ class Conv(Spec):
 
     order = Order.SPATIAL
     keras_kinds: ClassVar[tuple[str, ...]] = ("Conv1D", "Conv2D", "Conv3D", "DepthwiseConv1D", "DepthwiseConv2D")
+    aten_ops: ClassVar[tuple[str, ...]] = ("conv1d", "conv2d", "conv3d")
+    holds: ClassVar[tuple[str, ...]] = ("weight", "bias")
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Sequence[Op]:
@@ -63,20 +65,40 @@ class Conv(Spec):
         spec = cls(channels, out, kernel, stride, pads, dilation, groups, axis)
         return with_activation(layer, Op(spec, weights))
 
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Op:
+        """Weight (out, in/groups, *k); pads are numbers, or 'same' at stride 1 with the odd pixel after."""
+        weights = call.named(kernel="weight", bias="bias")
+        kernel, rank = weights["kernel"].shape[2:], int(call.op[-2])
+        call.get("input")
+        if len(call.inputs[0]) != rank + 2:
+            raise Mismatch(f"{call.op} gets an input of shape {call.inputs[0]}", remedy="give it a batch axis")
+        stride, dilation = call.sizes("stride", rank), call.sizes("dilation", rank)
+        pads: Pads
+        if isinstance(call["padding"], str):
+            total = [effective(k, d) - 1 if call["padding"] == "same" else 0 for k, d in zip(kernel, dilation)]
+            pads = tuple((n // 2, n - n // 2) for n in total)
+        else:
+            pads = tuple((n, n) for n in call.sizes("padding", rank))
+        out, groups = weights["kernel"].shape[0], call["groups"]
+        spec = cls(weights["kernel"].shape[1] * groups, out, kernel, stride, pads, dilation, groups, 1)
+        return Op(spec, weights)
+
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """A DepthwiseConv where Keras has one for it, otherwise a Conv with groups."""
         rank, axis = len(self.kernel), axes.normal(self.axis, len(self.kernel) + 2)
         depthwise = self.groups == self.in_channels > 1 and rank < 3 and len(set(self.stride)) == 1
+        word, source = keras_padding(self.padding, inputs[0], axis, self.kernel, self.stride, self.dilation)
         config = {
             "kernel_size": self.kernel,
             "strides": self.stride,
-            "padding": keras_padding(self.padding, inputs[0], axis, self.kernel, self.stride, self.dilation),
+            "padding": word,
             "data_format": data_format(axis),
             "dilation_rate": self.dilation,
             "activation": "linear",
             "use_bias": "bias" in weights,
         }
-        if depthwise and config["padding"] != "causal":
+        if depthwise and word != "causal":
             config["depth_multiplier"] = self.out_channels // self.groups
             kind, split = f"DepthwiseConv{rank}D", (self.groups, self.out_channels // self.groups, *self.kernel)
             order = (*range(2, rank + 2), 0, 1)
@@ -84,7 +106,8 @@ class Conv(Spec):
         else:
             config |= {"filters": self.out_channels, "groups": self.groups}
             kind, kernel = f"Conv{rank}D", weights["kernel"].transpose((*range(2, rank + 2), 1, 0))
-        return KerasLayer(kind, config, (kernel, *(w for role, w in weights.items() if role == "bias")), tuple(inputs))
+        bias = tuple(w for role, w in weights.items() if role == "bias")
+        return KerasLayer(kind, config, (kernel, *bias), tuple(inputs), (source,))
 
     def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
         """nn.ConvNd; uneven pads come as a pad before it."""
@@ -133,6 +156,7 @@ class SeparableConv(Conv):
 
     __slots__ = ()
     keras_kinds: ClassVar[tuple[str, ...]] = ("SeparableConv1D", "SeparableConv2D")
+    aten_ops: ClassVar[tuple[str, ...]] = ()
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Sequence[Op]:

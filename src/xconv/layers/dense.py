@@ -1,4 +1,4 @@
-"""Dense on any rank  <->  torch.nn.Linear, or a 1x1 convolution where the channels are held first."""
+"""Dense on any rank  <->  aten.linear, torch.nn.Linear, or a 1x1 convolution where the channels are held first."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xconv import axes
 from xconv.errors import Mismatch
 from xconv.layers.activation import with_activation
-from xconv.spec import Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, Weights
+from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, Weights
 
 __all__ = ["Dense"]
 
@@ -27,6 +27,8 @@ class Dense(Spec):
 
     order = Order.AXES
     keras_kinds = ("Dense",)
+    aten_ops = ("linear",)
+    holds = "weight", "bias"
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Sequence[Op]:
@@ -38,6 +40,14 @@ class Dense(Spec):
             raise Mismatch(f"the kernel has shape {kernel.shape}, the configuration asks for {expected}")
         weights["kernel"] = kernel.transpose((1, 0))
         return with_activation(layer, Op(cls(*kernel.shape), weights))
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Op:
+        """Weight (out, in), for the last axis."""
+        call.get("input")
+        weights = call.named(kernel="weight", bias="bias")
+        out, features = weights["kernel"].shape
+        return Op(cls(features, out, len(call.inputs[0]) - 1), weights)
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """Dense, which works on the last axis."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from xconv.errors import Unsupported
-from xconv.spec import Example, KerasLayer, Op, Order, Shape, Spec, TorchCall, Weights
+from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Spec, TorchCall, Weights
 
 __all__ = ["Dropout", "Noise", "SpatialDropout"]
 
@@ -24,6 +24,7 @@ class Dropout(Spec):
 
     order = Order.ANY
     keras_kinds = "Dropout", "AlphaDropout", "StochasticDepth"
+    aten_ops = "dropout", "alpha_dropout"
     training = "random: the same distribution, another stream of random numbers"
 
     @classmethod
@@ -41,6 +42,12 @@ class Dropout(Spec):
         elif shape is not None and any(size is not None for size in shape):
             raise Unsupported(f"noise_shape={shape} of {layer.kind}")
         return Op(cls(float(layer["rate"]), kind))
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Op:
+        """The probability; whether it acts at this moment is not part of the network."""
+        call.get("input")
+        return Op(cls(float(call["p"]), "alpha" if call.op == "alpha_dropout" else "plain"))
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """Dropout, with a noise_shape for whole tensors; AlphaDropout."""
@@ -71,6 +78,7 @@ class SpatialDropout(Spec):
 
     order = Order.SPATIAL
     keras_kinds = "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"
+    aten_ops = ("feature_dropout",)
     training = Dropout.training
 
     @classmethod
@@ -80,6 +88,12 @@ class SpatialDropout(Spec):
         layer.get("noise_shape")
         first = layer.get("data_format") == "channels_first"
         return Op(cls(float(layer["rate"]), 1 if first else len(layer.inputs[0]) - 1))
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Op:
+        """The probability; the channels are on axis 1."""
+        call.get("input")
+        return Op(cls(float(call["p"]), 1))
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """SpatialDropout."""

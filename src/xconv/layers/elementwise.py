@@ -1,4 +1,4 @@
-"""Merging layers and arithmetic of keras.ops  <->  torch.add, mul, maximum ..."""
+"""Merging layers and arithmetic of keras.ops  <->  aten.add, mul, maximum ..., torch.add ..."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xconv.errors import Mismatch, Unsupported
-from xconv.spec import Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, Weights
+from xconv.spec import AtenCall, Example, KerasLayer, Made, Op, Order, Shape, Slot, Spec, TorchCall, Weights
 
 __all__ = ["Elementwise", "broadcast"]
 
@@ -36,6 +36,30 @@ BINARY = {
 }
 """Name -> the class of keras.ops, the torch function."""
 
+ATEN = {
+    "add": "add",
+    "atan2": "arctan2",
+    "div": "divide",
+    "eq": "equal",
+    "floor_divide": "floor_divide",
+    "ge": "greater_equal",
+    "gt": "greater",
+    "le": "less_equal",
+    "logical_and": "logical_and",
+    "logical_or": "logical_or",
+    "logical_xor": "logical_xor",
+    "lt": "less",
+    "maximum": "maximum",
+    "minimum": "minimum",
+    "mul": "multiply",
+    "ne": "not_equal",
+    "pow": "power",
+    "remainder": "remainder",
+    "rsub": "subtract",
+    "sub": "subtract",
+}
+"""The ATen operator -> the name."""
+
 SYNONYMS = {"TrueDivide": "divide"}
 
 NEEDS_TENSORS = ("maximum", "minimum", "arctan2", "logical_and", "logical_or", "logical_xor")
@@ -55,6 +79,7 @@ class Elementwise(Spec):
 
     order = Order.ANY
     keras_kinds = (*MERGES, "Average", *(f"ops.{kind}" for kind, _ in BINARY.values()), "ops.TrueDivide")
+    aten_ops = tuple(ATEN)
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
@@ -68,6 +93,31 @@ class Elementwise(Spec):
         kind = layer.kind.removeprefix("ops.")
         name = SYNONYMS.get(kind) or next(name for name, (op, _) in BINARY.items() if op == kind)
         return Op(cls(name, operands))
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Sequence[Op]:
+        """Two operands, `alpha` times the second; two tensors of one rank are what a merging layer takes."""
+        name, first, second = ATEN[call.op], call.get("self"), call.get("other", call.get("exponent"))
+        rounding, alpha = call.get("rounding_mode"), call.get("alpha", 1)
+        if rounding == "trunc":
+            raise Unsupported("division that rounds towards zero", remedy="divide, then torch.trunc")
+        if rounding == "floor":
+            name = "floor_divide"
+        scaled: tuple[Op, ...] = ()
+        taken = tuple(item for item in (first, second) if isinstance(item, Slot))
+        if alpha != 1 and isinstance(second, Slot):
+            scaled = (Op(cls("multiply", (Slot(0), float(alpha))), {}, "scaled", (second,)),)
+            wired: tuple[Slot | Made, ...] = tuple(Made(0) if item is second else item for item in taken)
+        else:
+            wired, second = taken, second if isinstance(second, Slot) else second * alpha
+        places = iter(range(2))
+        operands = [Slot(next(places)) if isinstance(item, Slot) else item for item in (first, second)]
+        if call.op == "rsub":
+            operands, wired = _swapped(operands, wired)
+        same_rank = len(wired) == 2 and len(call.inputs[0]) == len(call.inputs[1]) > 1
+        batched = same_rank and call.inputs[0][0] is None and call.inputs[1][0] is None
+        merge = batched and name in MERGES.values()
+        return (*scaled, Op(cls(name, tuple(operands), merge), {}, "", wired))
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """The merging layer where it was one, otherwise the operation."""
@@ -117,6 +167,15 @@ class Elementwise(Spec):
         yield Example("ops.Subtract", ((4, 3),), args=(1.0, Slot(0)))
         yield Example("ops.Divide", ((4, 3),), args=(1.0, Slot(0)), values="positive")
         yield Example("ops.Power", ((4, 3),), args=(2.0, Slot(0)))
+
+
+def _swapped(
+    operands: list[Slot | float], wired: tuple[Slot | Made, ...]
+) -> tuple[list[Slot | float], tuple[Slot | Made, ...]]:
+    """The operands the other way round, slots counted anew."""
+    if len(wired) == 2:
+        return operands, wired[::-1]
+    return operands[::-1], wired
 
 
 def _nested(function: str, operands: Sequence[Any]) -> TorchCall:

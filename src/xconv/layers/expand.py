@@ -9,7 +9,7 @@ from xconv import axes
 from xconv.errors import Mismatch
 from xconv.layers.places import grown, places_of, renamed, without
 from xconv.layers.reshape import Permute
-from xconv.spec import Example, KerasLayer, Moved, Op, Order, Shape, Slot, Spec, TorchCall, Weights
+from xconv.spec import AtenCall, Example, KerasLayer, Moved, Op, Order, Shape, Slot, Spec, TorchCall, Weights
 
 __all__ = ["ExpandDims", "MoveAxis", "Squeeze"]
 
@@ -22,6 +22,7 @@ class ExpandDims(Spec):
 
     order = Order.AXES
     keras_kinds = ("ops.ExpandDims",)
+    aten_ops = ("unsqueeze",)
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
@@ -29,6 +30,12 @@ class ExpandDims(Spec):
         axis = layer.argument(1, "axis")
         count = len(axis) if isinstance(axis, (list, tuple)) else 1
         return Op(cls(places_of(axis, len(layer.inputs[0]) + count)))
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Op:
+        """One axis, counted in the result."""
+        call.get("self")
+        return Op(cls((axes.normal(call["dim"], len(call.outputs[0])),)))
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """The operation."""
@@ -68,6 +75,7 @@ class Squeeze(Spec):
 
     order = Order.AXES
     keras_kinds = ("ops.Squeeze",)
+    aten_ops = ("squeeze",)
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
@@ -78,6 +86,15 @@ class Squeeze(Spec):
         if not set(over) <= set(ones):
             raise Mismatch(f"axes {over} of {shape} are not all of size 1")
         return Op(cls(over))
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Op | tuple[Op, ...]:
+        """The axes named that have size 1, or every axis of size 1; torch leaves the others alone."""
+        call.get("self")
+        dim, shape = call.get("dim"), call.inputs[0]
+        named = places_of(dim, len(shape))
+        over = tuple(axis for axis in named if shape[axis] == 1)
+        return Op(cls(over)) if over else ()
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """The operation."""
@@ -109,6 +126,7 @@ class MoveAxis(Permute):
 
     __slots__ = ()
     keras_kinds = "ops.Swapaxes", "ops.Moveaxis"
+    aten_ops = ()
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
@@ -119,12 +137,9 @@ class MoveAxis(Permute):
             swap = {first: second, second: first}
             return Op(Permute(tuple(swap.get(axis, axis) for axis in range(rank))))
         source, target = layer.argument(1, "source"), layer.argument(2, "destination")
-        sources = [axes.normal(a, rank) for a in (source if isinstance(source, (list, tuple)) else [source])]
-        targets = [axes.normal(a, rank) for a in (target if isinstance(target, (list, tuple)) else [target])]
-        result = [axis for axis in range(rank) if axis not in sources]
-        for place, axis in sorted(zip(targets, sources, strict=True)):
-            result.insert(place, axis)
-        return Op(Permute(tuple(result)))
+        sources = source if isinstance(source, (list, tuple)) else [source]
+        targets = target if isinstance(target, (list, tuple)) else [target]
+        return Op(Permute(axes.moved_axes(rank, sources, targets)))
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

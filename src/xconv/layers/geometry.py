@@ -80,19 +80,27 @@ def pads_of(layer: KerasLayer, axis: int, kernel: Sizes, stride: Sizes, dilation
     raise Unsupported(f"padding={word!r}", remedy="use 'valid' or 'same'")
 
 
-def keras_padding(pads: Pads | None, shape: Shape, axis: int, kernel: Sizes, stride: Sizes, dilation: Sizes) -> str:
-    """The word that means these pads for inputs of this shape.
+def keras_padding(
+    pads: Pads | None, shape: Shape, axis: int, kernel: Sizes, stride: Sizes, dilation: Sizes, value: float = 0.0
+) -> tuple[str, Slot | KerasLayer]:
+    """What Keras is given: the word that means these pads for inputs of this shape, and the (padded) input.
 
-    Raises:
-        Unsupported: no word does; an explicit ZeroPadding layer must come before.
+    Where no word means them, a pad of `value` comes before, and the word is 'valid'.
     """
+    if pads is not None and not any(map(any, pads)):
+        return "valid", Slot(0)
     if pads is None or pads == same_pads(spatial(shape, axis), kernel, stride, dilation):
-        return "valid" if pads is not None and not any(map(any, pads)) else "same"
-    if not any(map(any, pads)):
-        return "valid"
-    if len(kernel) == 1 and pads == (causal(kernel[0], dilation[0]),):
-        return "causal"
-    raise Unsupported(f"pads {pads} are neither 'same' nor 'valid' here")
+        return "same", Slot(0)
+    if len(kernel) == 1 and value == 0.0 and pads == (causal(kernel[0], dilation[0]),):
+        return "causal", Slot(0)
+    if value == 0.0:
+        config = {"padding": pads if len(pads) > 1 else pads[0], "data_format": data_format(axis)}
+        return "valid", KerasLayer(f"ZeroPadding{len(pads)}D", config, args=(Slot(0),), name="pad")
+    every = iter(pads)
+    full = tuple((0, 0) if place in (0, axis) else next(every) for place in range(len(shape)))
+    config = {"pad_width": full, "mode": "constant"}
+    options = {"constant_values": value}
+    return "valid", KerasLayer("ops.Pad", config, args=(Slot(0),), kwargs=options, name="pad")
 
 
 def positions(shape: Shape, axis: int, kernel: Sizes, stride: Sizes, dilation: Sizes, pads: Pads | None) -> Shape:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 
-from xconv.spec import Example, KerasLayer, Op, Order, Shape, Spec, TorchCall, Weights
+from xconv.spec import Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, Weights
 
-__all__ = ["Identity", "Input", "Variable"]
+__all__ = ["Identity", "Input", "Origin", "Variable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,14 @@ class Variable(Spec):
 
     order = Order.ANY
 
+    def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
+        """The one row of an Embedding, looked up at 0 (see `Origin`), in the weight's shape."""
+        (weight,) = weights.values()
+        size = prod(self.size)
+        config = {"input_dim": 1, "output_dim": size, "mask_zero": False}
+        table = KerasLayer("Embedding", config, (weight.reshape((1, size)),), args=(Slot(0),), name="row")
+        return KerasLayer("ops.Reshape", {"newshape": self.size}, args=(table,))
+
     def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
         """The parameter itself."""
         return TorchCall("Tensor", (), tensors=weights)
@@ -52,6 +61,23 @@ class Variable(Spec):
     def out_shape(self, *inputs: Shape) -> Shape:
         """The weight's shape."""
         return self.size
+
+
+@dataclass(frozen=True, slots=True)
+class Origin(Spec):
+    """The number 0, as often as the input has samples, at most once: where Keras looks a free weight up."""
+
+    order = Order.ANY
+
+    def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
+        """Zeros like one number of the first sample."""
+        key = (slice(None, 1), *(0,) * (len(inputs[0]) - 1))
+        number = KerasLayer("ops.GetItem", {}, args=(Slot(0), key), name="number")
+        return KerasLayer("ops.ZerosLike", {}, args=(number,))
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        """One axis."""
+        return (None,)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from xconv.layers.geometry import (
     windows,
 )
 from xconv.padding import Pads, is_symmetric
-from xconv.spec import Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, Weights
+from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, Weights
 
 __all__ = ["GlobalPool", "Pool"]
 
@@ -44,6 +44,7 @@ class Pool(Spec):
 
     order = Order.SPATIAL
     keras_kinds = tuple(f"{kind}Pooling{rank}D" for kind in ("Max", "Average") for rank in (1, 2, 3))
+    aten_ops = tuple(f"{kind}_pool{rank}d" for kind in ("max", "avg") for rank in (1, 2, 3))
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
@@ -56,16 +57,38 @@ class Pool(Spec):
         kind = "max" if layer.kind.startswith("Max") else "average"
         return Op(cls(kind, kernel, stride, pads, axis))
 
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Op:
+        """The window, its stride (the window's size where none is given) and pads, which are -inf for the maximum."""
+        rank, kind = int(call.op[-2]), "max" if call.op.startswith("max") else "average"
+        for key in ("self", "input"):
+            call.get(key)
+        kernel = call.sizes("kernel_size", rank)
+        stride = call.sizes("stride", rank) if call["stride"] else kernel
+        pads = tuple((n, n) for n in call.sizes("padding", rank))
+        if call.get("dilation") and any(n != 1 for n in call.sizes("dilation", rank)):
+            raise Unsupported("dilated pooling")
+        if call["ceil_mode"]:
+            raise Unsupported("ceil_mode")
+        if (call.get("count_include_pad") and any(map(any, pads))) or call.get("divisor_override"):
+            raise Unsupported("padding that counts")
+        return Op(cls(kind, kernel, stride, pads, 1))
+
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
-        """MaxPooling or AveragePooling."""
+        """MaxPooling or AveragePooling; pads of -inf that no word means come before the maximum."""
         rank, axis = len(self.kernel), axes.normal(self.axis, len(inputs[0]))
+        value = float("-inf") if self.kind == "max" else 0.0
+        word, source = keras_padding(self.padding, inputs[0], axis, self.kernel, self.stride, (1,) * rank, value)
+        if self.kind == "average" and source != Slot(0):
+            raise Unsupported(f"pads {self.padding} of an average that does not count them are not 'same' here")
         config = {
             "pool_size": self.kernel,
             "strides": self.stride,
-            "padding": keras_padding(self.padding, inputs[0], axis, self.kernel, self.stride, (1,) * rank),
+            "padding": word,
             "data_format": data_format(axis),
         }
-        return KerasLayer(f"{self.kind.capitalize()}Pooling{rank}D", config, inputs=tuple(inputs))
+        kind = f"{self.kind.capitalize()}Pooling{rank}D"
+        return KerasLayer(kind, config, inputs=tuple(inputs), args=(source,))
 
     def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
         """nn.MaxPoolNd after a pad of -inf, nn.AvgPoolNd without counting pads."""

@@ -1,4 +1,4 @@
-"""Reshape, Flatten, Permute, RepeatVector and shape operations  <->  Tensor.reshape, torch.permute."""
+"""Reshape, Flatten, Permute and shape operations  <->  aten.view, permute ..., torch.reshape, torch.permute."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from math import prod
 
 from xconv import axes
-from xconv.errors import Mismatch
-from xconv.spec import Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, Weights
+from xconv.errors import Mismatch, Unsupported
+from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, Weights
 
-__all__ = ["Flatten", "Permute", "Reshape", "Unsqueeze"]
+__all__ = ["Flatten", "Permute", "Regroup", "Reshape", "Unsqueeze"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class Reshape(Spec):
 
     order = Order.WRITTEN
     keras_kinds = ("Reshape", "ops.Reshape")
+    aten_ops = "flatten", "reshape", "reshape_as", "unflatten", "view", "view_as", "_unsafe_view"
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
@@ -32,10 +33,22 @@ class Reshape(Spec):
         if layer.kind == "Reshape":
             target = tuple(layer["target_shape"])
         else:
-            target = tuple(layer.argument(1, "newshape"))
-            _check_batch(target)
+            target = tuple(None if size == -1 else size for size in layer.argument(1, "newshape"))
+            if not _keeps_batch(layer.inputs[0], target):
+                return Op(Regroup(target))
             target = target[1:]
         return Op(cls(_resolve(target, layer.inputs[0])))
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Op:
+        """The sizes that torch gives to the result, whatever the operator is called."""
+        for key in call.arguments:
+            call.get(key)
+        before, after = call.inputs[0], call.outputs[0]
+        if not _keeps_batch(before, after):
+            return Op(Regroup(after))
+        whole = call.op == "flatten" and len(after) == 2 < len(before)
+        return Op(Flatten() if whole else cls(_resolve(after[1:], before)))
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """Reshape."""
@@ -62,6 +75,39 @@ class Reshape(Spec):
         yield Example("Reshape", ((4, 3, 2),), {"target_shape": (8, -1)})
         yield Example("Reshape", ((None, 6),), {"target_shape": (-1, 3)})
         yield Example("ops.Reshape", ((4, 6),), {"newshape": (-1, 3, 8)}, args=(Slot(0),))
+
+
+@dataclass(frozen=True, slots=True)
+class Regroup(Spec):
+    """Other axes over the same elements, the batch taking part: windows of an image become samples of their own.
+
+    `target` has all axes, with None for at most one size, which is what is left over.
+
+    >>> Regroup((None, 7, 7, 3)).out_shape((None, 8, 7, 7, 3))
+    (None, 7, 7, 3)
+    """
+
+    target: Shape
+
+    order = Order.WRITTEN
+
+    def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
+        """The operation."""
+        target = tuple(-1 if size is None else size for size in self.target)
+        return KerasLayer("ops.Reshape", {"newshape": target}, inputs=tuple(inputs), args=(Slot(0),))
+
+    def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
+        """torch.reshape."""
+        return TorchCall("torch.reshape", (Slot(0), tuple(-1 if size is None else size for size in self.target)))
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        """The target."""
+        if self.target.count(None) > 1:
+            raise Unsupported(
+                f"a reshape of {inputs[0]} to {self.target} leaves several sizes open",
+                remedy="give the network an input of known size",
+            )
+        return self.target
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +156,7 @@ class Permute(Spec):
 
     order = Order.WRITTEN
     keras_kinds = ("Permute", "ops.Transpose")
+    aten_ops = "movedim", "numpy_T", "permute", "swapaxes", "swapdims", "t", "transpose"
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
@@ -119,6 +166,23 @@ class Permute(Spec):
             return Op(cls((0, *layer["dims"])))
         given = layer.argument(1, "axes")
         return Op(cls(tuple(reversed(range(rank))) if given is None else tuple(axes.normal(a, rank) for a in given)))
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Op:
+        """All axes, two that change places, or some and where they go."""
+        rank = len(call.inputs[0])
+        call.get("self")
+        given = [call.get(key) for key in call.arguments if key != "self"]
+        if call.op == "permute":
+            return Op(cls(tuple(axes.normal(axis, rank) for axis in call["dims"])))
+        if call.op in ("t", "numpy_T"):
+            return Op(cls(tuple(reversed(range(rank)))))
+        if call.op == "movedim":
+            sources, targets = ([item] if isinstance(item, int) else item for item in given)
+            return Op(cls(axes.moved_axes(rank, sources, targets)))
+        first, second = (axes.normal(axis, rank) for axis in given)
+        swap = {first: second, second: first}
+        return Op(cls(tuple(swap.get(axis, axis) for axis in range(rank))))
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """Permute, or the operation where the batch moves."""
@@ -180,10 +244,14 @@ def _resolve(target: Shape, shape: Shape) -> Shape:
     return tuple(total // max(known, 1) if size is None else size for size in given)
 
 
-def _check_batch(target: Sequence[int | None]) -> None:
-    """Refuse a reshape that mixes the batch with other axes."""
-    if target[0] not in (-1, None) or (-1 in target[1:]):
-        raise Mismatch(
-            f"reshape to {tuple(target)} fixes the batch size or mixes it with other axes",
-            remedy="write -1 for the batch and sizes for the rest",
-        )
+def _keeps_batch(before: Shape, after: Shape) -> bool:
+    """Whether a reshape from one shape to the other leaves the batch axis alone.
+
+    >>> _keeps_batch((None, 4, 6), (None, 24)), _keeps_batch((None, 4, 6), (None, 6)), _keeps_batch((3, 4), (12,))
+    (True, False, False)
+    """
+    if not before or not after or before[0] is not None or after[0] is not None:
+        return False
+    if None in before[1:] or None in after[1:]:
+        return True
+    return prod(n for n in before[1:] if n is not None) == prod(n for n in after[1:] if n is not None)

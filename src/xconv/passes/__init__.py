@@ -7,22 +7,28 @@ from functools import reduce
 from typing import TypeAlias
 
 from xconv.graph import Graph
+from xconv.passes.anchor_variables import anchor_variables, recover_variables
 from xconv.passes.fold_pads import fold_pads
 from xconv.passes.fold_permutes import fold_flatten, merge_reshapes
 from xconv.passes.recover_idioms import recover_idioms
 
-__all__ = ["AFTER_LAYOUT", "BEFORE_LAYOUT", "Pass", "run"]
+__all__ = ["AFTER_LAYOUT", "BEFORE_LAYOUT", "FOR_KERAS", "Pass", "run"]
 
 Pass: TypeAlias = Callable[[Graph], Graph]
 
 BEFORE_LAYOUT: Sequence[Pass] = (
-    recover_idioms,  # first: the patterns are those that Keras wrote
+    recover_variables,
+    recover_idioms,  # before fold_pads: the patterns are those that Keras wrote
     fold_pads,  # before layout, so that no permute comes between a pad and its convolution
 )
 
 AFTER_LAYOUT: Sequence[Pass] = (
     fold_flatten,  # the permutes that it removes are layout's own
     merge_reshapes,  # last: reshapes that layout put beside the user's
+)
+
+FOR_KERAS: Sequence[Pass] = (
+    anchor_variables,  # last: what Keras cannot say without it
 )
 
 

@@ -1,0 +1,47 @@
+"""A torch tensor as an `ArraySource`, and NumPy's names of torch's dtypes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from xconv.weights import Shape
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["TensorSource", "dtype_name"]
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """NumPy's name of a dtype; bfloat16 has none there and keeps its own.
+
+    >>> dtype_name(torch.float32), dtype_name(torch.bool)
+    ('float32', 'bool')
+    """
+    return str(dtype).removeprefix("torch.")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TensorSource:
+    """The memory of a tensor as an `ArraySource`; bfloat16 comes as its bits."""
+
+    tensor: torch.Tensor
+
+    @property
+    def shape(self) -> Shape:
+        """The tensor's shape."""
+        return tuple(self.tensor.shape)
+
+    @property
+    def dtype(self) -> str:
+        """The name of its dtype."""
+        return dtype_name(self.tensor.dtype)
+
+    def blocks(self, multiple: int = 1) -> Iterator[tuple[int, np.ndarray[Any, Any]]]:
+        """The tensor as one block, without a copy where it lies in CPU memory."""
+        held = self.tensor.detach().cpu()
+        yield 0, (held.view(torch.int16).numpy().view("V2") if held.dtype == torch.bfloat16 else held.numpy())

@@ -1,0 +1,162 @@
+"""An nn.Module, an ExportedProgram or a .pt2 file -> an ExportedProgram: torch.export, not decomposed, the batch open."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.utils import _pytree as pytree
+
+from xconv.errors import InvalidInput, Unsupported
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["OPEN_SIZE", "capture", "examples_of", "program_of"]
+
+OPEN_SIZE = 224
+"""The size that an axis which stays open has in the example that is traced."""
+
+
+def capture(module: nn.Module, examples: Sequence[Any], open_axes: Sequence[Sequence[int]] = ()) -> Any:
+    """The exported program of a module in inference mode; modes and parameters are left as they were.
+
+    Args:
+        module: any module that torch.export can say.
+        examples: its arguments, each a tensor or a structure of tensors, with the batch first.
+        open_axes: for every tensor in them, the axes besides the batch that stay open.
+
+    Raises:
+        InvalidInput: the module does not take these arguments.
+        Unsupported: torch.export cannot say the module, with torch's own reason.
+    """
+    leaves, spec = pytree.tree_flatten(tuple(examples))
+    opened = [*open_axes, *[()] * (len(leaves) - len(open_axes))]
+    tensors = [_at_least_two(leaf, place) for place, leaf in enumerate(leaves)]
+    free = [_dynamic(leaf, axes) for leaf, axes in zip(tensors, opened, strict=True)]
+    with _in_inference(module), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own deprecations, about its own code
+        try:
+            return torch.export.export(
+                module, pytree.tree_unflatten(tensors, spec), dynamic_shapes=pytree.tree_unflatten(free, spec)
+            )
+        except Exception as error:  # torch.export lets through whatever the module raises
+            raise _translated(module, tensors, spec, error) from error
+
+
+def program_of(source: Any, example_inputs: Any = None, input_shape: Any = None) -> tuple[Any, str]:
+    """The exported program of whatever holds one, and a name for the network.
+
+    Raises:
+        InvalidInput: a module without `example_inputs` or `input_shape`, both at once, or something else.
+        Unreadable, NotFound: the file is not what it should be.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        from xconv.torch.files import read_program
+
+        return read_program(source), Path(source).stem
+    if isinstance(source, torch.export.ExportedProgram):
+        return source, "model"
+    if not isinstance(source, nn.Module):
+        what = f"a {type(source).__name__} is not a torch module"
+        raise InvalidInput(what, remedy="give an nn.Module, an ExportedProgram or the path of a .pt2 file")
+    if (example_inputs is None) == (input_shape is None):
+        what = f"{type(source).__name__} needs either example_inputs or input_shape"
+        raise InvalidInput(what, remedy="give one of them, such as input_shape=(3, 224, 224)")
+    if input_shape is None:
+        return capture(source, inputs_of(example_inputs)), type(source).__name__
+    dtype = next((tensor.dtype for tensor in source.parameters() if tensor.is_floating_point()), torch.float32)
+    tensors, open_axes = examples_of(input_shape, dtype)
+    return capture(source, tensors, open_axes), type(source).__name__
+
+
+def examples_of(input_shape: Any, dtype: torch.dtype) -> tuple[tuple[torch.Tensor, ...], list[tuple[int, ...]]]:
+    """Noise of the given shapes without the batch, and the axes that are open in each (None).
+
+    >>> tensors, free = examples_of((3, None, 8), torch.float32)
+    >>> tuple(tensors[0].shape), free
+    ((2, 3, 224, 8), [(2,)])
+
+    Raises:
+        InvalidInput: not a shape, or a sequence of shapes.
+    """
+    shapes = [input_shape] if _is_shape(input_shape) else list(input_shape)
+    if not shapes or not all(map(_is_shape, shapes)):
+        raise InvalidInput(
+            f"input_shape={input_shape!r}", remedy="give sizes without the batch, such as (3, 224, 224), or a list"
+        )
+    generator = torch.Generator().manual_seed(0)
+    known = [[OPEN_SIZE if size is None else size for size in shape] for shape in shapes]
+    tensors = tuple(torch.randn(2, *shape, generator=generator, dtype=dtype) for shape in known)
+    return tensors, [tuple(i + 1 for i, size in enumerate(shape) if size is None) for shape in shapes]
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, (tuple, list, torch.Size)) and all(
+        size is None or (isinstance(size, int) and size > 0) for size in value
+    )
+
+
+def _at_least_two(leaf: Any, place: int) -> torch.Tensor:
+    """The example with a batch of two or more: torch.export takes a batch of one for a constant."""
+    if not isinstance(leaf, torch.Tensor):
+        what = f"example input {place} is a {type(leaf).__name__}"
+        raise InvalidInput(what, remedy="give tensors; bind other arguments in a small wrapping module")
+    return torch.cat([leaf, leaf]) if leaf.dim() and leaf.shape[0] == 1 else leaf
+
+
+def _dynamic(leaf: torch.Tensor, open_axes: Sequence[int]) -> dict[int, Any]:
+    places = (0, *open_axes) if leaf.dim() else ()
+    return dict.fromkeys(places, torch.export.Dim.DYNAMIC)
+
+
+@contextmanager
+def _in_inference(module: nn.Module) -> Iterator[None]:
+    """The module in eval mode, every submodule back in its own mode afterwards."""
+    modes = [(child, child.training) for child in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for child, training in modes:
+            child.training = training
+
+
+def _translated(module: nn.Module, tensors: Sequence[torch.Tensor], spec: Any, error: Exception) -> Exception:
+    """InvalidInput where the module itself refuses the example, otherwise Unsupported."""
+    name = type(module).__name__
+    text = _first_line(error)
+    try:
+        with _in_inference(module), torch.no_grad():
+            module(*pytree.tree_unflatten(list(tensors), spec))
+    except Exception as own:
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
+        what = f"{name} does not take example inputs of shape {shapes}: {_first_line(own)}"
+        return InvalidInput(what, remedy="give example_inputs, or input_shape without the batch")
+    remedy = "remove Python control flow that depends on values, or give the part that torch.export can say"
+    return Unsupported(f"torch.export cannot say {name}: {text}", remedy=remedy)
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+def inputs_of(example_inputs: Any) -> tuple[Any, ...]:
+    """The arguments that `example_inputs` stands for: a tensor, or a sequence or mapping of them.
+
+    Raises:
+        InvalidInput: none of these.
+    """
+    if isinstance(example_inputs, (tuple, list)):
+        return tuple(example_inputs)
+    if isinstance(example_inputs, (torch.Tensor, Mapping)):
+        return (example_inputs,)
+    what = f"example_inputs is a {type(example_inputs).__name__}"
+    raise InvalidInput(what, remedy="give a tensor, or a tuple of the module's arguments")

@@ -1,0 +1,78 @@
+"""Names for the calls of an exported program: the owner of the parameters first, the module path second."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import fx
+
+__all__ = ["Names"]
+
+LIBRARY = "torch.nn.modules."
+"""Classes from here mean one operation: a call inside one has the module's own name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """`owners` holds the full name of the parameter or buffer behind every placeholder."""
+
+    owners: Mapping[str, str]
+
+    def name(self, node: fx.Node) -> str:
+        """The name of a call: the layer's own path, or the path of the module around it and the operator.
+
+        >>> graph = fx.Graph()
+        >>> x = graph.placeholder("x")
+        >>> Names({}).name(graph.call_function(max, (x,)))
+        'max'
+        """
+        owner = self._owner_of_parameters(node)
+        if owner:
+            return owner
+        path, kind = _innermost(node)
+        if path and kind.startswith(LIBRARY):
+            return path
+        return ".".join(filter(None, (path, _operation(node))))
+
+    def owner(self, node: fx.Node) -> str:
+        """The path of the module that a call belongs to; empty for the root."""
+        return self._owner_of_parameters(node) or _innermost(node)[0]
+
+    def path(self, node: fx.Node) -> str:
+        """Where a call is, for messages."""
+        return self.name(node)
+
+    def _owner_of_parameters(self, node: fx.Node) -> str:
+        """The module whose parameters the call takes directly, where it is a layer and not a free parameter."""
+        name = _operation(node)
+        if name in ("add", "mul", "sub", "div", "expand", "index", "cat", "where", "matmul", "permute", "select"):
+            return ""
+        for argument in node.all_input_nodes:
+            full = self.owners.get(argument.name)
+            if full and argument.op == "placeholder":
+                return full.rpartition(".")[0]
+        return ""
+
+
+def _innermost(node: fx.Node) -> tuple[str, str]:
+    """The path and class of the innermost module around a call."""
+    stack = node.meta.get("nn_module_stack") or {}
+    entries = list(stack.values())
+    if not entries:
+        return "", ""
+    path, kind = entries[-1]
+    return _clean(path), kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _clean(path: str) -> str:
+    """The module path without what torch.export adds to it."""
+    path = path.removeprefix("L['self'].").removeprefix("L__self__").lstrip(".")
+    return path.partition("@")[0]
+
+
+def _operation(node: fx.Node) -> str:
+    schema = getattr(node.target, "_schema", None)
+    if schema is None:
+        return getattr(node.target, "__name__", str(node.target))
+    return str(schema.name.partition("::")[2].strip("_"))

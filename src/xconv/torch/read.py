@@ -1,0 +1,481 @@
+"""An ExportedProgram -> Graph: every ATen call becomes nodes, named after the module that owns its parameters."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+import torch
+from torch import fx
+from torch.utils import _pytree as pytree
+
+from xconv.errors import Mismatch, Problem, Unknown, Unsupported, XConvError
+from xconv.graph import Graph, Node, Value, map_structure, values_in
+from xconv.layers import ATEN_RULES
+from xconv.layers.io import Input, Variable
+from xconv.spec import AtenCall, Made, Op, Shape, Slot
+from xconv.torch.arrays import TensorSource, dtype_name
+from xconv.torch.held import FACTORIES, REARRANGED, Filled, Held, rearranged
+from xconv.torch.in_place import Aliases
+from xconv.torch.module_names import Names
+from xconv.weights import Weight
+
+__all__ = ["read", "survey"]
+
+NOTHING = frozenset({"alias", "clone", "contiguous", "detach", "lift_fresh_copy", "detach_", "positive", "lift_fresh"})
+"""Operators that give their input back."""
+
+ASSERTIONS = frozenset({"_assert_tensor_metadata", "_assert_scalar", "_assert_async", "sym_constrain_range_for_size"})
+"""Operators that give nothing."""
+
+NO_EFFECT = frozenset(
+    {"cudnn_enabled", "cudnn_enable", "memory_format", "non_blocking", "copy", "layout", "device", "pin_memory"}
+    | {"train", "requires_grad"}
+)
+"""Arguments without effect on the numbers in inference; `train` is what the layer is in later."""
+
+Found: TypeAlias = Any
+"""What an fx node stands for: a Value, a sequence of them, Held, Filled, a number, or None (a size that is open)."""
+
+
+def read(program: Any, name: str = "") -> Graph:
+    """The graph of an exported program, everything in the order of axes in which torch wrote it.
+
+    Raises:
+        Unknown, Unsupported: every call that no rule can say, in one error.
+        Mismatch: a rule gives another shape than torch does.
+    """
+    graph, problems = _read(program, name)
+    if problems:
+        kinds = {kind for _, kind in problems}
+        kind = kinds.pop() if len(kinds) == 1 else Unsupported
+        raise kind(f"{graph.name} cannot be converted", problems=[problem for problem, _ in problems])
+    return graph
+
+
+def survey(program: Any, name: str = "") -> tuple[Graph, tuple[Problem, ...]]:
+    """As much of the graph as can be read, and every reason why the rest cannot."""
+    graph, problems = _read(program, name)
+    return graph, tuple(problem for problem, _ in problems)
+
+
+def _read(program: Any, name: str) -> tuple[Graph, list[tuple[Problem, type[XConvError]]]]:
+    reader = _Reader(program)
+    for node in program.graph.nodes:
+        reader.add(node)
+    outputs = reader.outputs()
+    graph = Graph(name or "model", tuple(reader.nodes), tuple(reader.inputs), outputs, reader.arrays)
+    return graph, reader.problems
+
+
+@dataclass(slots=True)
+class _Reader:
+    """The state of one reading."""
+
+    program: Any
+    nodes: list[Node] = field(default_factory=list)
+    by_name: dict[str, Node] = field(default_factory=dict)
+    inputs: list[Value] = field(default_factory=list)
+    arrays: dict[str, TensorSource] = field(default_factory=dict)
+    found: dict[fx.Node, Found] = field(default_factory=dict)
+    tensors: dict[fx.Node, torch.Tensor] = field(default_factory=dict)
+    """The tensors of nodes that do not depend on the network's input, where they were needed."""
+    problems: list[tuple[Problem, type[XConvError]]] = field(default_factory=list)
+    variables: dict[Weight, Value] = field(default_factory=dict)
+    broken: set[fx.Node] = field(default_factory=set)
+    aliases: Aliases = field(default_factory=Aliases)
+    names: Names = field(init=False)
+    specs: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        signature = self.program.graph_signature
+        self.specs = {spec.arg.name: spec for spec in signature.input_specs if hasattr(spec.arg, "name")}
+        owners = {name: spec.target for name, spec in self.specs.items() if spec.target}
+        self.names = Names(owners)
+
+    def add(self, node: fx.Node) -> None:
+        """One fx node; what goes wrong is collected with its place."""
+        if node.op == "placeholder":
+            self._placeholder(node)
+            return
+        if node.op != "call_function":
+            return
+        if any(argument in self.broken for argument in node.all_input_nodes):
+            self.broken.add(node)
+            return
+        place = self.names.path(node) or node.name
+        try:
+            self._call(node)
+        except XConvError as error:
+            self.problems += [(problem, type(error)) for problem in error.at(place).problems]
+            self.broken.add(node)
+
+    def _placeholder(self, node: fx.Node) -> None:
+        """An input of the network, or a tensor that it holds."""
+        spec = self.specs.get(node.name)
+        kind = spec.kind.name if spec else "USER_INPUT"
+        if kind == "USER_INPUT":
+            value = node.meta.get("val")
+            if not isinstance(value, torch.Tensor):
+                self.found[node] = value
+                return
+            shape = (None, *_shape(value)[1:]) if value.dim() else ()
+            made = self._append(Op(Input(shape, dtype_name(value.dtype))), (), Node(str(node.target), Input(shape)))
+            self.inputs.append(Value(made.name))
+            self.found[node] = self.inputs[-1]
+        elif kind in ("PARAMETER", "BUFFER", "CONSTANT_TENSOR"):
+            self._hold(node, spec.target, self._stored(spec.target), learned=kind == "PARAMETER")
+        else:
+            what = f"input {node.name} is a {kind.lower().replace('_', ' ')}"
+            self.problems.append((Problem(node.name, what, "give tensors only"), Unsupported))
+            self.broken.add(node)
+
+    def _stored(self, name: str) -> torch.Tensor:
+        """A parameter, buffer or constant of the program."""
+        if name in self.program.state_dict:
+            return self.program.state_dict[name]  # type: ignore[no-any-return]
+        return self.program.constants[name]  # type: ignore[no-any-return]
+
+    def _hold(self, node: fx.Node, key: str, tensor: torch.Tensor, *, learned: bool) -> None:
+        """Remember a tensor that the network holds."""
+        self.arrays[key] = TensorSource(tensor)
+        weight = Weight.of(key, tuple(tensor.shape), dtype_name(tensor.dtype))
+        self.found[node] = Held(weight, learned, learned and tensor.requires_grad)
+        self.tensors[node] = tensor.detach()
+
+    def _call(self, node: fx.Node) -> None:
+        """One call: sizes, tensors that depend on no input, calls that change nothing, and layers."""
+        if node.target is operator.getitem:
+            source, index = node.args
+            self.found[node] = self.found[self.aliases.now(source)][index]
+            self.aliases.view(node, source)
+            return
+        name, mutates = _operator(node.target)
+        if name in ASSERTIONS:
+            return
+        if not isinstance(node.meta.get("val"), (torch.Tensor, tuple, list)):
+            self.found[node] = _size(node.meta.get("val"))
+            return
+        arguments = self._bound(node)
+        if self._constant(node, name):
+            return
+        if name in NOTHING or _changes_nothing(name, arguments, node):
+            source = self.aliases.now(node.all_input_nodes[0])
+            self.found[node] = self.found[source]
+            if source in self.tensors:
+                self.tensors[node] = self.tensors[source]
+            self.aliases.view(node, source)
+            return
+        self.found[node] = self._layer(node, name, arguments)
+        self.aliases.call(node, name, mutates=mutates)
+
+    def _bound(self, node: fx.Node) -> dict[str, Any]:
+        """The arguments under the schema's names, defaults filled in, fx nodes replaced by what they now stand for."""
+        schema = node.target._schema.arguments if hasattr(node.target, "_schema") else ()
+        bound: dict[str, Any] = {}
+        for place, argument in enumerate(schema):
+            given = node.args[place] if place < len(node.args) else node.kwargs.get(argument.name)
+            missing = place >= len(node.args) and argument.name not in node.kwargs
+            bound[argument.name] = argument.default_value if missing else given
+        return {key: fx.map_arg(item, self._now) for key, item in bound.items()}
+
+    def _now(self, node: fx.Node) -> Found:
+        """What an fx node stands for now, after writes in place."""
+        return self.found.get(self.aliases.now(node))
+
+    # ------------------------------------------------------------------ tensors that depend on no input
+
+    def _constant(self, node: fx.Node, name: str) -> bool:
+        """Hold the result where it does not depend on the input; learned ones only where they are rearrangements."""
+        value = node.meta["val"]
+        found = [self._now(argument) for argument in node.all_input_nodes]
+        if name in FACTORIES and isinstance(value, torch.Tensor):
+            shape = _shape(value)
+            number = FACTORIES[name](self._bound(node))
+            if number is not None and (None in shape):
+                self.found[node] = Filled(shape, number, dtype_name(value.dtype))
+                return True
+            if None not in shape and name != "eye":
+                self._keep(node, _made(node, shape, number))
+                return True
+        if any(_depends(item) for item in found) or not isinstance(value, (torch.Tensor, tuple, list)):
+            return False
+        if any(isinstance(item, Held) and item.learned for item in found):
+            return self._rearrange(node, name, found)
+        if None in (_shape(value) if isinstance(value, torch.Tensor) else ()):
+            return False
+        result = self.fold(node)
+        if isinstance(result, torch.Tensor):
+            self._keep(node, result)
+        else:
+            self.found[node] = [self._held(f"{node.name}_{i}", item) for i, item in enumerate(result)]
+        return True
+
+    def _rearrange(self, node: fx.Node, name: str, found: Sequence[Found]) -> bool:
+        """A view of a learned tensor as the same weight in another order, where a weight can say it."""
+        if name not in REARRANGED or len(found) != 1:
+            return False
+        weight = rearranged(found[0].weight, name, self._bound(node), _shape(node.meta["val"]))
+        if weight is None:
+            return False
+        self.found[node] = replace(found[0], weight=weight)
+        return True
+
+    def _keep(self, node: fx.Node, tensor: torch.Tensor) -> None:
+        """A tensor that was computed while reading; one number counts as a number."""
+        self.tensors[node] = tensor
+        if tensor.dim() == 0 and not tensor.is_complex():
+            self.found[node] = tensor.item()
+        else:
+            self.found[node] = self._held(node.name, tensor)
+
+    def _held(self, name: str, tensor: torch.Tensor) -> Held:
+        key = f"constant:{name}"
+        self.arrays[key] = TensorSource(tensor)
+        return Held(Weight.of(key, tuple(tensor.shape), dtype_name(tensor.dtype)), learned=False, trains=False)
+
+    def fold(self, node: Any) -> Any:
+        """The value of an fx node that depends on no input, computed by torch."""
+        if not isinstance(node, fx.Node):
+            return node
+        if node not in self.tensors:
+            if node.op == "placeholder":
+                return self.found[node]
+            args, kwargs = fx.map_arg((node.args, dict(node.kwargs)), self.fold)
+            with torch.no_grad():
+                self.tensors[node] = node.target(*args, **kwargs)  # type: ignore[operator]
+        return self.tensors[node]
+
+    # ------------------------------------------------------------------ layers
+
+    def _layer(self, node: fx.Node, name: str, arguments: Mapping[str, Any]) -> Found:
+        """The nodes of one call; the value, or the sequence of values, that it gives."""
+        family = ATEN_RULES.get(name)
+        if family is None:
+            raise Unknown(f"operator aten.{name} has no rule", remedy="write it with other operators, or open an issue")
+        values: list[Value] = []
+        held: list[Held] = []
+
+        def slot(item: Any, *, keep: bool) -> Any:
+            if isinstance(item, (list, tuple)):
+                return type(item)(slot(part, keep=keep) for part in item)
+            if isinstance(item, Held):
+                if keep:
+                    held.append(item)
+                    return item.weight
+                item = self._variable(item)
+            if isinstance(item, Value):
+                values.append(item)
+                return Slot(len(values) - 1)
+            return item
+
+        given = {key: slot(item, keep=key in family.holds) for key, item in arguments.items()}
+        given = self._folded(node, family.holds, given, values, held)
+        outputs = tuple(_shape(item) for item in values_in(node.meta["val"]))
+        dtype = next((dtype_name(item.dtype) for item in values_in(node.meta["val"])), "float32")
+        shapes = tuple(self._shape_of(value) for value in values)
+        dtypes = tuple(self._dtype_of(value) for value in values)
+        call = AtenCall(name, given, shapes, outputs, dtypes, dtype)
+        ops = family.from_torch(call)
+        unread = call.unread - NO_EFFECT
+        if unread:
+            raise Unsupported(f"{name} has {', '.join(sorted(unread))}, which its rule does not read")
+        return self._nodes(node, (ops,) if isinstance(ops, Op) else tuple(ops), values, held, outputs)
+
+    def _folded(
+        self, node: fx.Node, holds: Sequence[str], given: dict[str, Any], values: list[Value], held: list[Held]
+    ) -> dict[str, Any]:
+        """Weights that the network computes from its own parameters, computed once: a rule cannot take them so."""
+        schema = [argument.name for argument in node.target._schema.arguments]  # type: ignore[union-attr]
+        for key in holds:
+            if not isinstance(given.get(key), Slot):
+                continue
+            place = schema.index(key)
+            source = node.args[place] if place < len(node.args) else node.kwargs[key]
+            if self._from_input(source):
+                continue
+            made = self._held(f"{node.name}_{key}", self.fold(source))
+            note = f"its {key} is computed from other parameters; it is held as computed, and trains by itself"
+            held.append(replace(made, trains=True, note=note))
+            gone = given[key].index
+            del values[gone]
+            given = {name: _renumbered(item, gone) for name, item in given.items()} | {key: made.weight}
+        return given
+
+    def _from_input(self, node: fx.Node) -> bool:
+        """Whether an fx node depends on an input of the network."""
+        seen: set[fx.Node] = set()
+        wanted = [node]
+        while wanted:
+            item = wanted.pop()
+            if item in seen:
+                continue
+            seen.add(item)
+            if item.op == "placeholder" and item not in self.tensors:
+                return True
+            wanted += item.all_input_nodes
+        return False
+
+    def _variable(self, held: Held) -> Value:
+        """The node of a free tensor, one for all its uses."""
+        weight = held.weight
+        if weight not in self.variables:
+            name = weight.key.removeprefix("constant:")
+            op = Op(Variable(weight.shape), {name.rpartition(".")[2]: weight})
+            owner = name.rpartition(".")[0]
+            node = Node(name, op.spec, layer=owner, kind="Variable", trainable=held.trains)
+            self.variables[weight] = Value(self._append(op, (), node).name)
+        return self.variables[weight]
+
+    def _nodes(
+        self,
+        node: fx.Node,
+        ops: Sequence[Op],
+        values: Sequence[Value],
+        held: Sequence[Held],
+        outputs: tuple[Shape, ...],
+    ) -> Found:
+        base, owner = self.names.name(node), self.names.owner(node)
+        learned = [item for item in held if item.learned]
+        trains = not learned or any(item.trains for item in learned)
+        notes = tuple(item.note for item in held if item.note)
+        if trains and not all(item.trains for item in learned):
+            notes += ("only some of its parameters are frozen; Keras freezes whole layers",)
+        made: list[list[Value]] = []
+        for op in ops:
+            taken = op.inputs if op.inputs is not None else None
+            if taken is None:
+                inputs = list(values) if not made else made[-1]
+            else:
+                inputs = [values[i.index] if isinstance(i, Slot) else made[i.op][i.index] for i in taken]
+            name = f"{base}.{op.name}" if op.name else base
+            bare = Node(name, op.spec, layer=owner, part=op.name, kind=_operator(node.target)[0], trainable=trains)
+            added = self._append(op, inputs, replace(bare, notes=notes))
+            notes = ()
+            made.append([Value(added.name, index) for index in range(len(added.shapes))])
+        if not ops:
+            return values[0]
+        last = made[-1]
+        self._check(last, outputs)
+        several = not isinstance(node.meta["val"], torch.Tensor)
+        return last if several else last[0]
+
+    def _append(self, op: Op, inputs: Iterable[Value], unnamed: Node) -> Node:
+        """Add one node; its name is made unique by a suffix."""
+        inputs = tuple(inputs)
+        shapes = op.spec.out_shapes(*(self._shape_of(value) for value in inputs))
+        base = name = unnamed.name
+        number = 0
+        while name in self.by_name:
+            number += 1
+            name = f"{base}_{number}"
+        node = replace(unnamed, name=name, spec=op.spec, inputs=inputs, weights=op.weights, shapes=shapes)
+        self.nodes.append(node)
+        self.by_name[name] = node
+        return node
+
+    def _check(self, values: Sequence[Value], outputs: Sequence[Shape]) -> None:
+        """Compare the shapes that the Specs infer with torch's."""
+        for value, stated in zip(values, outputs, strict=False):
+            inferred = self._shape_of(value)
+            pairs = zip(stated, inferred, strict=False)
+            if len(stated) != len(inferred) or any(None not in pair and pair[0] != pair[1] for pair in pairs):
+                raise Mismatch(f"its result is {stated} in torch, but its rule gives {inferred}")
+
+    def _shape_of(self, value: Value) -> Shape:
+        return self.by_name[value.node].shapes[value.index]
+
+    def _dtype_of(self, value: Value) -> str:
+        spec = self.by_name[value.node].spec
+        return spec.dtype if isinstance(spec, Input) else "float32"
+
+    def outputs(self) -> Any:
+        """The structure of values that the program returns."""
+        output = next(node for node in self.program.graph.nodes if node.op == "output")
+        if self.program.graph_signature.buffers_to_mutate:
+            names = ", ".join(sorted(self.program.graph_signature.buffers_to_mutate.values()))
+            what = f"it changes its buffers {names} in inference"
+            self.problems.append((Problem("", what, "export it in eval mode"), Unsupported))
+        leaves = [self._returned(item) for item in output.args[0]]
+        return map_structure(lambda item: item, pytree.tree_unflatten(leaves, self.program.call_spec.out_spec))
+
+    def _returned(self, item: Any) -> Value | None:
+        if not isinstance(item, fx.Node) or item in self.broken:
+            return None
+        found = self._now(item)
+        if isinstance(found, Held):
+            return self._variable(found)
+        if isinstance(found, Value):
+            return found
+        what = f"it returns {item.name}, which does not depend on its input"
+        self.problems.append((Problem(item.name, what, "return tensors that the network computes"), Unsupported))
+        return None
+
+
+def _operator(target: Any) -> tuple[str, bool]:
+    """The operator without overload and underscore, and whether it writes in place."""
+    schema = getattr(target, "_schema", None)
+    if schema is None:
+        return getattr(target, "__name__", str(target)), False
+    name = schema.name.partition("::")[2]
+    mutates = bool(schema.is_mutable)
+    return (name.removesuffix("_") if mutates and not name.startswith("_") else name), mutates
+
+
+def _shape(tensor: torch.Tensor) -> Shape:
+    return tuple(_size(size) for size in tensor.shape)
+
+
+def _size(size: Any) -> Any:
+    """A number, or None for one that is known only at run time."""
+    if isinstance(size, (torch.SymInt, torch.SymFloat, torch.SymBool)):
+        node = size.node
+        return node.maybe_as_int() if isinstance(size, torch.SymInt) else None
+    return size
+
+
+def _depends(item: Found) -> bool:
+    """Whether it depends on the network's input: a value, or a size that is open."""
+    return isinstance(item, (Value, Filled)) or item is None or (isinstance(item, list) and any(map(_depends, item)))
+
+
+def _renumbered(item: Any, gone: int) -> Any:
+    """Slots after one that disappeared."""
+    if isinstance(item, Slot) and item.index > gone:
+        return Slot(item.index - 1)
+    return [_renumbered(part, gone) for part in item] if isinstance(item, list) else item
+
+
+def _made(node: fx.Node, shape: Shape, number: float | None) -> torch.Tensor:
+    """The tensor of a factory whose size is known."""
+    value = node.meta["val"]
+    if number is not None:
+        return torch.full(shape, number, dtype=value.dtype)  # type: ignore[arg-type]
+    args, kwargs = fx.map_arg((node.args, dict(node.kwargs)), lambda item: _size(item.meta["val"]))
+    result: torch.Tensor = node.target(*args, **{**kwargs, "device": "cpu"})  # type: ignore[operator]
+    return result
+
+
+def _changes_nothing(name: str, arguments: Mapping[str, Any], node: fx.Node) -> bool:
+    """Whether a call gives its input back for these arguments."""
+    value = node.meta["val"]
+    if not isinstance(value, torch.Tensor) or not node.all_input_nodes:
+        return False
+    before = node.all_input_nodes[0].meta.get("val")
+    same = isinstance(before, torch.Tensor) and before.shape == value.shape and before.dtype == value.dtype
+    if not same:
+        return False
+    match name:
+        case "dropout" | "feature_dropout" | "alpha_dropout" | "feature_alpha_dropout":
+            return arguments["p"] == 0
+        case "pad" | "constant_pad_nd":
+            return not any(arguments["pad"])
+        case "to" | "_to_copy" | "type_as" | "float" | "view_as" | "reshape_as" | "expand_as":
+            return True
+        case "view" | "reshape" | "expand" | "flatten" | "squeeze":
+            return True
+        case "slice":
+            return arguments["step"] == 1
+    return False
