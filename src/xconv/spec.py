@@ -26,6 +26,7 @@ __all__ = [
     "Slot",
     "Spec",
     "TorchCall",
+    "TorchExample",
     "Weights",
 ]
 
@@ -247,6 +248,27 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
+class TorchExample:
+    """One case of a layer family as torch says it: what `from_torch` reads, under the laws.
+
+    `target` is an nn class with its constructor's `config`, or a function (`torch.roll`, `torch.nn.functional.pad`,
+    `Tensor.chunk`) called on `args` and `kwargs` with a `Slot` for each tensor. `inputs` are shapes without the batch.
+    """
+
+    target: str
+    inputs: tuple[Shape, ...]
+    config: Mapping[str, Any] = field(default_factory=dict)
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    trains: bool = True
+    """Whether training mode is deterministic, so that both sides can be compared in it."""
+    float64: bool = True
+    """Whether Keras on TensorFlow computes it in float64, constants included."""
+    values: str = "normal"
+    """What to feed: 'normal', 'positive', or 'integers'."""
+
+
+@dataclass(frozen=True, slots=True)
 class Spec:
     """What a layer means, in resolved facts: no words such as 'same', no framework's defaults.
 
@@ -300,4 +322,9 @@ class Spec:
     @classmethod
     def examples(cls) -> Iterator[Example]:
         """Cases that put the family under the laws."""
+        return iter(())
+
+    @classmethod
+    def torch_examples(cls) -> Iterator[TorchExample]:
+        """Cases in torch's words: what `from_torch` reads and `examples` do not reach."""
         return iter(())
