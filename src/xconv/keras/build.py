@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xconv.errors import Mismatch
+from xconv.errors import Mismatch, Unsupported
 from xconv.frameworks import require
 from xconv.graph import map_structure, values_in
 from xconv.keras.op_modules import module_of
@@ -18,21 +18,23 @@ from xconv.keras.sequence import sequence
 if TYPE_CHECKING:
     from xconv.weights import Arrays, Weight
 
-__all__ = ["build", "numbers"]
+__all__ = ["build", "dtype_of", "numbers"]
 
 
-def build(model: KerasModel, dtype: str = "float32") -> Any:
+def build(model: KerasModel, dtype: str | None = None) -> Any:
     """The Functional model of the records, every layer with its weights.
 
     Args:
         model: what `records_of` returned.
-        dtype: of the layers' variables and of what they compute in.
+        dtype: of the layers' variables and of what they compute in; by default that of the weights.
 
     Raises:
+        Unsupported: weights of several floating-point types.
         Mismatch: a weight has another shape than its layer.
     """
     keras = require("keras", "keras", "a Keras model")
     entries = {entry.name: entry for entry in model.entries}
+    dtype = dtype or dtype_of(model)
     made: dict[str, Any] = {}
     results: dict[Ref, Any] = {}
     for name, index in sequence(model, entries, ""):
@@ -59,6 +61,20 @@ def build(model: KerasModel, dtype: str = "float32") -> Any:
         if not entry.trainable:
             made[entry.name].trainable = False
     return result
+
+
+def dtype_of(model: KerasModel) -> str:
+    """The floating-point type of the weights; of the inputs where there are no weights.
+
+    Raises:
+        Unsupported: there are several.
+    """
+    weights = {weight.dtype for entry in model.entries for weight in entry.weights if weight.key}
+    inputs = {str(entry.config["dtype"]) for entry in model.entries if entry.kind == "InputLayer"}
+    found = sorted(dtype for dtype in weights or inputs if "float" in dtype)
+    if len(found) > 1:
+        raise Unsupported(f"weights of several types: {', '.join(found)}", remedy="module.float() makes them one")
+    return found[0] if found else "float32"
 
 
 def numbers(weight: Weight, arrays: Arrays) -> np.ndarray[Any, Any]:
