@@ -36,9 +36,9 @@ Layout = Literal["channels_first", "channels_last"]
 def resolve(graph: Graph, target: Target, input_layout: Layout | None = None) -> Graph:
     """The same function with every layer in the order that `target` wants.
 
-    Inputs that feed spatial layers are taken, and outputs that come from them are returned, in `input_layout`, by
-    default the target's own; all others stay as written. `held` of the result tells the order of every value that is
-    not held as written.
+    Inputs that feed spatial layers are taken, and outputs that come from them are returned, in the target's own layout
+    where `input_layout` is that one (the default), otherwise as the source writes them; all others stay as written.
+    `held` of the result tells the order of every value that is not held as written.
 
     Raises:
         InvalidInput: `input_layout` is neither 'channels_first' nor 'channels_last'.
@@ -47,8 +47,7 @@ def resolve(graph: Graph, target: Target, input_layout: Layout | None = None) ->
     asked = own if input_layout is None else input_layout
     if asked not in ("channels_first", "channels_last"):
         raise InvalidInput(f"input_layout={input_layout!r}", remedy="give 'channels_first' or 'channels_last'")
-    taken = _demands(graph, "first" if asked == "channels_first" else "last")
-    resolver = _Resolver(graph, target, _demands(graph, target), taken, keeps=asked == own)
+    resolver = _Resolver(graph, target, _demands(graph, target), keeps=asked == own)
     resolver.taken.update(node.name for node in graph.nodes if not isinstance(node.spec, Permute))
     for node in graph.nodes:
         try:
@@ -91,10 +90,8 @@ class _Resolver:
     graph: Graph
     target: Target
     demands: Mapping[Value, axes.Order]
-    taken_in: Mapping[Value, axes.Order]
-    """For every value, the order in which it would be taken as an input."""
     keeps: bool
-    """Whether outputs stay in the target's own layout."""
+    """Whether inputs and outputs are in the target's own layout; otherwise they are as the source writes them."""
     nodes: list[Node] = field(default_factory=list)
     where: dict[Value, Value] = field(default_factory=dict)
     """For every value of the source graph, the value that holds it."""
@@ -134,10 +131,10 @@ class _Resolver:
             self._axes(node)
 
     def _input(self, node: Node) -> None:
-        """An input that feeds spatial layers is taken in `input_layout`, any other as written."""
+        """An input that feeds spatial layers is taken in the target's layout where that is asked for."""
         value, rank = Value(node.name), len(node.shapes[0])
         order = self.demands.get(value, axes.identity(rank))
-        taken = self.taken_in.get(value, axes.identity(rank))
+        taken = order if self.keeps else axes.identity(rank)
         spec = replace(node.spec, shape=axes.apply(node.shapes[0], taken))  # type: ignore[call-arg]
         self._put(node, replace(node, spec=spec), (), taken)
         if taken != order:

@@ -29,6 +29,7 @@ PUBLIC = {
     "record",
     "register",
     "save",
+    "torch_to_keras",
     "verify",
     "weights_report",
 }
