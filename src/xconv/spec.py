@@ -118,7 +118,8 @@ class AtenCall:
     `op` is the operator without its overload, and without the underscore of an in-place variant: `conv2d`. The
     arguments stand under the names of the operator's schema, defaults filled in; a tensor that the network computes
     is a `Slot`, one that it holds a `Weight`, a size that is known only at run time None. `inputs` and `dtypes` belong
-    to the slots, `outputs` and `dtype` to the result.
+    to the slots, `outputs` and `dtype` to the result. The tensor that an operator works on, `self` or `input`, need not
+    be read.
     """
 
     op: str
@@ -130,7 +131,7 @@ class AtenCall:
     unread: set[str] = field(default_factory=set, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.unread.update(self.arguments)
+        self.unread.update(self.arguments.keys() - {"self", "input"})
 
     def __getitem__(self, key: str) -> Any:
         """An argument that the operator has."""

@@ -8,7 +8,7 @@ from math import prod
 
 from xconv.spec import Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, Weights
 
-__all__ = ["Identity", "Input", "Origin", "Variable"]
+__all__ = ["Identity", "Input", "Origin", "Unsaid", "Variable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,19 @@ class Origin(Spec):
     def out_shape(self, *inputs: Shape) -> Shape:
         """One axis."""
         return (None,)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsaid(Spec):
+    """The result of a call that no rule can say: it stands there so that the calls behind it are looked at too."""
+
+    shapes: tuple[Shape, ...]
+
+    order = Order.ANY
+
+    def out_shapes(self, *inputs: Shape) -> tuple[Shape, ...]:
+        """What the source says."""
+        return self.shapes
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from torch.utils import _pytree as pytree
 from xconv.errors import Mismatch, Problem, Unknown, Unsupported, XConvError
 from xconv.graph import Graph, Node, Value, map_structure, values_in
 from xconv.layers import ATEN_RULES
-from xconv.layers.io import Input, Variable
+from xconv.layers.io import Input, Unsaid, Variable
 from xconv.spec import AtenCall, Made, Op, Shape, Slot
 from xconv.torch.arrays import TensorSource, dtype_name
 from xconv.torch.held import FACTORIES, REARRANGED, Filled, Held, rearranged
@@ -84,7 +84,6 @@ class _Reader:
     """The tensors of nodes that do not depend on the network's input, where they were needed."""
     problems: list[tuple[Problem, type[XConvError]]] = field(default_factory=list)
     variables: dict[Weight, Value] = field(default_factory=dict)
-    broken: set[fx.Node] = field(default_factory=set)
     aliases: Aliases = field(default_factory=Aliases)
     names: Names = field(init=False)
     specs: dict[str, Any] = field(init=False)
@@ -102,15 +101,20 @@ class _Reader:
             return
         if node.op != "call_function":
             return
-        if any(argument in self.broken for argument in node.all_input_nodes):
-            self.broken.add(node)
-            return
-        place = self.names.path(node) or node.name
         try:
             self._call(node)
         except XConvError as error:
+            place = self.names.path(node) or node.name
             self.problems += [(problem, type(error)) for problem in error.at(place).problems]
-            self.broken.add(node)
+            self._unsaid(node, place)
+
+    def _unsaid(self, node: fx.Node, place: str) -> None:
+        """Stand something in for a call that failed, so that what else is wrong is found too."""
+        results = [item for item in values_in(node.meta.get("val")) if isinstance(item, torch.Tensor)]
+        spec = Unsaid(tuple(map(_shape, results)))
+        made = self._append(Op(spec), (), Node(place, spec, kind=_operator(node.target)[0]))
+        values = [Value(made.name, index) for index in range(len(results))]
+        self.found[node] = values[0] if isinstance(node.meta.get("val"), torch.Tensor) else values
 
     def _placeholder(self, node: fx.Node) -> None:
         """An input of the network, or a tensor that it holds."""
@@ -130,7 +134,7 @@ class _Reader:
         else:
             what = f"input {node.name} is a {kind.lower().replace('_', ' ')}"
             self.problems.append((Problem(node.name, what, "give tensors only"), Unsupported))
-            self.broken.add(node)
+            self._unsaid(node, node.name)
 
     def _stored(self, name: str) -> torch.Tensor:
         """A parameter, buffer or constant of the program."""
@@ -402,7 +406,7 @@ class _Reader:
         return map_structure(lambda item: item, pytree.tree_unflatten(leaves, self.program.call_spec.out_spec))
 
     def _returned(self, item: Any) -> Value | None:
-        if not isinstance(item, fx.Node) or item in self.broken:
+        if not isinstance(item, fx.Node):
             return None
         found = self._now(item)
         if isinstance(found, Held):
