@@ -248,9 +248,19 @@ class _Reader:
             if node.op == "placeholder":
                 return self.found[node]
             args, kwargs = fx.map_arg((node.args, dict(node.kwargs)), self.fold)
+            if _operator(node.target)[1]:
+                self._check_write(node, args[0])
             with torch.no_grad():
                 self.tensors[node] = node.target(*args, **kwargs)  # type: ignore[operator]
         return self.tensors[node]
+
+    def _check_write(self, node: fx.Node, target: torch.Tensor) -> None:
+        """Refuse a write into a parameter or buffer: the network would not be the same at its second call."""
+        memory = target.untyped_storage().data_ptr()
+        for other, tensor in self.tensors.items():
+            if other.op == "placeholder" and tensor.untyped_storage().data_ptr() == memory:
+                name = self.specs[other.name].target
+                raise Unsupported(f"{node.name} writes into {name}", remedy="keep running sums out of inference")
 
     # ------------------------------------------------------------------ layers
 
