@@ -86,7 +86,8 @@ ATEN_FILES: Mapping[str, str] = {
         "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d "
         "adaptive_max_pool3d"
     ),
-    "batch_norm": "batch_norm",
+    "batch_norm": "_native_batch_norm_legit_no_training batch_norm",
+    "concat": "cat chunk concat concatenate split split_with_sizes stack tensor_split unbind",
     "conv": "conv1d conv2d conv3d",
     "dense": "linear",
     "dropout": "alpha_dropout dropout feature_dropout",
@@ -100,6 +101,7 @@ ATEN_FILES: Mapping[str, str] = {
         "_unsafe_view flatten movedim numpy_T permute reshape reshape_as swapaxes swapdims t transpose unflatten view "
         "view_as"
     ),
+    "slicing": "narrow select slice",
 }
 """For every file of this folder, the ATen operators that its families read."""
 

@@ -28,7 +28,7 @@ class BatchNorm(Spec):
 
     order = Order.SPATIAL
     keras_kinds = ("BatchNormalization",)
-    aten_ops = ("batch_norm",)
+    aten_ops = "batch_norm", "_native_batch_norm_legit_no_training"
     holds = "weight", "bias", "running_mean", "running_var"
     training = "the moving variance takes torch's unbiased batch variance, Keras 3 takes the biased one: n/(n-1)"
 
@@ -52,7 +52,7 @@ class BatchNorm(Spec):
         """weight and bias (where present), running_mean, running_var; the channels are on axis 1."""
         weights = call.named(gamma="weight", beta="bias", mean="running_mean", variance="running_var")
         call.get("input")
-        if call["training"] or "mean" not in weights:
+        if call.get("training") or "mean" not in weights:
             raise Unsupported("BatchNorm without running statistics", remedy="set track_running_stats=True")
         return Op(cls(weights["mean"].shape[0], call["eps"], call["momentum"], 1), weights)
 

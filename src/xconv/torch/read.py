@@ -15,8 +15,9 @@ from xconv.errors import Mismatch, Problem, Unknown, Unsupported, XConvError
 from xconv.graph import Graph, Node, Value, map_structure, values_in
 from xconv.layers import ATEN_RULES
 from xconv.layers.io import Input, Unsaid, Variable
-from xconv.spec import AtenCall, Made, Op, Shape, Slot
+from xconv.spec import AtenCall, Op, Shape, Slot
 from xconv.torch.arrays import TensorSource, dtype_name
+from xconv.torch.decompose import decomposed
 from xconv.torch.held import FACTORIES, REARRANGED, Filled, Held, rearranged
 from xconv.torch.in_place import Aliases
 from xconv.torch.module_names import Names
@@ -61,11 +62,19 @@ def survey(program: Any, name: str = "") -> tuple[Graph, tuple[Problem, ...]]:
     return graph, tuple(problem for problem, _ in problems)
 
 
-def _read(program: Any, name: str) -> tuple[Graph, list[tuple[Problem, type[XConvError]]]]:
+def _read(
+    program: Any, name: str, tried: frozenset[Any] = frozenset()
+) -> tuple[Graph, list[tuple[Problem, type[XConvError]]]]:
+    """One reading; where operators have no rule, a second one of the program with these decomposed."""
     reader = _Reader(program)
     for node in program.graph.nodes:
         reader.add(node)
     outputs = reader.outputs()
+    unknown = frozenset(reader.unknown) - tried
+    if unknown:
+        other = decomposed(program, unknown)
+        if other is not None:
+            return _read(other, name, tried | unknown)
     graph = Graph(name or "model", tuple(reader.nodes), tuple(reader.inputs), outputs, reader.arrays)
     return graph, reader.problems
 
@@ -83,6 +92,8 @@ class _Reader:
     tensors: dict[fx.Node, torch.Tensor] = field(default_factory=dict)
     """The tensors of nodes that do not depend on the network's input, where they were needed."""
     problems: list[tuple[Problem, type[XConvError]]] = field(default_factory=list)
+    unknown: set[Any] = field(default_factory=set)
+    """The operators that no rule reads."""
     variables: dict[Weight, Value] = field(default_factory=dict)
     aliases: Aliases = field(default_factory=Aliases)
     names: Names = field(init=False)
@@ -268,6 +279,7 @@ class _Reader:
         """The nodes of one call; the value, or the sequence of values, that it gives."""
         family = ATEN_RULES.get(name)
         if family is None:
+            self.unknown.add(node.target)
             raise Unknown(f"operator aten.{name} has no rule", remedy="write it with other operators, or open an issue")
         values: list[Value] = []
         held: list[Held] = []
@@ -366,7 +378,7 @@ class _Reader:
                 inputs = [values[i.index] if isinstance(i, Slot) else made[i.op][i.index] for i in taken]
             name = f"{base}.{op.name}" if op.name else base
             bare = Node(name, op.spec, layer=owner, part=op.name, kind=_operator(node.target)[0], trainable=trains)
-            added = self._append(op, inputs, replace(bare, notes=notes))
+            added = self._append(op, inputs, replace(bare, call=self.names.call(node), notes=notes))
             notes = ()
             made.append([Value(added.name, index) for index in range(len(added.shapes))])
         if not ops:
