@@ -1,15 +1,29 @@
-"""Concatenate, keras.ops.concatenate, stack, split, unstack  <->  torch.cat, stack, tensor_split, unbind."""
+"""Concatenate, keras.ops.concatenate, stack, split, unstack  <->  torch.cat, stack, split, chunk, unbind."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 from xconv import axes
 from xconv.errors import Mismatch, Unsupported
-from xconv.spec import Example, KerasLayer, Moved, Op, Order, Shape, Slot, Spec, TorchCall, Weights
+from xconv.layers.places import known_sizes
+from xconv.spec import (
+    AtenCall,
+    Example,
+    KerasLayer,
+    Moved,
+    Op,
+    Order,
+    Shape,
+    Slot,
+    Spec,
+    TorchCall,
+    TorchExample,
+    Weights,
+)
 
 __all__ = ["Concat", "Split", "Stack", "Unstack"]
 
@@ -26,18 +40,24 @@ class Concat(Spec):
 
     order = Order.AXES
     keras_kinds = "Concatenate", "ops.Concatenate"
+    aten_ops = "cat", "concat", "concatenate"
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
         """The axis."""
         check_tensors(layer)
-        axis = axes.normal(layer.argument(1, "axis", 0), len(layer.inputs[0]))
-        if axis == 0:
-            raise Unsupported("concatenation along the batch", remedy="concatenate along another axis")
-        return Op(cls(axis))
+        return Op(cls(axes.normal(layer.argument(1, "axis", 0), len(layer.inputs[0]))))
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Op:
+        """The axis."""
+        check_slots(call)
+        return Op(cls(axes.normal(call.get("dim", 0), len(call.inputs[0]))))
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
-        """Concatenate."""
+        """Concatenate; the operation where the batch itself grows, or is not the first axis."""
+        if self.axis == 0 or any(shape[0] is not None for shape in inputs):
+            return KerasLayer("ops.Concatenate", {"axis": self.axis}, inputs=tuple(inputs), args=(slots(inputs),))
         return KerasLayer("Concatenate", {"axis": self.axis}, inputs=tuple(inputs), args=(slots(inputs),))
 
     def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
@@ -58,6 +78,16 @@ class Concat(Spec):
         three = [Slot(0), Slot(1), Slot(2)]
         yield Example("Concatenate", ((4, 5, 3), (1, 5, 3), (2, 5, 3)), {"axis": 1}, args=(three,))
         yield Example("ops.Concatenate", ((4, 3), (4, 2)), {"axis": -1}, args=([Slot(0), Slot(1)],))
+        yield Example("ops.Concatenate", ((4, 3), (4, 3)), {"axis": 0}, args=([Slot(0), Slot(1)],))
+
+    @classmethod
+    def torch_examples(cls) -> Iterator[TorchExample]:
+        """Channels, an inner axis, the last one from the back, the batch, one tensor twice."""
+        two = [Slot(0), Slot(1)]
+        yield TorchExample("torch.cat", ((3, 4, 5), (2, 4, 5)), args=(two, 1))
+        yield TorchExample("torch.cat", ((3, 4, 5), (3, 4, 2), (3, 4, 1)), args=([*two, Slot(2)], -1))
+        yield TorchExample("torch.cat", ((3, 4), (3, 4)), args=(two, 0))
+        yield TorchExample("torch.cat", ((3, 4),), args=([Slot(0), Slot(0)], 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +98,19 @@ class Stack(Spec):
 
     order = Order.AXES
     keras_kinds = ("ops.Stack",)
+    aten_ops = ("stack",)
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
         """The axis, counted in the result."""
         check_tensors(layer)
-        axis = axes.normal(layer.argument(1, "axis", 0), len(layer.inputs[0]) + 1)
-        if axis == 0:
-            raise Unsupported("a stack in front of the batch", remedy="stack along another axis")
-        return Op(cls(axis))
+        return Op(cls(axes.normal(layer.argument(1, "axis", 0), len(layer.inputs[0]) + 1)))
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Op:
+        """The axis, counted in the result."""
+        check_slots(call)
+        return Op(cls(axes.normal(call.get("dim", 0), len(call.inputs[0]) + 1)))
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """The operation."""
@@ -102,6 +136,13 @@ class Stack(Spec):
         yield Example("ops.Stack", ((4, 5, 3), (4, 5, 3)), {"axis": 1}, args=([Slot(0), Slot(1)],))
         yield Example("ops.Stack", ((4, 3), (4, 3)), {"axis": -1}, args=([Slot(0), Slot(1)],))
 
+    @classmethod
+    def torch_examples(cls) -> Iterator[TorchExample]:
+        """In front of the batch, behind it, last."""
+        two = [Slot(0), Slot(1)]
+        for axis in (0, 1, -1):
+            yield TorchExample("torch.stack", ((4, 3), (4, 3)), args=(two, axis))
+
 
 @dataclass(frozen=True, slots=True)
 class Split(Spec):
@@ -116,15 +157,27 @@ class Split(Spec):
 
     order = Order.AXES
     keras_kinds = ("ops.Split",)
+    aten_ops = "chunk", "split", "split_with_sizes", "tensor_split"
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
         """A number of parts, or the places of the cuts."""
         parts = layer.argument(1, "indices_or_sections")
         axis = axes.normal(layer.argument(2, "axis", 0), len(layer.inputs[0]))
-        if axis == 0:
-            raise Unsupported("a split of the batch", remedy="split another axis")
+        known_sizes(layer.inputs[0], (axis,))
         return Op(cls(axis, parts if isinstance(parts, int) else tuple(int(place) for place in parts)))
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Op:
+        """The sizes that torch gives to the parts, whatever the operator is called."""
+        for key in call.arguments:
+            call.get(key)
+        axis = axes.normal(call.get("dim", 0), len(call.inputs[0]))
+        known_sizes(call.inputs[0], (axis,))
+        sizes = [known_sizes(shape, (axis,))[0] for shape in call.outputs]
+        if len(set(sizes)) == 1:
+            return Op(cls(axis, len(sizes)))
+        return Op(cls(axis, tuple(accumulate(sizes[:-1]))))
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """The operation."""
@@ -155,6 +208,17 @@ class Split(Spec):
         yield Example("ops.Split", ((4, 5, 6),), {"indices_or_sections": 3, "axis": -1}, args=(Slot(0),))
         yield Example("ops.Split", ((4, 5, 3),), {"indices_or_sections": [1, 3], "axis": 2}, args=(Slot(0),))
 
+    @classmethod
+    def torch_examples(cls) -> Iterator[TorchExample]:
+        """Equal parts, parts with a rest, parts of given sizes, cuts."""
+        shapes = ((6, 7, 5),)
+        yield TorchExample("torch.chunk", shapes, args=(Slot(0), 3, 1))
+        yield TorchExample("torch.chunk", shapes, args=(Slot(0), 3, 2))
+        yield TorchExample("torch.split", shapes, args=(Slot(0), 2, -1))
+        yield TorchExample("torch.split", shapes, args=(Slot(0), [1, 4, 2], 2))
+        yield TorchExample("torch.tensor_split", shapes, args=(Slot(0), 3, 2))
+        yield TorchExample("torch.tensor_split", shapes, args=(Slot(0), [1, 5], 2))
+
 
 @dataclass(frozen=True, slots=True)
 class Unstack(Spec):
@@ -165,6 +229,7 @@ class Unstack(Spec):
 
     order = Order.AXES
     keras_kinds = ("ops.Unstack",)
+    aten_ops = ("unbind",)
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
@@ -172,9 +237,16 @@ class Unstack(Spec):
         axis = axes.normal(layer.argument(2, "axis", 0), len(layer.inputs[0]))
         count = layer.argument(1, "num")
         size = layer.inputs[0][axis] if count is None else count
-        if size is None or axis == 0:
+        if size is None:
             raise Unsupported("unstack along an axis of unknown size", remedy="give the model an input shape")
         return Op(cls(axis, size))
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Op:
+        """The axis, whose size must be known."""
+        call.get("self")
+        axis = axes.normal(call.get("dim", 0), len(call.inputs[0]))
+        return Op(cls(axis, *known_sizes(call.inputs[0], (axis,))))
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """The operation."""
@@ -199,6 +271,12 @@ class Unstack(Spec):
         yield Example("ops.Unstack", ((4, 5, 3),), {"num": None, "axis": -1}, args=(Slot(0),))
         yield Example("ops.Unstack", ((2, 5, 3),), {"num": 2, "axis": 1}, args=(Slot(0),))
 
+    @classmethod
+    def torch_examples(cls) -> Iterator[TorchExample]:
+        """Inner and last axis."""
+        yield TorchExample("torch.unbind", ((2, 5, 3),), args=(Slot(0), 1))
+        yield TorchExample("torch.unbind", ((2, 5, 3),), args=(Slot(0), -1))
+
 
 def slots(inputs: Sequence[Any]) -> list[Slot]:
     """A place for each input."""
@@ -210,6 +288,13 @@ def check_tensors(layer: KerasLayer) -> None:
     given = layer.argument(0, "xs", layer.argument(0, "x"))
     if given is None or list(given) != slots(layer.inputs):
         raise Unsupported("a constant among the tensors", remedy="hold the constant in a layer's weight")
+
+
+def check_slots(call: AtenCall) -> None:
+    """Refuse a list of tensors of unequal ranks, which torch takes for empty ones."""
+    call.get("tensors")
+    if len({len(shape) for shape in call.inputs}) != 1:
+        raise Unsupported(f"{call.op} of tensors of shapes {', '.join(map(str, call.inputs))}")
 
 
 def common_shape(shapes: Sequence[Shape], but: int | None = None) -> Shape:

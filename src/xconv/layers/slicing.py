@@ -1,4 +1,4 @@
-"""Slicing a tensor in a Keras model, `x[:, 1:, ..., 0]`  <->  the same in torch."""
+"""Slicing a tensor, `x[:, 1:, ..., 0]`: keras.ops.get_item  <->  aten.slice, select, narrow, torch's brackets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,20 @@ from typing import Any, TypeAlias
 
 from xconv import axes
 from xconv.errors import Mismatch, Unsupported
-from xconv.spec import Example, KerasLayer, Moved, Op, Order, Shape, Slot, Spec, TorchCall, Weights
+from xconv.spec import (
+    AtenCall,
+    Example,
+    KerasLayer,
+    Moved,
+    Op,
+    Order,
+    Shape,
+    Slot,
+    Spec,
+    TorchCall,
+    TorchExample,
+    Weights,
+)
 
 __all__ = ["Slicing"]
 
@@ -16,6 +29,9 @@ Item: TypeAlias = tuple[int | None, int | None, int | None] | int | None
 """A slice as (start, stop, step), an index, or a new axis."""
 
 WHOLE: Item = (None, None, None)
+
+LAST = 2**63 - 1
+"""What torch writes for an end that is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +46,7 @@ class Slicing(Spec):
 
     order = Order.AXES
     keras_kinds = ("ops.GetItem",)
+    aten_ops = "narrow", "select", "slice"
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
@@ -44,6 +61,23 @@ class Slicing(Spec):
         rest = given[cut + 1 :]
         items = (*map(_item, given[:cut]), *(WHOLE,) * missing, *map(_item, rest))
         return Op(cls(items))
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Op:
+        """One axis: an index, or a start and an end, either of which may be counted from the back."""
+        call.get("self")
+        rank = len(call.inputs[0])
+        axis = axes.normal(call["dim"], rank)
+        item: Item
+        if call.op == "select":
+            item = call["index"]
+        else:
+            start, end, step = call["start"], call.get("end"), call.get("step", 1)
+            if call.op == "narrow":
+                start = start + (call.inputs[0][axis] or 0) if start < 0 else start
+                end = start + call["length"]
+            item = _cut(start, end, step, call.inputs[0][axis])
+        return Op(cls((*(WHOLE,) * axis, item, *(WHOLE,) * (rank - axis - 1))))
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """The operation."""
@@ -96,6 +130,23 @@ class Slicing(Spec):
         ):
             yield Example("ops.GetItem", ((4, 5, 3),), args=(Slot(0), key))
 
+    @classmethod
+    def torch_examples(cls) -> Iterator[TorchExample]:
+        """Ends from the back, ends out of range, steps, the batch, indices."""
+        whole = slice(None)
+        for key in (
+            (whole, slice(1, None), slice(None, None, 2)),
+            (whole, whole, slice(-3, -1)),
+            (whole, slice(1, 100, 3), whole, slice(-100, 2)),
+            (whole, 1, whole, -1),
+            (slice(1, None),),
+            (slice(None, None, 2), Ellipsis, 0),
+        ):
+            yield TorchExample("operator.getitem", ((4, 7, 3),), args=(Slot(0), key))
+        yield TorchExample("torch.select", ((4, 7, 3),), args=(Slot(0), -2, -1))
+        yield TorchExample("torch.narrow", ((4, 7, 3),), args=(Slot(0), 2, 2, 3))
+        yield TorchExample("torch.narrow", ((4, 7, 3),), args=(Slot(0), -2, -3, 2))
+
 
 def _item(item: Any) -> Item:
     """One item of a key as plain data."""
@@ -109,3 +160,16 @@ def _item(item: Any) -> Item:
     if item is None or (isinstance(item, int) and not isinstance(item, bool)):
         return item
     raise Unsupported(f"indexing with a {type(item).__name__}", remedy="use numbers, slices, None and ...")
+
+
+def _cut(start: int | None, end: int | None, step: int, size: int | None) -> Item:
+    """A slice without the ends that lie at the ends of the axis.
+
+    >>> _cut(0, LAST, 2, 7), _cut(1, 9, 1, 7), _cut(-9, -1, 1, 7)
+    ((None, None, 2), (1, None, None), (None, -1, None))
+    """
+    if start == 0 or (start is not None and size is not None and start <= -size):
+        start = None
+    if end is not None and (end == LAST or (size is not None and end >= size)):
+        end = None
+    return start, end, None if step == 1 else step
