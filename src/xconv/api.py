@@ -82,10 +82,12 @@ def torch_to_keras(
         MissingFramework: Keras is not installed.
     """
     from xconv.keras.build import build
+    from xconv.keras.origin import record_of, remember
     from xconv.keras.write import records_of
 
-    graph = read_torch(source, example_inputs, input_shape=input_shape)
-    return build(records_of(for_keras(graph, input_layout)))
+    graph = for_keras(read_torch(source, example_inputs, input_shape=input_shape), input_layout)
+    records = records_of(graph)
+    return remember(build(records), record_of(graph, records, input_layout))
 
 
 def for_keras(graph: Graph, input_layout: Layout = "channels_last") -> Graph:

@@ -84,3 +84,5 @@ class KerasModel:
     keras_version: str = ""
     source: str = ""
     """Where it came from, for messages: a path or 'a live model'."""
+    origins: Mapping[Ref, Any] = field(default_factory=dict)
+    """Where the model was written from a graph: the graph's value that each tensor is."""

@@ -46,6 +46,7 @@ def records_of(graph: Graph) -> KerasModel:
         arrays,
         writer.shapes,
         source=graph.name,
+        origins={ref: value for value, ref in writer.refs.items()},
     )
 
 

@@ -39,6 +39,14 @@ class Names:
         """The path of the module that a call belongs to; empty for the root."""
         return self._owner_of_parameters(node) or _innermost(node)[0]
 
+    def call(self, node: fx.Node) -> int:
+        """The how-manieth call of its module this is."""
+        owner = self.owner(node)
+        stack = node.meta.get("nn_module_stack") or {}
+        keys = [key for key, (path, _) in stack.items() if _clean(path) == owner]
+        number = keys[-1].rpartition("@")[2] if keys and "@" in keys[-1] else ""
+        return int(number) if number.isdigit() else 0
+
     def path(self, node: fx.Node) -> str:
         """Where a call is, for messages."""
         return self.name(node)

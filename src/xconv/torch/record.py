@@ -1,6 +1,7 @@
-"""What a converted module remembers of its source: `module.meta["xconv"]`, plain data.
+"""What a converted network remembers of its source, plain data; `xconv.record` returns it.
 
-The record survives `copy.deepcopy`, pickling and `torch.compile`; `xconv.record(module)` returns it.
+That of a torch module is `module.meta["xconv"]` and survives `copy.deepcopy`, pickling and `torch.compile`; that of a
+Keras model is kept beside it (`keras/origin.py`).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ KEY = "xconv"
 class Port:
     """One input or output: its name and its shape as the source model writes it.
 
-    The module takes or returns `written.transpose(order)`; the identity where the layouts are the same.
+    The converted network takes or returns `written.transpose(order)`; the identity where the layouts are the same.
     """
 
     name: str
@@ -38,7 +39,10 @@ class Port:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """The source tensor that a node of the module's fx graph computes, held as `written.transpose(order)`."""
+    """The source tensor that a node of the module's fx graph, or a Keras layer, computes: `written.transpose(order)`.
+
+    `layer` is the source layer's path, and a torch module's; the name of the node for what no module returns.
+    """
 
     layer: str
     call: int
@@ -50,8 +54,9 @@ class Place:
 class MappedWeight:
     """One weight: `state_dict()[name]` is `weight.apply(source array weight.key)`.
 
-    `layer` is the source layer's path, `role` what the weight is to it (kernel, bias, gamma ...), `checksum` the
-    SHA-256 of the source array's bytes, empty while it was not asked for.
+    In a Keras model `name` is `layer/index`, for `model.get_layer(layer).weights[index]`, and `weight.key` the name in
+    the torch module's state_dict. `layer` is the source layer's path, `role` what the weight is to it (kernel, bias,
+    gamma ...), `checksum` the SHA-256 of the source array's bytes, empty while it was not asked for.
     """
 
     name: str
@@ -96,27 +101,43 @@ class Record:
 
 
 def record(module: Any, *, checksums: bool = False) -> Record:
-    """The record of a module that xconv made: ports, the source of every weight and tensor, notes.
+    """The record of a network that xconv made: ports, the source of every weight and tensor, notes.
 
     Args:
-        module: what `xconv.keras_to_torch` or `xconv.load` returned.
-        checksums: fill in the SHA-256 of every source array, computed from the module's weights as they are now by
+        module: what `xconv.keras_to_torch` or `xconv.load` returned, or the Keras model of `xconv.torch_to_keras`.
+        checksums: fill in the SHA-256 of every source array, computed from the network's weights as they are now by
             undoing their rearrangement.
 
     Raises:
-        InvalidInput: the module was not made by xconv, or lost its `meta`.
+        InvalidInput: the network was not made by xconv, or lost its record: a Keras model that was loaded again has
+            none, and `xconv.keras.names.torch_path` tells the torch module of a layer by its name.
     """
-    found = getattr(module, "meta", {}).get(KEY)
+    found = getattr(module, "meta", {}).get(KEY) if not _is_keras(module) else _remembered(module)
     if not isinstance(found, Record):
         raise InvalidInput(
             f"{type(module).__name__} carries no record of a conversion",
-            remedy="give the module that xconv.keras_to_torch returned, not a wrapper around it",
+            remedy="give the network that xconv returned, not a wrapper around it or one that Keras loaded",
         )
-    if checksums:
-        from xconv.torch.mapping import with_checksums
+    if not checksums:
+        return found
+    if _is_keras(module):
+        from xconv.keras.origin import with_checksums as of_variables
 
-        return with_checksums(module, found)
-    return found
+        return of_variables(module, found)
+    from xconv.torch.mapping import with_checksums
+
+    return with_checksums(module, found)
+
+
+def _is_keras(network: Any) -> bool:
+    """Whether it is a Keras model; on the torch backend that is a torch module too."""
+    return any(kind.__module__.partition(".")[0] == "keras" for kind in type(network).__mro__)
+
+
+def _remembered(model: Any) -> Record | None:
+    from xconv.keras.origin import remembered
+
+    return remembered(model)
 
 
 def checksum(array: Any) -> str:
