@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import ClassVar
 
 from xconv import axes
 from xconv.errors import Mismatch, Unsupported
 from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, Weights
 
-__all__ = ["Flatten", "Permute", "Regroup", "Reshape", "Unsqueeze"]
+__all__ = ["Flatten", "Permute", "Regroup", "Reshape", "Unsqueeze", "regrouping"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +46,8 @@ class Reshape(Spec):
         for key in call.arguments:
             call.get(key)
         before, after = call.inputs[0], call.outputs[0]
-        if not _keeps_batch(before, after):
-            return Op(Regroup(after))
-        whole = call.op == "flatten" and len(after) == 2 < len(before)
-        return Op(Flatten() if whole else cls(_resolve(after[1:], before)))
+        whole = call.op == "flatten" and len(after) == 2 < len(before) and _keeps_batch(before, after)
+        return Op(Flatten() if whole else regrouping(before, after))
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """Reshape."""
@@ -156,7 +155,7 @@ class Permute(Spec):
 
     order = Order.WRITTEN
     keras_kinds = ("Permute", "ops.Transpose")
-    aten_ops = "movedim", "numpy_T", "permute", "swapaxes", "swapdims", "t", "transpose"
+    aten_ops: ClassVar[tuple[str, ...]] = "movedim", "numpy_T", "permute", "swapaxes", "swapdims", "t", "transpose"
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
@@ -229,6 +228,15 @@ class Unsqueeze(Spec):
         rest = iter(inputs[0])
         rank = len(inputs[0]) + len(self.places)
         return tuple(1 if place in self.places else next(rest) for place in range(rank))
+
+
+def regrouping(before: Shape, after: Shape) -> Spec:
+    """The reshape from one shape to the other; one that leaves the batch alone where that is so.
+
+    >>> regrouping((None, 4, 6), (None, 24)), regrouping((2, None, 6), (None, 6))
+    (Reshape(target=(24,)), Regroup(target=(None, 6)))
+    """
+    return Reshape(_resolve(after[1:], before)) if _keeps_batch(before, after) else Regroup(after)
 
 
 def _resolve(target: Shape, shape: Shape) -> Shape:

@@ -1,4 +1,4 @@
-"""An nn.Module, an ExportedProgram or a .pt2 file -> an ExportedProgram: torch.export, not decomposed, the batch open."""
+"""A module, an ExportedProgram or a .pt2 file -> an ExportedProgram: torch.export, not decomposed, the batch open."""
 
 from __future__ import annotations
 
@@ -47,7 +47,10 @@ def capture(module: nn.Module, examples: Sequence[Any], open_axes: Sequence[Sequ
                 module, pytree.tree_unflatten(tensors, spec), dynamic_shapes=pytree.tree_unflatten(free, spec)
             )
         except Exception as error:  # torch.export lets through whatever the module raises
-            raise _translated(module, tensors, spec, error) from error
+            _check_takes(module, tensors, spec)
+            what = f"torch.export cannot say {type(module).__name__}: {_first_line(error)}"
+            remedy = "remove Python control flow that depends on values, or give the part that torch.export can say"
+            raise Unsupported(what, remedy=remedy) from error
 
 
 def program_of(source: Any, example_inputs: Any = None, input_shape: Any = None) -> tuple[Any, str]:
@@ -128,19 +131,19 @@ def _in_inference(module: nn.Module) -> Iterator[None]:
             child.training = training
 
 
-def _translated(module: nn.Module, tensors: Sequence[torch.Tensor], spec: Any, error: Exception) -> Exception:
-    """InvalidInput where the module itself refuses the example, otherwise Unsupported."""
-    name = type(module).__name__
-    text = _first_line(error)
+def _check_takes(module: nn.Module, tensors: Sequence[torch.Tensor], spec: Any) -> None:
+    """Run the module itself on the example.
+
+    Raises:
+        InvalidInput: it refuses it, with its own reason.
+    """
     try:
-        with _in_inference(module), torch.no_grad():
+        with torch.no_grad():
             module(*pytree.tree_unflatten(list(tensors), spec))
-    except Exception as own:
+    except Exception as error:
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
-        what = f"{name} does not take example inputs of shape {shapes}: {_first_line(own)}"
-        return InvalidInput(what, remedy="give example_inputs, or input_shape without the batch")
-    remedy = "remove Python control flow that depends on values, or give the part that torch.export can say"
-    return Unsupported(f"torch.export cannot say {name}: {text}", remedy=remedy)
+        what = f"{type(module).__name__} does not take example inputs of shape {shapes}: {_first_line(error)}"
+        raise InvalidInput(what, remedy="give example_inputs, or input_shape without the batch") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import fx
@@ -16,7 +16,7 @@ from xconv.graph import Graph, Node, Value, map_structure, values_in
 from xconv.layers import ATEN_RULES
 from xconv.layers.io import Input, Unsaid, Variable
 from xconv.spec import AtenCall, Op, Shape, Slot
-from xconv.torch.arrays import TensorSource, dtype_name
+from xconv.torch.arrays import TensorSource, computed_tensor, dtype_name
 from xconv.torch.decompose import decomposed
 from xconv.torch.held import FACTORIES, REARRANGED, Filled, Held, rearranged
 from xconv.torch.in_place import Aliases
@@ -95,6 +95,7 @@ class _Reader:
     unknown: set[Any] = field(default_factory=set)
     """The operators that no rule reads."""
     variables: dict[Weight, Value] = field(default_factory=dict)
+    dtypes: dict[Value, str] = field(default_factory=dict)
     aliases: Aliases = field(default_factory=Aliases)
     names: Names = field(init=False)
     specs: dict[str, Any] = field(init=False)
@@ -140,7 +141,7 @@ class _Reader:
             made = self._append(Op(Input(shape, dtype_name(value.dtype))), (), Node(str(node.target), Input(shape)))
             self.inputs.append(Value(made.name))
             self.found[node] = self.inputs[-1]
-        elif kind in ("PARAMETER", "BUFFER", "CONSTANT_TENSOR"):
+        elif spec is not None and kind in ("PARAMETER", "BUFFER", "CONSTANT_TENSOR"):
             self._hold(node, spec.target, self._stored(spec.target), learned=kind == "PARAMETER")
         else:
             what = f"input {node.name} is a {kind.lower().replace('_', ' ')}"
@@ -163,7 +164,7 @@ class _Reader:
     def _call(self, node: fx.Node) -> None:
         """One call: sizes, tensors that depend on no input, calls that change nothing, and layers."""
         if node.target is operator.getitem:
-            source, index = node.args
+            source, index = node.all_input_nodes[0], node.args[1]
             self.found[node] = self.found[self.aliases.now(source)][index]
             self.aliases.view(node, source)
             return
@@ -184,6 +185,7 @@ class _Reader:
             self.aliases.view(node, source)
             return
         self.found[node] = self._layer(node, name, arguments)
+        self._note_dtypes(self.found[node], node.meta["val"])
         self.aliases.call(node, name, mutates=mutates)
 
     def _bound(self, node: fx.Node) -> dict[str, Any]:
@@ -260,7 +262,7 @@ class _Reader:
                 return self.found[node]
             args, kwargs = fx.map_arg((node.args, dict(node.kwargs)), self.fold)
             if _operator(node.target)[1]:
-                self._check_write(node, args[0])
+                self._check_write(node, cast("torch.Tensor", args[0]))
             with torch.no_grad():
                 self.tensors[node] = node.target(*args, **kwargs)  # type: ignore[operator]
         return self.tensors[node]
@@ -316,19 +318,39 @@ class _Reader:
         """Weights that the network computes from its own parameters, computed once: a rule cannot take them so."""
         schema = [argument.name for argument in node.target._schema.arguments]  # type: ignore[union-attr]
         for key in holds:
-            if not isinstance(given.get(key), Slot):
-                continue
-            place = schema.index(key)
-            source = node.args[place] if place < len(node.args) else node.kwargs[key]
-            if self._from_input(source):
-                continue
-            made = self._held(f"{node.name}_{key}", self.fold(source))
-            note = f"its {key} is computed from other parameters; it is held as computed, and trains by itself"
-            held.append(replace(made, trains=True, note=note))
-            gone = given[key].index
-            del values[gone]
-            given = {name: _renumbered(item, gone) for name, item in given.items()} | {key: made.weight}
+            item = given.get(key)
+            place = schema.index(key) if key in schema else 0
+            source = node.args[place] if place < len(node.args) else node.kwargs.get(key)
+            if isinstance(item, Slot):
+                given = self._fold_one(node, key, source, given, values, held)
+            elif isinstance(item, list) and isinstance(source, (list, tuple)):
+                for index, part in enumerate(source):
+                    if isinstance(given[key][index], Slot):
+                        given = self._fold_one(node, key, part, given, values, held, index)
         return given
+
+    def _fold_one(
+        self,
+        node: fx.Node,
+        key: str,
+        source: Any,
+        given: dict[str, Any],
+        values: list[Value],
+        held: list[Held],
+        index: int | None = None,
+    ) -> dict[str, Any]:
+        """One of them, under its key or at a place of the list there; as it was where it depends on the input."""
+        if self._from_input(source):
+            return given
+        made = self._held(f"{node.name}_{key}{'' if index is None else f'_{index}'}", self.fold(source))
+        note = f"its {key} is computed from other parameters; it is held as computed, and trains by itself"
+        held.append(replace(made, trains=True, note=note))
+        gone: Slot = given[key] if index is None else given[key][index]
+        del values[gone.index]
+        given = {name: _renumbered(item, gone.index) for name, item in given.items()}
+        if index is None:
+            return given | {key: made.weight}
+        return given | {key: [*given[key][:index], made.weight, *given[key][index + 1 :]]}
 
     def _from_input(self, node: fx.Node) -> bool:
         """Whether an fx node depends on an input of the network."""
@@ -378,15 +400,27 @@ class _Reader:
                 inputs = [values[i.index] if isinstance(i, Slot) else made[i.op][i.index] for i in taken]
             name = f"{base}.{op.name}" if op.name else base
             bare = Node(name, op.spec, layer=owner, part=op.name, kind=_operator(node.target)[0], trainable=trains)
-            added = self._append(op, inputs, replace(bare, call=self.names.call(node), notes=notes))
+            full, notes = self._computed(op, name, notes)
+            added = self._append(full, inputs, replace(bare, call=self.names.call(node), notes=notes))
             notes = ()
             made.append([Value(added.name, index) for index in range(len(added.shapes))])
         if not ops:
             return values[0]
         last = made[-1]
+        if ops[-1].returns is not None:
+            last = [values[i.index] if isinstance(i, Slot) else made[i.op][i.index] for i in ops[-1].returns]
         self._check(last, outputs)
         several = not isinstance(node.meta["val"], torch.Tensor)
         return last if several else last[0]
+
+    def _computed(self, op: Op, name: str, notes: tuple[str, ...]) -> tuple[Op, tuple[str, ...]]:
+        """The Op with the weights that are made of several arrays, and what there is to say about them."""
+        weights = dict(op.weights)
+        for role, computed in op.computed.items():
+            tensor = computed_tensor(computed, self.arrays)
+            weights[role] = self._held(f"{name}.{role}", tensor).weight
+            notes += (computed.note,) if computed.note and computed.note not in notes else ()
+        return replace(op, weights=weights, computed={}), notes
 
     def _append(self, op: Op, inputs: Iterable[Value], unnamed: Node) -> Node:
         """Add one node; its name is made unique by a suffix."""
@@ -413,9 +447,17 @@ class _Reader:
     def _shape_of(self, value: Value) -> Shape:
         return self.by_name[value.node].shapes[value.index]
 
+    def _note_dtypes(self, found: Found, meta: Any) -> None:
+        """Remember the dtypes of what a call gives."""
+        for value, tensor in zip(values_in(found), values_in(meta), strict=False):
+            if isinstance(value, Value) and isinstance(tensor, torch.Tensor):
+                self.dtypes[value] = dtype_name(tensor.dtype)
+
     def _dtype_of(self, value: Value) -> str:
-        spec = self.by_name[value.node].spec
-        return spec.dtype if isinstance(spec, Input) else "float32"
+        node = self.by_name[value.node]
+        if isinstance(node.spec, Variable):
+            return next(iter(node.weights.values())).dtype
+        return node.spec.dtype if isinstance(node.spec, Input) else self.dtypes.get(value, "float32")
 
     def outputs(self) -> Any:
         """The structure of values that the program returns."""
@@ -462,6 +504,11 @@ def _size(size: Any) -> Any:
     return size
 
 
+def _exact(tensor: torch.Tensor) -> tuple[Any, ...]:
+    """The shape with the expression of every open size; comparing the sizes themselves would go by the example."""
+    return tuple(size.node.expr if isinstance(size, torch.SymInt) else size for size in tensor.shape)
+
+
 def _depends(item: Found) -> bool:
     """Whether it depends on the network's input: a value, or a size that is open."""
     return isinstance(item, (Value, Filled)) or item is None or (isinstance(item, list) and any(map(_depends, item)))
@@ -490,12 +537,11 @@ def _changes_nothing(name: str, arguments: Mapping[str, Any], node: fx.Node) -> 
     if not isinstance(value, torch.Tensor) or not node.all_input_nodes:
         return False
     before = node.all_input_nodes[0].meta.get("val")
-    same = isinstance(before, torch.Tensor) and before.shape == value.shape and before.dtype == value.dtype
-    if not same:
+    if not isinstance(before, torch.Tensor) or before.dtype != value.dtype or _exact(before) != _exact(value):
         return False
     match name:
         case "dropout" | "feature_dropout" | "alpha_dropout" | "feature_alpha_dropout":
-            return arguments["p"] == 0
+            return bool(arguments["p"] == 0)
         case "pad" | "constant_pad_nd":
             return not any(arguments["pad"])
         case "to" | "_to_copy" | "type_as" | "float" | "view_as" | "reshape_as" | "expand_as":
@@ -503,5 +549,5 @@ def _changes_nothing(name: str, arguments: Mapping[str, Any], node: fx.Node) -> 
         case "view" | "reshape" | "expand" | "flatten" | "squeeze":
             return True
         case "slice":
-            return arguments["step"] == 1
+            return bool(arguments["step"] == 1)
     return False
