@@ -16,12 +16,14 @@ from xconv.weights import Weight
 
 __all__ = [
     "AtenCall",
+    "Computed",
     "Example",
     "KerasLayer",
     "Made",
     "Moved",
     "Op",
     "Order",
+    "Rows",
     "Shape",
     "Slot",
     "Spec",
@@ -197,17 +199,41 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of a weight from `start` to before `stop`."""
+
+    weight: Weight
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A weight that no rearrangement of one array gives: blocks of rows one below the other, each a sum of rows.
+
+    The reader computes it and holds the result; `note` tells a reader of the report what was done.
+    """
+
+    blocks: tuple[tuple[Rows, ...], ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Op:
     """A Spec with its weights; `name` is what it adds to the layer's name when a layer means several.
 
     `inputs` says what it takes: the call's tensors and what earlier Ops made. Where it is None, the first Op takes all
-    the call's tensors, and every other one what the one before it made.
+    the call's tensors, and every other one what the one before it made. `returns`, on the last of several, says what
+    the call gives where that is not what this Op makes.
     """
 
     spec: Spec
     weights: Weights = field(default_factory=dict)
     name: str = ""
     inputs: tuple[Slot | Made, ...] | None = None
+    computed: Mapping[str, Computed] = field(default_factory=dict)
+    """Weights by role that are made of several arrays, where the source is torch."""
+    returns: tuple[Slot | Made, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

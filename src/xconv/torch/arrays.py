@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from xconv.spec import Computed, Rows
 from xconv.weights import Shape
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["TensorSource", "dtype_name"]
+__all__ = ["TensorSource", "computed_tensor", "dtype_name"]
 
 
 def dtype_name(dtype: torch.dtype) -> str:
@@ -45,3 +46,19 @@ class TensorSource:
         """The tensor as one block, without a copy where it lies in CPU memory."""
         held = self.tensor.detach().cpu()
         yield 0, (held.view(torch.int16).numpy().view("V2") if held.dtype == torch.bfloat16 else held.numpy())
+
+
+def computed_tensor(computed: Computed, arrays: Mapping[str, TensorSource]) -> torch.Tensor:
+    """The numbers of a weight that is made of several arrays."""
+
+    def rows(part: Rows) -> torch.Tensor:
+        whole: torch.Tensor = part.weight.apply(arrays[part.weight.key].tensor.detach().cpu())
+        return whole[part.start : part.stop]
+
+    sums = []
+    for block in computed.blocks:
+        first, *rest = map(rows, block)
+        for other in rest:
+            first = first + other
+        sums.append(first)
+    return torch.cat(sums) if len(sums) > 1 else sums[0].clone()

@@ -65,16 +65,17 @@ def survey(program: Any, name: str = "") -> tuple[Graph, tuple[Problem, ...]]:
 def _read(
     program: Any, name: str, tried: frozenset[Any] = frozenset()
 ) -> tuple[Graph, list[tuple[Problem, type[XConvError]]]]:
-    """One reading; where operators have no rule, a second one of the program with these decomposed."""
+    """One reading; where operators have no rule, another one of the program with these decomposed, if that helps."""
     reader = _Reader(program)
     for node in program.graph.nodes:
         reader.add(node)
     outputs = reader.outputs()
     unknown = frozenset(reader.unknown) - tried
-    if unknown:
-        other = decomposed(program, unknown)
-        if other is not None:
-            return _read(other, name, tried | unknown)
+    other = decomposed(program, unknown) if unknown else None
+    if other is not None:
+        graph, problems = _read(other, name, tried | unknown)
+        if not problems:
+            return graph, problems
     graph = Graph(name or "model", tuple(reader.nodes), tuple(reader.inputs), outputs, reader.arrays)
     return graph, reader.problems
 
