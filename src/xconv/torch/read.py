@@ -507,7 +507,7 @@ def _size(size: Any) -> Any:
 
 def _exact(tensor: torch.Tensor) -> tuple[Any, ...]:
     """The shape with the expression of every open size; comparing the sizes themselves would go by the example."""
-    return tuple(size.node.expr if isinstance(size, torch.SymInt) else size for size in tensor.shape)
+    return tuple(size.node.expr if hasattr(size, "node") else size for size in tensor.shape)
 
 
 def _depends(item: Found) -> bool:
