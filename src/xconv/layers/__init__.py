@@ -64,6 +64,7 @@ FILES: Mapping[str, str] = {
     "scale": "CustomScaleLayer LayerScale",
     "slicing": "ops.GetItem",
     "softmax": "Softmax ops.Glu ops.LogSoftmax ops.Softmax",
+    "take": "ops.Take ops.TakeAlongAxis",
     "tile": "ops.Cumsum ops.Flip ops.Repeat ops.Roll ops.Tile",
     "unary": (
         "ops.Absolute ops.Arccos ops.Arcsin ops.Arctan ops.Cast ops.Ceil ops.Clip ops.Cos ops.Cosh ops.Erf "
@@ -102,6 +103,8 @@ ATEN_FILES: Mapping[str, str] = {
         "view_as"
     ),
     "slicing": "narrow select slice",
+    "take": "gather index index_select take_along_dim",
+    "tile": "broadcast_to cumsum expand expand_as flip fliplr flipud repeat repeat_interleave roll tile",
 }
 """For every file of this folder, the ATen operators that its families read."""
 
