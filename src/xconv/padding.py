@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
-__all__ = ["Pads", "causal", "effective", "is_symmetric", "out_size", "same", "same_pads", "zero_pads"]
+__all__ = ["Pads", "causal", "ceil_extra", "effective", "is_symmetric", "out_size", "same", "same_pads", "zero_pads"]
 
 Pads: TypeAlias = tuple[tuple[int, int], ...]
 
@@ -76,3 +76,15 @@ def out_size(size: int | None, kernel: int, stride: int, dilation: int, pads: tu
     if size is None:
         return None
     return (size + sum(pads) - effective(kernel, dilation)) // stride + 1
+
+
+def ceil_extra(size: int, extent: int, stride: int, pad: int) -> int:
+    """How far the last window of torch's `ceil_mode` reaches beyond the pads; it must begin before the pad at the end.
+
+    >>> ceil_extra(7, 2, 2, 0), ceil_extra(6, 3, 2, 1), ceil_extra(6, 2, 2, 1)
+    (1, 1, 0)
+    """
+    out = -(-(size + 2 * pad - extent) // stride) + 1
+    if (out - 1) * stride >= size + pad:
+        out -= 1
+    return max((out - 1) * stride + extent - size - 2 * pad, 0)

@@ -36,7 +36,7 @@ FILES: Mapping[str, str] = {
     ),
     "elementwise": (
         "Add Average Maximum Minimum Multiply Subtract ops.Add ops.Arctan2 ops.Divide ops.Equal "
-        "ops.FloorDivide ops.Greater ops.GreaterEqual ops.Less ops.LessEqual ops.LogicalAnd ops.LogicalOr "
+        "ops.FloorDivide ops.Fmod ops.Greater ops.GreaterEqual ops.Hypot ops.Less ops.LessEqual ops.Logaddexp ops.LogicalAnd ops.LogicalOr "
         "ops.LogicalXor ops.Maximum ops.Minimum ops.Mod ops.Multiply ops.NotEqual ops.Power ops.Subtract "
         "ops.TrueDivide"
     ),
@@ -54,6 +54,7 @@ FILES: Mapping[str, str] = {
         "MaxPooling2D MaxPooling3D"
     ),
     "prelu": "PReLU",
+    "recurrent": "Bidirectional GRU LSTM SimpleRNN",
     "reduce": (
         "ops.All ops.Amax ops.Amin ops.Any ops.Argmax ops.Argmin ops.Logsumexp ops.Max ops.Mean ops.Min "
         "ops.Prod ops.Std ops.Sum ops.Var"
@@ -67,7 +68,7 @@ FILES: Mapping[str, str] = {
     "take": "ops.Take ops.TakeAlongAxis",
     "tile": "ops.Cumsum ops.Flip ops.Repeat ops.Roll ops.Tile",
     "unary": (
-        "ops.Absolute ops.Arccos ops.Arcsin ops.Arctan ops.Cast ops.Ceil ops.Clip ops.Cos ops.Cosh ops.Erf "
+        "ops.Absolute ops.Arccos ops.Arccosh ops.Arcsin ops.Arcsinh ops.Arctan ops.Arctanh ops.Cast ops.Ceil ops.Clip ops.Cos ops.Cosh ops.Erf ops.Erfc ops.Erfinv "
         "ops.Exp ops.Exp2 ops.Expm1 ops.Floor ops.Isfinite ops.Isinf ops.Isnan ops.Log ops.Log10 ops.Log1p "
         "ops.Log2 ops.LogicalNot ops.Negative ops.OnesLike ops.Reciprocal ops.Round ops.Rsqrt ops.Sign "
         "ops.Sin ops.Sinh ops.Sqrt ops.Square ops.StopGradient ops.Tan ops.Trunc ops.ZerosLike"
@@ -93,11 +94,16 @@ ATEN_FILES: Mapping[str, str] = {
     "dense": "linear",
     "dropout": "alpha_dropout dropout feature_dropout",
     "elementwise": (
-        "add atan2 div eq floor_divide ge gt le logical_and logical_or logical_xor lt maximum minimum mul ne pow "
-        "remainder rsub sub"
+        "__and__ __or__ __xor__ add arctan2 atan2 bitwise_and bitwise_or bitwise_xor div divide eq floor_divide fmod ge "
+        "greater greater_equal gt hypot le less less_equal logaddexp logical_and logical_or logical_xor lt maximum "
+        "minimum mul multiply ne not_equal pow remainder rsub sub subtract true_divide"
     ),
     "expand": "squeeze unsqueeze",
-    "pool": "avg_pool1d avg_pool2d avg_pool3d max_pool1d max_pool2d max_pool3d",
+    "pool": (
+        "avg_pool1d avg_pool2d avg_pool3d max_pool1d max_pool1d_with_indices max_pool2d max_pool2d_with_indices "
+        "max_pool3d max_pool3d_with_indices"
+    ),
+    "recurrent": "gru lstm rnn_relu rnn_tanh",
     "reshape": (
         "_unsafe_view flatten movedim numpy_T permute reshape reshape_as swapaxes swapdims t transpose unflatten view "
         "view_as"

@@ -23,6 +23,7 @@ __all__ = [
     "to_channels_axis",
     "torch_padding",
     "windows",
+    "zero_padding",
 ]
 
 Sizes: TypeAlias = tuple[int, ...]
@@ -94,13 +95,18 @@ def keras_padding(
     if len(kernel) == 1 and value == 0.0 and pads == (causal(kernel[0], dilation[0]),):
         return "causal", Slot(0)
     if value == 0.0:
-        config = {"padding": pads if len(pads) > 1 else pads[0], "data_format": data_format(axis)}
-        return "valid", KerasLayer(f"ZeroPadding{len(pads)}D", config, args=(Slot(0),), name="pad")
+        return "valid", zero_padding(pads, axis)
     every = iter(pads)
     full = tuple((0, 0) if place in (0, axis) else next(every) for place in range(len(shape)))
     config = {"pad_width": full, "mode": "constant"}
     options = {"constant_values": value}
     return "valid", KerasLayer("ops.Pad", config, args=(Slot(0),), kwargs=options, name="pad")
+
+
+def zero_padding(pads: Pads, axis: int) -> KerasLayer:
+    """The layer that puts these zeros around its input, as an argument of another layer."""
+    config = {"padding": pads if len(pads) > 1 else pads[0], "data_format": data_format(axis)}
+    return KerasLayer(f"ZeroPadding{len(pads)}D", config, args=(Slot(0),), name="pad")
 
 
 def positions(shape: Shape, axis: int, kernel: Sizes, stride: Sizes, dilation: Sizes, pads: Pads | None) -> Shape:

@@ -166,7 +166,13 @@ class _Reader:
         """One call: sizes, tensors that depend on no input, calls that change nothing, and layers."""
         if node.target is operator.getitem:
             source, index = node.all_input_nodes[0], node.args[1]
-            self.found[node] = self.found[self.aliases.now(source)][index]
+            results = self.found[self.aliases.now(source)]
+            if index >= len(results):
+                if not node.users:
+                    return
+                name = _operator(source.target)[0]
+                raise Unsupported(f"result {index} of {name}, such as the indices of a pool", remedy="do without it")
+            self.found[node] = results[index]
             self.aliases.view(node, source)
             return
         name, mutates = _operator(node.target)
