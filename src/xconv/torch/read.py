@@ -165,7 +165,8 @@ class _Reader:
     def _call(self, node: fx.Node) -> None:
         """One call: sizes, tensors that depend on no input, calls that change nothing, and layers."""
         if node.target is operator.getitem:
-            source, index = node.all_input_nodes[0], node.args[1]
+            source = node.all_input_nodes[0]
+            index: Any = node.args[1]
             results = self.found[self.aliases.now(source)]
             if index >= len(results):
                 if not node.users:
