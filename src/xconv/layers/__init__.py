@@ -35,9 +35,9 @@ FILES: Mapping[str, str] = {
         "SpatialDropout3D StochasticDepth"
     ),
     "elementwise": (
-        "Add Average Maximum Minimum Multiply Subtract ops.Add ops.Arctan2 ops.Divide ops.Equal "
-        "ops.FloorDivide ops.Fmod ops.Greater ops.GreaterEqual ops.Hypot ops.Less ops.LessEqual ops.Logaddexp ops.LogicalAnd ops.LogicalOr "
-        "ops.LogicalXor ops.Maximum ops.Minimum ops.Mod ops.Multiply ops.NotEqual ops.Power ops.Subtract "
+        "Add Average Maximum Minimum Multiply Subtract ops.Add ops.Arctan2 ops.Divide ops.Equal ops.FloorDivide "
+        "ops.Fmod ops.Greater ops.GreaterEqual ops.Hypot ops.Less ops.LessEqual ops.Logaddexp ops.LogicalAnd "
+        "ops.LogicalOr ops.LogicalXor ops.Maximum ops.Minimum ops.Mod ops.Multiply ops.NotEqual ops.Power ops.Subtract "
         "ops.TrueDivide"
     ),
     "embedding": "Embedding",
@@ -68,10 +68,11 @@ FILES: Mapping[str, str] = {
     "take": "ops.Take ops.TakeAlongAxis",
     "tile": "ops.Cumsum ops.Flip ops.Repeat ops.Roll ops.Tile",
     "unary": (
-        "ops.Absolute ops.Arccos ops.Arccosh ops.Arcsin ops.Arcsinh ops.Arctan ops.Arctanh ops.Cast ops.Ceil ops.Clip ops.Cos ops.Cosh ops.Erf ops.Erfc ops.Erfinv "
-        "ops.Exp ops.Exp2 ops.Expm1 ops.Floor ops.Isfinite ops.Isinf ops.Isnan ops.Log ops.Log10 ops.Log1p "
-        "ops.Log2 ops.LogicalNot ops.Negative ops.OnesLike ops.Reciprocal ops.Round ops.Rsqrt ops.Sign "
-        "ops.Sin ops.Sinh ops.Sqrt ops.Square ops.StopGradient ops.Tan ops.Trunc ops.ZerosLike"
+        "ops.Absolute ops.Arccos ops.Arccosh ops.Arcsin ops.Arcsinh ops.Arctan ops.Arctanh ops.Cast ops.Ceil ops.Clip "
+        "ops.Cos ops.Cosh ops.Erf ops.Erfc ops.Erfinv ops.Exp ops.Exp2 ops.Expm1 ops.Floor ops.Isfinite ops.Isinf "
+        "ops.Isnan ops.Log ops.Log10 ops.Log1p ops.Log2 ops.LogicalNot ops.Negative ops.OnesLike ops.Reciprocal "
+        "ops.Round ops.Rsqrt ops.Sign ops.Sin ops.Sinh ops.Sqrt ops.Square ops.StopGradient ops.Tan ops.Trunc "
+        "ops.ZerosLike"
     ),
     "upsample": "UpSampling1D UpSampling2D UpSampling3D",
     "where": "ops.Where",
@@ -94,8 +95,8 @@ ATEN_FILES: Mapping[str, str] = {
     "dense": "linear",
     "dropout": "alpha_dropout dropout feature_dropout",
     "elementwise": (
-        "__and__ __or__ __xor__ add arctan2 atan2 bitwise_and bitwise_or bitwise_xor div divide eq floor_divide fmod ge "
-        "greater greater_equal gt hypot le less less_equal logaddexp logical_and logical_or logical_xor lt maximum "
+        "__and__ __or__ __xor__ add arctan2 atan2 bitwise_and bitwise_or bitwise_xor div divide eq floor_divide fmod "
+        "ge greater greater_equal gt hypot le less less_equal logaddexp logical_and logical_or logical_xor lt maximum "
         "minimum mul multiply ne not_equal pow remainder rsub sub subtract true_divide"
     ),
     "expand": "squeeze unsqueeze",
@@ -111,6 +112,12 @@ ATEN_FILES: Mapping[str, str] = {
     "slicing": "narrow select slice",
     "take": "gather index index_select take_along_dim",
     "tile": "broadcast_to cumsum expand expand_as flip fliplr flipud repeat repeat_interleave roll tile",
+    "unary": (
+        "_to_copy abs absolute acos acosh asin asinh atan atanh bitwise_not ceil clamp clamp_max clamp_min clip cos "
+        "cosh erf erfc erfinv exp exp2 expm1 fix floor isfinite isinf isnan log log10 log1p log2 logical_not neg "
+        "negative reciprocal round rsqrt sgn sign sin sinh sqrt square tan to trunc type_as"
+    ),
+    "where": "masked_fill where",
 }
 """For every file of this folder, the ATen operators that its families read."""
 

@@ -7,9 +7,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from xconv.errors import Mismatch, Unsupported
-from xconv.spec import AtenCall, Example, KerasLayer, Made, Op, Order, Shape, Slot, Spec, TorchCall, Weights
+from xconv.layers.steps import Steps, Taken
+from xconv.layers.unary import Unary
+from xconv.spec import (
+    AtenCall,
+    Example,
+    KerasLayer,
+    Made,
+    Op,
+    Order,
+    Shape,
+    Slot,
+    Spec,
+    TorchCall,
+    TorchExample,
+    Weights,
+)
 
-__all__ = ["Elementwise", "broadcast"]
+__all__ = ["Elementwise", "broadcast", "number_of", "wired"]
 
 MERGES = {"Add": "add", "Subtract": "subtract", "Multiply": "multiply", "Maximum": "maximum", "Minimum": "minimum"}
 
@@ -20,6 +35,9 @@ BINARY = {
     "divide": ("Divide", "torch.div"),
     "floor_divide": ("FloorDivide", "torch.floor_divide"),
     "remainder": ("Mod", "torch.remainder"),
+    "fmod": ("Fmod", "torch.fmod"),
+    "hypot": ("Hypot", "torch.hypot"),
+    "logaddexp": ("Logaddexp", "torch.logaddexp"),
     "power": ("Power", "torch.pow"),
     "maximum": ("Maximum", "torch.maximum"),
     "minimum": ("Minimum", "torch.minimum"),
@@ -37,14 +55,29 @@ BINARY = {
 """Name -> the class of keras.ops, the torch function."""
 
 ATEN = {
+    "__and__": "logical_and",
+    "__or__": "logical_or",
+    "__xor__": "logical_xor",
     "add": "add",
+    "arctan2": "arctan2",
     "atan2": "arctan2",
+    "bitwise_and": "logical_and",
+    "bitwise_or": "logical_or",
+    "bitwise_xor": "logical_xor",
     "div": "divide",
+    "divide": "divide",
     "eq": "equal",
     "floor_divide": "floor_divide",
+    "fmod": "fmod",
     "ge": "greater_equal",
+    "greater": "greater",
+    "greater_equal": "greater_equal",
     "gt": "greater",
+    "hypot": "hypot",
     "le": "less_equal",
+    "less": "less",
+    "less_equal": "less_equal",
+    "logaddexp": "logaddexp",
     "logical_and": "logical_and",
     "logical_or": "logical_or",
     "logical_xor": "logical_xor",
@@ -52,17 +85,24 @@ ATEN = {
     "maximum": "maximum",
     "minimum": "minimum",
     "mul": "multiply",
+    "multiply": "multiply",
     "ne": "not_equal",
+    "not_equal": "not_equal",
     "pow": "power",
     "remainder": "remainder",
     "rsub": "subtract",
     "sub": "subtract",
+    "subtract": "subtract",
+    "true_divide": "divide",
 }
 """The ATen operator -> the name."""
 
 SYNONYMS = {"TrueDivide": "divide"}
 
-NEEDS_TENSORS = ("maximum", "minimum", "arctan2", "logical_and", "logical_or", "logical_xor")
+NEEDS_TENSORS = ("arctan2", "hypot", "logaddexp", "logical_and", "logical_or", "logical_xor", "maximum", "minimum")
+
+BOUNDS = {"maximum": "min", "minimum": "max"}
+"""The argument of torch.clamp that a number is as the other operand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,27 +137,27 @@ class Elementwise(Spec):
     @classmethod
     def from_torch(cls, call: AtenCall) -> Sequence[Op]:
         """Two operands, `alpha` times the second; two tensors of one rank are what a merging layer takes."""
-        name, first, second = ATEN[call.op], call.get("self"), call.get("other", call.get("exponent"))
+        name = ATEN[call.op]
+        if call.op.startswith(("bitwise", "__")) and call.dtype != "bool":
+            raise Unsupported("the bits of integers", remedy="use truth values")
+        first, second = (number_of(item) for item in (call.get("self"), call.get("other", call.get("exponent"))))
         rounding, alpha = call.get("rounding_mode"), call.get("alpha", 1)
-        if rounding == "trunc":
-            raise Unsupported("division that rounds towards zero", remedy="divide, then torch.trunc")
+        steps = Steps()
+        if alpha != 1 and not isinstance(second, Slot):
+            second = second * alpha
+        elif alpha != 1:
+            second = steps.add(cls("multiply", (Slot(0), float(alpha))), second, name="scaled")
+        if call.op == "rsub":
+            first, second = second, first
+        if name in BOUNDS and not isinstance(first, (Slot, Made)):
+            first, second = second, first
         if rounding == "floor":
             name = "floor_divide"
-        scaled: tuple[Op, ...] = ()
-        taken = tuple(item for item in (first, second) if isinstance(item, Slot))
-        if alpha != 1 and isinstance(second, Slot):
-            scaled = (Op(cls("multiply", (Slot(0), float(alpha))), {}, "scaled", (second,)),)
-            wired: tuple[Slot | Made, ...] = tuple(Made(0) if item is second else item for item in taken)
-        else:
-            wired, second = taken, second if isinstance(second, Slot) else second * alpha
-        places = iter(range(2))
-        operands = [Slot(next(places)) if isinstance(item, Slot) else item for item in (first, second)]
-        if call.op == "rsub":
-            operands, wired = _swapped(operands, wired)
-        same_rank = len(wired) == 2 and len(call.inputs[0]) == len(call.inputs[1]) > 1
-        batched = same_rank and call.inputs[0][0] is None and call.inputs[1][0] is None
-        merge = batched and name in MERGES.values()
-        return (*scaled, Op(cls(name, tuple(operands), merge), {}, "", wired))
+        operands, taken = wired(first, second)
+        result = steps.add(cls(name, operands, merge=_merges(name, call)), *taken)
+        if rounding == "trunc":
+            steps.add(Unary("trunc"), result, name="trunc")
+        return steps.done()
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """The merging layer where it was one, otherwise the operation."""
@@ -132,6 +172,9 @@ class Elementwise(Spec):
             return TorchCall("torch.div", (_nested("torch.add", self.operands), len(self.operands)))
         operands: list[Any] = list(self.operands)
         if any(not isinstance(item, Slot) for item in operands):
+            if self.name in BOUNDS:
+                number = next(item for item in operands if not isinstance(item, Slot))
+                return TorchCall("torch.clamp", (Slot(0),), {BOUNDS[self.name]: number})
             operands = self._with_tensors(operands)
         if self.name == "floor_divide":  # torch.floor_divide has no gradient, not even 0
             return TorchCall("torch.div", tuple(operands), {"rounding_mode": "floor"})
@@ -160,7 +203,7 @@ class Elementwise(Spec):
         yield Example("Multiply", ((4, 5, 3), (1, 1, 3)), args=([Slot(0), Slot(1)],))
         yield Example("Add", ((4, 3), (4, 3), (4, 3)), args=([Slot(0), Slot(1), Slot(2)],))
         for name, (kind, _) in BINARY.items():
-            values = "positive" if name in ("power", "floor_divide", "remainder", "divide") else "normal"
+            values = "positive" if name in ("power", "floor_divide", "remainder", "divide", "fmod") else "normal"
             if not name.startswith("logical"):
                 yield Example(f"ops.{kind}", ((4, 3), (4, 3)), args=(Slot(0), Slot(1)), values=values)
                 yield Example(f"ops.{kind}", ((4, 3),), args=(Slot(0), 1.5), values=values)
@@ -168,14 +211,43 @@ class Elementwise(Spec):
         yield Example("ops.Divide", ((4, 3),), args=(1.0, Slot(0)), values="positive")
         yield Example("ops.Power", ((4, 3),), args=(2.0, Slot(0)))
 
+    @classmethod
+    def torch_examples(cls) -> Iterator[TorchExample]:
+        """`alpha`, rounding, numbers on either side, another rank, other spellings."""
+        two, one = ((4, 5, 3),) * 2, ((4, 5, 3),)
+        yield TorchExample("torch.add", two, args=(Slot(0), Slot(1)), kwargs={"alpha": 0.5})
+        yield TorchExample("torch.sub", two, args=(Slot(0), Slot(1)), kwargs={"alpha": 2})
+        yield TorchExample("torch.add", one, args=(Slot(0), 3.0), kwargs={"alpha": 0.5})
+        yield TorchExample("torch.rsub", two, args=(Slot(0), Slot(1)), kwargs={"alpha": 2})
+        yield TorchExample("torch.rsub", one, args=(Slot(0), 1.5))
+        yield TorchExample("torch.div", two, args=(Slot(0), Slot(1)), kwargs={"rounding_mode": "trunc"})
+        yield TorchExample("torch.div", one, args=(Slot(0), 0.5), kwargs={"rounding_mode": "floor"})
+        yield TorchExample("torch.mul", ((4, 5, 3), (5, 1)), args=(Slot(0), Slot(1)))
+        yield TorchExample("torch.pow", one, args=(2.0, Slot(0)))
+        yield TorchExample("torch.pow", one, args=(Slot(0), 3))
+        yield TorchExample("torch.true_divide", one, args=(Slot(0), 4))
+        for name in ("maximum", "minimum", "atan2", "hypot", "logaddexp", "fmod", "greater", "less_equal", "multiply"):
+            yield TorchExample(f"torch.{name}", two, args=(Slot(0), Slot(1)))
 
-def _swapped(
-    operands: list[Slot | float], wired: tuple[Slot | Made, ...]
-) -> tuple[list[Slot | float], tuple[Slot | Made, ...]]:
-    """The operands the other way round, slots counted anew."""
-    if len(wired) == 2:
-        return operands, wired[::-1]
-    return operands[::-1], wired
+
+def number_of(item: Any) -> Any:
+    """A tensor of one number, whose size is open, as that number."""
+    return getattr(item, "number", item)
+
+
+def wired(*items: Any) -> tuple[tuple[Slot | float, ...], list[Taken]]:
+    """The operands of the Spec, its inputs counted anew, and what these are."""
+    taken = [item for item in items if isinstance(item, (Slot, Made))]
+    places = iter(range(len(items)))
+    return tuple(Slot(next(places)) if isinstance(item, (Slot, Made)) else item for item in items), taken
+
+
+def _merges(name: str, call: AtenCall) -> bool:
+    """Whether a merging layer says it: two tensors of one rank, both with a batch."""
+    if len(call.inputs) != 2 or name not in MERGES.values():
+        return False
+    first, second = call.inputs
+    return len(first) == len(second) > 1 and first[0] is None and second[0] is None
 
 
 def _nested(function: str, operands: Sequence[Any]) -> TorchCall:

@@ -6,19 +6,25 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from xconv.errors import Unsupported
-from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, Weights
+from xconv.layers.steps import Steps, Taken
+from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, TorchExample, Weights
 
 __all__ = ["Cast", "Clip", "Unary"]
 
 FUNCTIONS = {
     "Absolute": "abs",
     "Arccos": "acos",
+    "Arccosh": "acosh",
     "Arcsin": "asin",
+    "Arcsinh": "asinh",
     "Arctan": "atan",
+    "Arctanh": "atanh",
     "Ceil": "ceil",
     "Cos": "cos",
     "Cosh": "cosh",
     "Erf": "erf",
+    "Erfc": "erfc",
+    "Erfinv": "erfinv",
     "Exp": "exp",
     "Exp2": "exp2",
     "Expm1": "expm1",
@@ -47,6 +53,10 @@ FUNCTIONS = {
 }
 """The class of keras.ops -> the torch function of the same meaning."""
 
+ATEN = {name: name for name in (*FUNCTIONS.values(), "round") if name not in ("detach", "ones_like", "zeros_like")}
+ATEN |= {"absolute": "abs", "negative": "neg", "fix": "trunc", "sgn": "sign", "bitwise_not": "logical_not"}
+"""The ATen operator -> the torch function of the same meaning."""
+
 CASTS = {
     "bfloat16": "bfloat16",
     "bool": "bool",
@@ -74,6 +84,7 @@ class Unary(Spec):
 
     order = Order.ANY
     keras_kinds = (*(f"ops.{kind}" for kind in FUNCTIONS), "ops.Round")
+    aten_ops = tuple(ATEN)
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
@@ -86,6 +97,16 @@ class Unary(Spec):
         if kind in ("OnesLike", "ZerosLike") and layer.argument(1, "dtype") is not None:
             raise Unsupported(f"{kind} with another dtype", remedy="cast its result")
         return Op(cls(FUNCTIONS[kind]))
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Op:
+        """The function; `~` is read where it means 'not'."""
+        call.get("self")
+        if call.get("decimals", 0):
+            raise Unsupported("rounding to decimals", remedy="multiply, round, divide")
+        if call.op == "bitwise_not" and call.dtype != "bool":
+            raise Unsupported("the bits of integers", remedy="use truth values")
+        return Op(cls(ATEN[call.op]))
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """The operation."""
@@ -102,12 +123,20 @@ class Unary(Spec):
         for kind in (*FUNCTIONS, "Round"):
             if kind == "LogicalNot":
                 yield Example(f"ops.{kind}", ((4, 3),), args=(Slot(0),), values="boolean")
-            elif kind in ("Arccos", "Arcsin"):
+            elif kind in ("Arccos", "Arcsin", "Arctanh", "Erfinv"):
                 yield Example(f"ops.{kind}", ((4, 3),), args=(Slot(0),), values="unit")
+            elif kind == "Arccosh":
+                continue  # defined from 1 on
             else:
                 positive = kind.startswith("Log") or kind in ("Sqrt", "Rsqrt", "Reciprocal")
                 values = "positive" if positive else "normal"
                 yield Example(f"ops.{kind}", ((4, 5, 3),), args=(Slot(0),), values=values)
+
+    @classmethod
+    def torch_examples(cls) -> Iterator[TorchExample]:
+        """Spellings that the functions above do not have."""
+        for name in ("absolute", "negative", "fix", "sgn"):
+            yield TorchExample(f"torch.{name}", ((4, 5, 3),), args=(Slot(0),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +148,7 @@ class Clip(Spec):
 
     order = Order.ANY
     keras_kinds = ("ops.Clip",)
+    aten_ops = "clamp", "clamp_max", "clamp_min", "clip"
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
@@ -127,6 +157,24 @@ class Clip(Spec):
         if not isinstance(low, (int, float)) or not isinstance(high, (int, float)):
             raise Unsupported("clip between tensors", remedy="use maximum and minimum")
         return Op(cls(float(low), float(high)))
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Sequence[Op]:
+        """Two numbers; one of them alone, and tensors, are a maximum or a minimum."""
+        from xconv.layers.elementwise import Elementwise
+
+        call.get("self")
+        bounds = (call.get("min"), call.get("max"))
+        if all(isinstance(bound, (int, float)) for bound in bounds):
+            return (Op(cls(*map(float, bounds))),)
+        steps = Steps()
+        source: Taken = Slot(0)
+        for name, bound in zip(("maximum", "minimum"), bounds, strict=True):
+            if isinstance(bound, Slot):
+                source = steps.add(Elementwise(name, (Slot(0), Slot(1))), source, bound)
+            elif bound is not None:
+                source = steps.add(Elementwise(name, (Slot(0), bound)), source)
+        return steps.done()
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """The operation."""
@@ -142,6 +190,18 @@ class Clip(Spec):
         """Limits that float32 holds exactly."""
         yield Example("ops.Clip", ((4, 3),), {"x_min": -0.5, "x_max": 0.75}, args=(Slot(0),))
 
+    @classmethod
+    def torch_examples(cls) -> Iterator[TorchExample]:
+        """Either bound, both, tensors, other spellings."""
+        yield TorchExample("torch.clamp", ((4, 5, 3),), args=(Slot(0), -0.5, 0.75))
+        yield TorchExample("torch.clamp", ((4, 5, 3),), args=(Slot(0),), kwargs={"min": -0.5})
+        yield TorchExample("torch.clamp", ((4, 5, 3),), args=(Slot(0),), kwargs={"max": 0.75})
+        yield TorchExample("torch.clamp", ((5, 3), (5, 3)), args=(Slot(0),), kwargs={"min": Slot(1)})
+        yield TorchExample("torch.clamp", ((5, 3),) * 3, args=(Slot(0), Slot(1), Slot(2)))
+        yield TorchExample("torch.clamp_min", ((4, 3),), args=(Slot(0), 0.25))
+        yield TorchExample("torch.clamp_max", ((4, 3),), args=(Slot(0), 0.25))
+        yield TorchExample("torch.clip", ((4, 3),), args=(Slot(0), -0.25, 0.5))
+
 
 @dataclass(frozen=True, slots=True)
 class Cast(Spec):
@@ -151,6 +211,7 @@ class Cast(Spec):
 
     order = Order.ANY
     keras_kinds = ("ops.Cast",)
+    aten_ops = "_to_copy", "to", "type_as"
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
@@ -159,6 +220,15 @@ class Cast(Spec):
         if dtype not in CASTS:
             raise Unsupported(f"a cast to {dtype!r}, which torch lacks", remedy="cast to another dtype")
         return Op(cls(dtype))
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Op:
+        """The dtype of the result, whatever the operator is called."""
+        for key in call.arguments:
+            call.get(key)
+        if call.dtype not in CASTS:
+            raise Unsupported(f"a cast to {call.dtype}, which Keras lacks", remedy="cast to another dtype")
+        return Op(cls(call.dtype))
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """The operation."""
@@ -174,3 +244,10 @@ class Cast(Spec):
         yield Example("ops.Cast", ((4, 3),), {"dtype": "int32"}, args=(Slot(0),))
         yield Example("ops.Cast", ((4, 3),), {"dtype": "bool"}, args=(Slot(0),))
         yield Example("ops.Cast", ((4, 3),), {"dtype": "float32"}, args=(Slot(0),), values="boolean")
+
+    @classmethod
+    def torch_examples(cls) -> Iterator[TorchExample]:
+        """To integers and back, like another tensor."""
+        yield TorchExample("Tensor.int", ((4, 3),), args=(Slot(0),))
+        yield TorchExample("Tensor.long", ((4, 3),), args=(Slot(0),))
+        yield TorchExample("Tensor.bool", ((4, 3),), args=(Slot(0),))
