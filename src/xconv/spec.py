@@ -309,6 +309,8 @@ class Spec:
     """The ATen operators that the family reads, without overload and without the underscore of in-place variants."""
     holds: ClassVar[tuple[str, ...]] = ()
     """The operators' arguments that are weights of the layer; any other tensor is an input."""
+    spares_zeros: ClassVar[tuple[str, ...]] = ()
+    """The operators' arguments that are None to the rule where they are zeros throughout."""
     training: ClassVar[str] = ""
     """How training differs between the two frameworks; empty where it does not."""
 
