@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from xconv.spec import Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, Weights
@@ -47,12 +47,16 @@ class Variable(Spec):
     order = Order.ANY
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
-        """The one row of an Embedding, looked up at 0 (see `Origin`), in the weight's shape."""
+        """The one row of an Embedding, looked up at 0 (see `Origin`), in the weight's shape; integers are cast."""
         (weight,) = weights.values()
         size = prod(self.size)
         config = {"input_dim": 1, "output_dim": size, "mask_zero": False}
         table = KerasLayer("Embedding", config, (weight.reshape((1, size)),), args=(Slot(0),), name="row")
-        return KerasLayer("ops.Reshape", {"newshape": self.size}, args=(table,))
+        shaped = KerasLayer("ops.Reshape", {"newshape": self.size}, args=(table,))
+        if weight.dtype == "bool" or "int" in weight.dtype:
+            dtype = "bool" if weight.dtype == "bool" else "int32"
+            return KerasLayer("ops.Cast", {"dtype": dtype}, args=(replace(shaped, name="floats"),))
+        return shaped
 
     def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
         """The parameter itself."""

@@ -23,7 +23,7 @@ from xconv.spec import (
     Weights,
 )
 
-__all__ = ["Slicing"]
+__all__ = ["WHOLE", "Item", "Slicing"]
 
 Item: TypeAlias = tuple[int | None, int | None, int | None] | int | None
 """A slice as (start, stop, step), an index, or a new axis."""

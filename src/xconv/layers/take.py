@@ -10,7 +10,7 @@ from xconv import axes
 from xconv.errors import Mismatch, Unsupported
 from xconv.layers.places import known_sizes
 from xconv.layers.reshape import Permute, Regroup, regrouping
-from xconv.layers.slicing import WHOLE, Slicing
+from xconv.layers.slicing import WHOLE, Item, Slicing
 from xconv.spec import (
     AtenCall,
     Example,
@@ -164,7 +164,7 @@ class TakeAlong(Spec):
         if call.op == "take_along_dim":
             return (Op(cls(axis), {}, "", (x, index)),)
         items = tuple(
-            WHOLE if place == axis or size == wanted else (None, *known_sizes(numbers, (place,)), None)
+            _until(place, wanted) if place != axis and size != wanted else WHOLE
             for place, (size, wanted) in enumerate(zip(before, numbers, strict=True))
         )
         if all(item == WHOLE for item in items):
@@ -186,16 +186,19 @@ class TakeAlong(Spec):
             n if place == self.axis else (m if n == 1 or n is None else n) for place, (m, n) in enumerate(pairs)
         )
 
-    @classmethod
-    def torch_examples(cls) -> Iterator[TorchExample]:
-        """The whole tensor, and a part of it."""
+
+def _until(place: int, size: int | None) -> Item:
+    """The first places of an axis, whose number must be known."""
+    if size is None:
+        raise Unsupported(f"gather from a part of axis {place} of open size", remedy="give the network known sizes")
+    return None, size, None
 
 
 def _taken(axis: int, places: tuple[int, ...], rank: int) -> Spec:
     """A slice where the numbers are an ascending progression, otherwise those numbers."""
     step = places[1] - places[0] if len(places) > 1 else 1
     if places and places[0] >= 0 and step > 0 and places == tuple(range(places[0], places[-1] + 1, step)):
-        item = (places[0] or None, places[-1] + 1, None if step == 1 else step)
+        item: Item = (places[0] or None, places[-1] + 1, None if step == 1 else step)
         return Slicing((*(WHOLE,) * axis, item, *(WHOLE,) * (rank - axis - 1)))
     return Take(axis, places)
 

@@ -11,7 +11,7 @@ from xconv.errors import Mismatch
 from xconv.spec import Shape
 from xconv.weights import Weight
 
-__all__ = ["FACTORIES", "REARRANGED", "Filled", "Held", "rearranged"]
+__all__ = ["FACTORIES", "FILLS", "REARRANGED", "RESHAPES", "Filled", "Held", "rearranged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,17 @@ class Filled:
     shape: Shape
     number: float
     dtype: str
+    sizes: tuple[Any, ...]
+    """The shape with the expression of every open size."""
+
+
+FILLS = frozenset(
+    {"add", "div", "eq", "fill", "ge", "gt", "le", "logical_not", "lt", "mul", "ne", "neg", "sub", "zero"}
+)
+"""Operators that give one number everywhere where their operands are one number everywhere."""
+
+RESHAPES = frozenset({"_to_copy", "broadcast_to", "expand", "expand_as", "select", "slice", "to", "type_as"})
+"""Operators that change neither the number that fills a tensor nor anything else but its sizes and dtype."""
 
 
 FACTORIES: Mapping[str, Callable[[Mapping[str, Any]], float | None]] = {

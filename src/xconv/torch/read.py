@@ -15,12 +15,15 @@ from xconv.errors import Mismatch, Problem, Unknown, Unsupported, XConvError
 from xconv.graph import Graph, Node, Value, map_structure, values_in
 from xconv.layers import ATEN_RULES
 from xconv.layers.io import Input, Unsaid, Variable
-from xconv.spec import AtenCall, Op, Shape, Slot
+from xconv.layers.unary import Cast, Unary
+from xconv.spec import AtenCall, Op, Shape, Slot, Spec
 from xconv.torch.arrays import TensorSource, computed_tensor, dtype_name
 from xconv.torch.decompose import decomposed
-from xconv.torch.held import FACTORIES, REARRANGED, Filled, Held, rearranged
+from xconv.torch.held import FACTORIES, FILLS, REARRANGED, RESHAPES, Filled, Held, rearranged
 from xconv.torch.in_place import Aliases
+from xconv.torch.indexing import FEW, picked
 from xconv.torch.module_names import Names
+from xconv.torch.open_sizes import carrier, exact, filling, opened, vector
 from xconv.weights import Weight
 
 __all__ = ["read", "survey"]
@@ -96,6 +99,8 @@ class _Reader:
     unknown: set[Any] = field(default_factory=set)
     """The operators that no rule reads."""
     variables: dict[Weight, Value] = field(default_factory=dict)
+    filled: dict[Any, Value] = field(default_factory=dict)
+    """Tensors of one number that were asked for, by the number, dtype and sizes."""
     dtypes: dict[Value, str] = field(default_factory=dict)
     aliases: Aliases = field(default_factory=Aliases)
     names: Names = field(init=False)
@@ -184,6 +189,8 @@ class _Reader:
             return
         arguments = self._bound(node)
         if self._constant(node, name):
+            if mutates and isinstance(self.found[node], Filled):
+                self.aliases.call(node, name, mutates=True)
             return
         if name in NOTHING or _changes_nothing(name, arguments, node):
             source = self.aliases.now(node.all_input_nodes[0])
@@ -220,11 +227,13 @@ class _Reader:
             shape = _shape(value)
             number = FACTORIES[name](self._bound(node))
             if number is not None and (None in shape):
-                self.found[node] = Filled(shape, number, dtype_name(value.dtype))
+                self.found[node] = Filled(shape, number, dtype_name(value.dtype), exact(value))
                 return True
             if None not in shape and name != "eye":
                 self._keep(node, _made(node, shape, number))
                 return True
+        if found and isinstance(found[0], Filled) and self._refilled(node, name, found):
+            return True
         if any(_depends(item) for item in found) or not isinstance(value, (torch.Tensor, tuple, list)):
             return False
         if any(isinstance(item, Held) and item.learned for item in found):
@@ -248,6 +257,22 @@ class _Reader:
         self.found[node] = replace(found[0], weight=weight)
         return True
 
+    def _refilled(self, node: fx.Node, name: str, found: Sequence[Found]) -> bool:
+        """One number in other sizes, or another number: what is computed of tensors of one number."""
+        value = node.meta["val"]
+        if name in RESHAPES or name in REARRANGED:
+            number = found[0].number
+        elif name in FILLS and all(isinstance(item, (Filled, int, float)) for item in found):
+            full = {item: torch.full((1,), item.number, dtype=getattr(torch, item.dtype)) for item in _filled_in(found)}
+            args, kwargs = fx.map_arg(
+                (node.args, dict(node.kwargs)), lambda item: full.get(self._now(item), self._now(item))
+            )
+            number = node.target(*args, **kwargs).item()  # type: ignore[operator]
+        else:
+            return False
+        self.found[node] = Filled(_shape(value), number, dtype_name(value.dtype), exact(value))
+        return True
+
     def _keep(self, node: fx.Node, tensor: torch.Tensor) -> None:
         """A tensor that was computed while reading; one number counts as a number."""
         self.tensors[node] = tensor
@@ -257,7 +282,11 @@ class _Reader:
             self.found[node] = self._held(node.name, tensor)
 
     def _held(self, name: str, tensor: torch.Tensor) -> Held:
-        key = f"constant:{name}"
+        key = base = f"constant:{name}"
+        number = 0
+        while key in self.arrays:
+            number += 1
+            key = f"{base}_{number}"
         self.arrays[key] = TensorSource(tensor)
         return Held(Weight.of(key, tuple(tensor.shape), dtype_name(tensor.dtype)), learned=False, trains=False)
 
@@ -269,19 +298,29 @@ class _Reader:
             if node.op == "placeholder":
                 return self.found[node]
             args, kwargs = fx.map_arg((node.args, dict(node.kwargs)), self.fold)
-            if _operator(node.target)[1]:
-                self._check_write(node, cast("torch.Tensor", args[0]))
+            shared = self._written(node, cast("torch.Tensor", args[0])) if _operator(node.target)[1] else []
             with torch.no_grad():
                 self.tensors[node] = node.target(*args, **kwargs)  # type: ignore[operator]
+            for other in shared:
+                self._keep(other, self.tensors[other])
         return self.tensors[node]
 
-    def _check_write(self, node: fx.Node, target: torch.Tensor) -> None:
-        """Refuse a write into a parameter or buffer: the network would not be the same at its second call."""
+    def _written(self, node: fx.Node, target: torch.Tensor) -> list[fx.Node]:
+        """The constants that a write changes; who asked for them before keeps them as they were.
+
+        Raises:
+            Unsupported: a write into a parameter or buffer: the network would not be the same at its second call.
+        """
         memory = target.untyped_storage().data_ptr()
-        for other, tensor in self.tensors.items():
-            if other.op == "placeholder" and tensor.untyped_storage().data_ptr() == memory:
+        shared = [other for other, held in self.tensors.items() if held.untyped_storage().data_ptr() == memory]
+        for other in shared:
+            if other.op == "placeholder":
                 name = self.specs[other.name].target
                 raise Unsupported(f"{node.name} writes into {name}", remedy="keep running sums out of inference")
+            found = self.found.get(other)
+            if isinstance(found, Held):
+                self.arrays[found.weight.key] = TensorSource(self.tensors[other].clone())
+        return shared
 
     # ------------------------------------------------------------------ layers
 
@@ -294,20 +333,31 @@ class _Reader:
         values: list[Value] = []
         held: list[Held] = []
 
-        def slot(item: Any, *, keep: bool) -> Any:
+        def slot(item: Any, *, keep: bool, spare: bool = False) -> Any:
             if isinstance(item, (list, tuple)):
-                return type(item)(slot(part, keep=keep) for part in item)
+                return type(item)(slot(part, keep=keep, spare=spare) for part in item)
+            if spare and isinstance(item, Filled) and item.number == 0:
+                return None
             if isinstance(item, Held):
                 if keep:
                     held.append(item)
                     return item.weight
                 item = self._variable(item)
+            if isinstance(item, Filled):
+                item = self._whole(node, item)
             if isinstance(item, Value):
                 values.append(item)
                 return Slot(len(values) - 1)
             return item
 
-        given = {key: slot(item, keep=key in family.holds) for key, item in arguments.items()}
+        arguments = self._with_index(node, name, arguments)
+        size = opened(node, name)
+        if size is not None:
+            arguments = {**arguments, "zeros": self._zeros(node, size)}
+        given = {
+            key: slot(item, keep=key in family.holds, spare=key in family.spares_zeros)
+            for key, item in arguments.items()
+        }
         given = self._folded(node, family.holds, given, values, held)
         outputs = tuple(_shape(item) for item in values_in(node.meta["val"]))
         dtype = next((dtype_name(item.dtype) for item in values_in(node.meta["val"])), "float32")
@@ -360,6 +410,77 @@ class _Reader:
             return given | {key: made.weight}
         return given | {key: [*given[key][:index], made.weight, *given[key][index + 1 :]]}
 
+    def _with_index(self, node: fx.Node, name: str, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The arguments of `x[...]`: the axes that are indexed, and a list of numbers or a tensor that is computed."""
+        if name not in ("index", "index_select"):
+            return arguments
+        if name == "index":
+            given = list(arguments["indices"])
+        else:
+            given = [*(None,) * (arguments["dim"] % node.meta["val"].dim()), arguments["index"]]
+        given = [self._whole(node, item) if isinstance(item, Filled) else item for item in given]
+        asked = [item for item in given if item is not None]
+        if any(isinstance(item, Value) for item in asked):
+            if len(asked) > 1:
+                raise Unsupported("several axes by indices that the network computes", remedy="use torch.gather")
+            return {"self": arguments["self"], "over": (given.index(asked[0]),), "index": asked[0]}
+        shape = _shape(node.all_input_nodes[0].meta["val"])
+        result = picked(shape, [None if item is None else self._number_tensor(item) for item in given])
+        numbers: Any = result.places.flatten().tolist()
+        if len(numbers) > FEW:
+            numbers = self._held(f"{node.name}_places", result.places.flatten())
+        return {"self": arguments["self"], "over": result.over, "index": numbers}
+
+    def _number_tensor(self, item: Any) -> torch.Tensor:
+        """A constant as the tensor that it is."""
+        if isinstance(item, Held):
+            return cast("torch.Tensor", item.weight.apply(self.arrays[item.weight.key].tensor))
+        return torch.as_tensor(item)
+
+    def _zeros(self, node: fx.Node, size: Any, *, like: bool = False) -> Value:
+        """As many zeros as an open size says, made from a tensor that has it: integers, or `like` that tensor."""
+        if (size, like) in self.filled:
+            return self.filled[size, like]
+        source = carrier(node, lambda sizes: size in sizes, self._value_of)
+        if source is None:
+            raise Unsupported(f"a tensor of the open size {size}, which no tensor has", remedy="give known sizes")
+        value: Value = self._now(source)
+        axis = exact(source.meta["val"]).index(size)
+        for spec in vector(self._shape_of(value), axis):
+            value = self._plain(spec, value, f"{value.node.partition('.')[0]}.zeros")
+        self.dtypes[value] = dtype_name(source.meta["val"].dtype)
+        self.filled[size, True] = value
+        self.filled[size, False] = self._plain(Cast("int32"), value, value.node)
+        return self.filled[size, like]
+
+    def _whole(self, node: fx.Node, filled: Filled) -> Value:
+        """A tensor of one number, made from one of its sizes or from one that has its open size."""
+        if filled in self.filled:
+            return self.filled[filled]
+        source = carrier(node, lambda sizes: sizes == filled.sizes, self._value_of)
+        if source is not None:
+            value = self._plain(Unary("zeros_like"), self._now(source), f"{node.name}.filled")
+            steps = filling((None,), filled.number, filled.dtype, dtype_name(source.meta["val"].dtype))
+        elif filled.shape.count(None) > 1:
+            raise Unsupported(f"a tensor of shape {filled.shape} made of one number", remedy="give known sizes")
+        else:
+            value = self._zeros(node, filled.sizes[filled.shape.index(None)], like=True)
+            steps = filling(filled.shape, filled.number, filled.dtype, self._dtype_of(value))
+        for spec in steps:
+            value = self._plain(spec, value, f"{node.name}.filled")
+        self.dtypes[value] = filled.dtype
+        self.filled[filled] = value
+        return value
+
+    def _plain(self, spec: Spec, value: Value, name: str) -> Value:
+        """One more node that no call of the program stands for."""
+        return Value(self._append(Op(spec), (value,), Node(name, spec, kind="size")).name)
+
+    def _value_of(self, node: fx.Node) -> Value | None:
+        """The value that an fx node stands for, if the network computes it."""
+        found = self._now(node)
+        return found if isinstance(found, Value) and not isinstance(self.by_name[found.node].spec, Variable) else None
+
     def _from_input(self, node: fx.Node) -> bool:
         """Whether an fx node depends on an input of the network."""
         seen: set[fx.Node] = set()
@@ -408,7 +529,7 @@ class _Reader:
                 inputs = [values[i.index] if isinstance(i, Slot) else made[i.op][i.index] for i in taken]
             name = f"{base}.{op.name}" if op.name else base
             bare = Node(name, op.spec, layer=owner, part=op.name, kind=_operator(node.target)[0], trainable=trains)
-            full, notes = self._computed(op, name, notes)
+            full, notes = self._computed(op, name, notes + ((op.note,) if op.note else ()))
             added = self._append(full, inputs, replace(bare, call=self.names.call(node), notes=notes))
             notes = ()
             made.append([Value(added.name, index) for index in range(len(added.shapes))])
@@ -512,14 +633,13 @@ def _size(size: Any) -> Any:
     return size
 
 
-def _exact(tensor: torch.Tensor) -> tuple[Any, ...]:
-    """The shape with the expression of every open size; comparing the sizes themselves would go by the example."""
-    return tuple(size.node.expr if hasattr(size, "node") else size for size in tensor.shape)
-
-
 def _depends(item: Found) -> bool:
     """Whether it depends on the network's input: a value, or a size that is open."""
     return isinstance(item, (Value, Filled)) or item is None or (isinstance(item, list) and any(map(_depends, item)))
+
+
+def _filled_in(found: Sequence[Found]) -> list[Filled]:
+    return [item for item in found if isinstance(item, Filled)]
 
 
 def _renumbered(item: Any, gone: int) -> Any:
@@ -545,7 +665,7 @@ def _changes_nothing(name: str, arguments: Mapping[str, Any], node: fx.Node) -> 
     if not isinstance(value, torch.Tensor) or not node.all_input_nodes:
         return False
     before = node.all_input_nodes[0].meta.get("val")
-    if not isinstance(before, torch.Tensor) or before.dtype != value.dtype or _exact(before) != _exact(value):
+    if not isinstance(before, torch.Tensor) or before.dtype != value.dtype or exact(before) != exact(value):
         return False
     match name:
         case "dropout" | "feature_dropout" | "alpha_dropout" | "feature_alpha_dropout":
