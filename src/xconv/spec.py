@@ -234,6 +234,8 @@ class Op:
     computed: Mapping[str, Computed] = field(default_factory=dict)
     """Weights by role that are made of several arrays, where the source is torch."""
     returns: tuple[Slot | Made, ...] | None = None
+    note: str = ""
+    """What a reader of the report should know, where the source is torch."""
 
 
 @dataclass(frozen=True, slots=True)

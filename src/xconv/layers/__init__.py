@@ -82,8 +82,8 @@ FILES: Mapping[str, str] = {
 
 ATEN_FILES: Mapping[str, str] = {
     "activation": (
-        "celu elu gelu hardshrink hardsigmoid hardswish hardtanh leaky_relu log_sigmoid mish relu relu6 selu sigmoid "
-        "silu softplus softshrink tanh threshold"
+        "celu elu gelu hardshrink hardsigmoid hardswish hardtanh leaky_relu log_sigmoid mish relu relu6 rrelu selu "
+        "sigmoid silu softplus softshrink tanh threshold"
     ),
     "adaptive_pool": (
         "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d "
@@ -92,6 +92,7 @@ ATEN_FILES: Mapping[str, str] = {
     "batch_norm": "_native_batch_norm_legit_no_training batch_norm",
     "concat": "cat chunk concat concatenate split split_with_sizes stack tensor_split unbind",
     "conv": "conv1d conv2d conv3d",
+    "conv_transpose": "conv_transpose1d conv_transpose2d conv_transpose3d",
     "dense": "linear",
     "dropout": "alpha_dropout dropout feature_dropout",
     "elementwise": (
@@ -100,16 +101,22 @@ ATEN_FILES: Mapping[str, str] = {
         "minimum mul multiply ne not_equal pow remainder rsub sub subtract true_divide"
     ),
     "expand": "squeeze unsqueeze",
+    "pad_axes": (
+        "constant_pad_nd pad reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d "
+        "replication_pad3d"
+    ),
     "pool": (
         "avg_pool1d avg_pool2d avg_pool3d max_pool1d max_pool1d_with_indices max_pool2d max_pool2d_with_indices "
         "max_pool3d max_pool3d_with_indices"
     ),
+    "prelu": "_prelu_kernel prelu",
     "recurrent": "gru lstm rnn_relu rnn_tanh",
     "reshape": (
         "_unsafe_view flatten movedim numpy_T permute reshape reshape_as swapaxes swapdims t transpose unflatten view "
         "view_as"
     ),
     "slicing": "narrow select slice",
+    "softmax": "_log_softmax _softmax glu log_softmax softmax special_log_softmax special_softmax",
     "take": "gather index index_select take_along_dim",
     "tile": "broadcast_to cumsum expand expand_as flip fliplr flipud repeat repeat_interleave roll tile",
     "unary": (

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from xconv.errors import Unknown, Unsupported
-from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, Weights
+from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, TorchExample, Weights
 
 __all__ = ["Activation", "activation_op", "with_activation"]
 
@@ -73,6 +73,7 @@ ATEN: dict[str, tuple[str, tuple[str, ...]]] = {
     "mish": ("mish", ()),
     "relu": ("relu", ()),
     "relu6": ("relu6", ()),
+    "rrelu": ("leaky_relu", ("lower", "upper")),
     "selu": ("selu", ()),
     "sigmoid": ("sigmoid", ()),
     "silu": ("silu", ()),
@@ -128,18 +129,14 @@ class Activation(Spec):
 
     @classmethod
     def from_torch(cls, call: AtenCall) -> Op | Sequence[Op]:
-        """The operator's parameters under Keras's names; a hardtanh of other bounds is a clip."""
+        """The operator's parameters under Keras's names; what has more of them than Keras knows is spelled out."""
         call.get("self")
         name, arguments = ATEN[call.op]
-        if name == "hard_tanh":
-            return _bounded(float(call["min_val"]), float(call["max_val"]))
-        if name == "elu" and (call["scale"] != 1 or call["input_scale"] != 1):
-            raise Unsupported("elu with scales", remedy="multiply outside of it")
-        if name == "softplus" and (call["beta"] != 1 or call["threshold"] != 20):
-            raise Unsupported("softplus with beta or threshold")
-        if name == "gelu":
-            return Op(cls(name, (("approximate", call["approximate"] == "tanh"),)))
-        values = (float(call[argument]) for argument in arguments)
+        if call.op in SPELLED:
+            return SPELLED[call.op](call)
+        values = tuple(float(call[argument]) for argument in arguments)
+        if name == "threshold" and values == (0.0, 0.0):
+            return Op(cls("relu"))
         return Op(cls(name, tuple(zip(PARAMETERS.get(name, {}), values, strict=True))))
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
@@ -183,6 +180,31 @@ class Activation(Spec):
         yield Example("ops.Gelu", ((4, 3),), {"approximate": True}, args=(Slot(0),), float64=False)
         yield Example("ops.Celu", ((4, 3),), {"alpha": 0.7}, args=(Slot(0),), float64=False)
 
+    @classmethod
+    def torch_examples(cls) -> Iterator[TorchExample]:
+        """Every class of torch.nn, and parameters other than the defaults."""
+        float32 = ("gelu", "hard_sigmoid", "leaky_relu")
+        for name, kind in TORCH.items():
+            if name not in ("linear", "threshold"):
+                yield TorchExample(f"torch.nn.{kind}", ((5, 4, 3),), float64=name not in float32)
+        for kind, config, float64 in (
+            ("CELU", {"alpha": 0.5}, False),
+            ("ELU", {"alpha": 0.5}, True),
+            ("GELU", {"approximate": "tanh"}, False),
+            ("Hardshrink", {"lambd": 0.25}, True),
+            ("Hardtanh", {"min_val": -0.25, "max_val": 0.75}, True),
+            ("Hardtanh", {"min_val": 0.0, "max_val": 6.0}, True),
+            ("LeakyReLU", {"negative_slope": 0.1}, False),
+            ("Softplus", {"beta": 0.5}, True),
+            ("Softplus", {"beta": 2.0, "threshold": 1.0}, True),
+            ("Softplus", {"threshold": 0.5}, True),
+            ("Softshrink", {"lambd": 0.25}, True),
+            ("Threshold", {"threshold": 0.25, "value": -1.5}, True),
+            ("Threshold", {"threshold": 0.0, "value": 0.0}, True),
+        ):
+            yield TorchExample(f"torch.nn.{kind}", ((5, 4, 3),), config, float64=float64)
+        yield TorchExample("torch.nn.RReLU", ((5, 4, 3),), trains=False, float64=False)
+
 
 def activation_op(value: Any) -> Op:
     """The operation that an `activation=` entry of a config names.
@@ -217,12 +239,75 @@ def with_activation(layer: KerasLayer, *ops: Op) -> tuple[Op, ...]:
     return (*ops, Op(last.spec, last.weights, f"_{name}"))
 
 
-def _bounded(low: float, high: float) -> Op:
-    """What nn.Hardtanh means: ReLU6 and hard-tanh by their names, otherwise a clip."""
+def _hardtanh(call: AtenCall) -> Op:
+    """ReLU6 and hard-tanh by their names, otherwise a clip."""
     from xconv.layers.unary import Clip
 
+    low, high = float(call["min_val"]), float(call["max_val"])
     known = {(0.0, 6.0): "relu6", (-1.0, 1.0): "hard_tanh"}
     return Op(Activation(known[low, high]) if (low, high) in known else Clip(low, high))
+
+
+def _gelu(call: AtenCall) -> Op:
+    """Exact, or by the tangent."""
+    return Op(Activation("gelu", (("approximate", call["approximate"] == "tanh"),)))
+
+
+def _rrelu(call: AtenCall) -> Op:
+    """In inference, the mean slope."""
+    for key in ("training", "generator"):
+        call.get(key)
+    slope = (float(call["lower"]) + float(call["upper"])) / 2
+    note = "torch draws a random slope in training; the mean slope is used there too"
+    return Op(Activation("leaky_relu", (("negative_slope", slope),)), note=note)
+
+
+def _elu(call: AtenCall) -> Sequence[Op]:
+    """scale * (x above 0, alpha * (exp(x) - 1) below)."""
+    from xconv.layers.elementwise import Elementwise
+    from xconv.layers.steps import Steps
+
+    alpha, scale, inner = (float(call[key]) for key in ("alpha", "scale", "input_scale"))
+    if inner != 1:
+        raise Unsupported(f"elu with input_scale={inner}", remedy="multiply outside of it")
+    steps = Steps()
+    result = steps.add(Activation("elu", (("alpha", alpha),)), Slot(0))
+    if scale != 1:
+        steps.add(Elementwise("multiply", (Slot(0), scale)), result, name="scaled")
+    return steps.done()
+
+
+def _softplus(call: AtenCall) -> Sequence[Op]:
+    """log(1 + exp(beta * x)) / beta, and x itself where beta * x is above the threshold.
+
+    A threshold of 20 or more changes nothing that a 32-bit number holds, and is left out.
+    """
+    from xconv.layers.elementwise import Elementwise
+    from xconv.layers.steps import Steps, Taken
+    from xconv.layers.where import Where
+
+    beta, threshold = float(call["beta"]), float(call["threshold"])
+    steps = Steps()
+    scaled: Taken = Slot(0)
+    if beta != 1:
+        scaled = steps.add(Elementwise("multiply", (Slot(0), beta)), scaled, name="scaled")
+    result = steps.add(Activation("softplus"), scaled)
+    if beta != 1:
+        result = steps.add(Elementwise("divide", (Slot(0), beta)), result, name="unscaled")
+    if threshold < 20:
+        above = steps.add(Elementwise("greater", (Slot(0), threshold)), scaled, name="above")
+        steps.add(Where(Slot(1), Slot(2)), above, Slot(0), result, name="linear")
+    return steps.done()
+
+
+SPELLED: Mapping[str, Callable[[AtenCall], Op | Sequence[Op]]] = {
+    "elu": _elu,
+    "gelu": _gelu,
+    "hardtanh": _hardtanh,
+    "rrelu": _rrelu,
+    "softplus": _softplus,
+}
+"""The ATen operators that mean what depends on their arguments."""
 
 
 def _nested(value: Mapping[str, Any]) -> Op:

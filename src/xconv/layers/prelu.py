@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from math import prod
 
 from xconv import axes
-from xconv.errors import Mismatch
-from xconv.spec import Example, KerasLayer, Moved, Op, Order, Shape, Spec, TorchCall, Weights
+from xconv.errors import Mismatch, Unsupported
+from xconv.spec import AtenCall, Example, KerasLayer, Moved, Op, Order, Shape, Spec, TorchCall, TorchExample, Weights
 
 __all__ = ["PReLU"]
 
@@ -21,6 +21,8 @@ class PReLU(Spec):
 
     order = Order.AXES
     keras_kinds = ("PReLU",)
+    aten_ops = "_prelu_kernel", "prelu"
+    holds = ("weight",)
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
@@ -31,6 +33,16 @@ class PReLU(Spec):
         if len(sizes) != len(layer.inputs[0]) - 1:
             raise Mismatch(f"alpha has shape {sizes}, the input {layer.inputs[0]}")
         return Op(cls(sizes), weights)
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Op:
+        """One alpha for all, or one for each place on axis 1."""
+        call.get("self")
+        weights, rank = call.named(alpha="weight"), len(call.inputs[0])
+        if rank < 2:
+            raise Unsupported("PReLU on a tensor without channels", remedy="give it an axis of channels")
+        sizes = (prod(weights["alpha"].shape), *(1,) * (rank - 2))
+        return Op(cls(sizes), {"alpha": weights["alpha"].reshape(sizes)})
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """PReLU; axes of size 1 are shared."""
@@ -59,3 +71,10 @@ class PReLU(Spec):
         yield Example("PReLU", ((4, 5, 3),), {"shared_axes": [2]}, ((4, 1, 3),))
         yield Example("PReLU", ((5, 3),), {"shared_axes": [1, 2]}, ((1, 1),))
         yield Example("PReLU", ((5,),), {}, ((5,),))
+
+    @classmethod
+    def torch_examples(cls) -> Iterator[TorchExample]:
+        """One alpha and one per channel, on vectors and on maps."""
+        for shape in ((3,), (3, 5), (3, 5, 4)):
+            yield TorchExample("torch.nn.PReLU", (shape,))
+            yield TorchExample("torch.nn.PReLU", (shape,), {"num_parameters": 3})

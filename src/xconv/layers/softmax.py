@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from xconv import axes
 from xconv.errors import Unsupported
-from xconv.spec import Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, Weights
+from xconv.layers.unary import Cast
+from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, TorchExample, Weights
 
 __all__ = ["GLU", "Softmax"]
 
@@ -21,6 +22,7 @@ class Softmax(Spec):
 
     order = Order.AXES
     keras_kinds = "Softmax", "ops.Softmax", "ops.LogSoftmax"
+    aten_ops = "_log_softmax", "_softmax", "log_softmax", "softmax", "special_log_softmax", "special_softmax"
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
@@ -31,6 +33,14 @@ class Softmax(Spec):
                 raise Unsupported(f"softmax over several axes {axis}", remedy="reshape them into one axis first")
             (axis,) = axis
         return Op(cls(axis, layer.kind == "ops.LogSoftmax"))
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Sequence[Op]:
+        """One axis; in another dtype after a cast."""
+        for key in ("self", "half_to_float", "dtype"):
+            call.get(key)
+        ops = [] if call.dtypes[0] == call.dtype else [Op(Cast(call.dtype), {}, "cast")]
+        return (*ops, Op(cls(axes.normal(call["dim"], len(call.inputs[0])), "log" in call.op)))
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """Softmax, or the operation for the logarithm."""
@@ -49,6 +59,16 @@ class Softmax(Spec):
         yield Example("Softmax", ((4, 5, 3),), {"axis": 1})
         yield Example("ops.LogSoftmax", ((5, 3),), {"axis": -1}, args=(Slot(0),))
 
+    @classmethod
+    def torch_examples(cls) -> Iterator[TorchExample]:
+        """Every class and function, axes from either end."""
+        yield TorchExample("torch.nn.Softmax", ((4, 5, 3),), {"dim": 1})
+        yield TorchExample("torch.nn.Softmax", ((4, 5, 3),), {"dim": -1})
+        yield TorchExample("torch.nn.Softmin", ((5, 3),), {"dim": 2})
+        yield TorchExample("torch.nn.Softmax2d", ((4, 5, 3),))
+        yield TorchExample("torch.nn.LogSoftmax", ((3,),), {"dim": 1})
+        yield TorchExample("torch.softmax", ((5, 3),), args=(Slot(0), -2))
+
 
 @dataclass(frozen=True, slots=True)
 class GLU(Spec):
@@ -58,11 +78,18 @@ class GLU(Spec):
 
     order = Order.AXES
     keras_kinds = ("ops.Glu",)
+    aten_ops = ("glu",)
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
         """The axis."""
         return Op(cls(layer.argument(1, "axis", -1)))
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Op:
+        """The axis."""
+        call.get("self")
+        return Op(cls(axes.normal(call["dim"], len(call.inputs[0]))))
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """The operation."""
@@ -81,3 +108,9 @@ class GLU(Spec):
     def examples(cls) -> Iterator[Example]:
         """An even number of channels."""
         yield Example("ops.Glu", ((5, 6),), {"axis": -1}, args=(Slot(0),))
+
+    @classmethod
+    def torch_examples(cls) -> Iterator[TorchExample]:
+        """The last axis, the channels of a map."""
+        yield TorchExample("torch.nn.GLU", ((5, 6),))
+        yield TorchExample("torch.nn.GLU", ((6, 5, 3),), {"dim": 1})
