@@ -9,6 +9,7 @@ from typing import Any
 
 from xconv.errors import Unsupported
 from xconv.graph import map_structure
+from xconv.keras.composites import Part, owners
 from xconv.keras.records import Call, Entry, KerasModel, Ref, VariableRef
 from xconv.keras.trace import InputShapes, Traced, input_shapes, trace, unbuilt
 from xconv.keras.variables import LiveVariable
@@ -103,7 +104,8 @@ class _Reading:
         if _is_model(op):
             return replace(bare, inner=self.model(op, f"{place}/"))
         if _is_known(kind, module, registered_name):
-            return replace(bare, config=_config(op), weights=self.weights(op, place))
+            config = _config(op)
+            return replace(bare, config=config, weights=self.kept(op, Part(kind, config, module), place))
         return self.opened(op, bare, place, nodes)
 
     def opened(self, op: Any, bare: Entry, place: str, nodes: Sequence[Any]) -> Entry:
@@ -157,6 +159,16 @@ class _Reading:
 
         args, kwargs = node.arguments.args, node.arguments.kwargs
         return Call(tuple(map_structure(leaf, item) for item in args), map_structure(leaf, dict(kwargs)))
+
+    def kept(self, layer: Any, part: Part, place: str) -> tuple[Weight, ...]:
+        """The layer's own variables, then those of the layers that it keeps, as `layer.weights` lists them."""
+        result = list(self.weights(layer, place))
+        for owner in list(owners(part, ()))[1:]:
+            inside = layer
+            for name in owner.path:
+                inside = inside[int(name)] if name.isdecimal() else getattr(inside, name)
+            result += self.weights(inside, "/".join((place, *owner.path)))
+        return tuple(result)
 
     def weights(self, layer: Any, place: str) -> tuple[Weight, ...]:
         """The layer's own variables in creation order, remembered under `place/index`."""

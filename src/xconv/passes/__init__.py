@@ -11,6 +11,7 @@ from xconv.passes.anchor_variables import anchor_variables, recover_variables
 from xconv.passes.fold_pads import fold_pads
 from xconv.passes.fold_permutes import fold_flatten, merge_reshapes
 from xconv.passes.recover_idioms import recover_idioms
+from xconv.passes.trim_recurrent import trim_recurrent
 
 __all__ = ["AFTER_LAYOUT", "BEFORE_LAYOUT", "FOR_KERAS", "Pass", "run"]
 
@@ -28,6 +29,7 @@ AFTER_LAYOUT: Sequence[Pass] = (
 )
 
 FOR_KERAS: Sequence[Pass] = (
+    trim_recurrent,
     anchor_variables,  # last: what Keras cannot say without it
 )
 

@@ -177,7 +177,7 @@ class _Builder:
             tensor = self._tensor(f"{path}.{name}", weight)
             if name in module._parameters:
                 _check_floating(f"{path}.{name}", weight, tensor)
-                module._parameters[name] = self._parameter(weight, tensor, step)
+                setattr(module, name, self._parameter(weight, tensor, step))  # nn.LSTM keeps a list of them too
             else:
                 module._buffers[name] = tensor
         parent, _, leaf = path.rpartition(".")
@@ -215,7 +215,8 @@ class _Builder:
         """The Parameter of a weight; tied weights are one Parameter."""
         if isinstance(tensor, nn.Parameter):
             return tensor
-        parameter = nn.Parameter(tensor, requires_grad=step.trainable and tensor.is_floating_point())
+        trains = step.trainable and weight.constant is None  # what the source does not have stays as it is
+        parameter = nn.Parameter(tensor, requires_grad=trains and tensor.is_floating_point())
         if weight.constant is None:
             self.tensors[weight] = parameter
         return parameter

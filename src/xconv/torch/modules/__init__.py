@@ -8,11 +8,15 @@ from xconv.torch.modules.activations import ClippedReLU, Exponential, SparsePlus
 from xconv.torch.modules.io import Input
 from xconv.torch.modules.noise import GaussianDropout, GaussianNoise, StochasticDepth
 from xconv.torch.modules.norms import AxesNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, ChannelNorm, GroupNorm
+from xconv.torch.modules.recurrent import GRU, LSTM, RNN
 from xconv.torch.modules.scale import Normalization, PReLU, Rescaling, Scale
 from xconv.torch.modules.transposed import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from xconv.torch.modules.windows import AveragePool, SamePad
 
 __all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
     "AveragePool",
     "AxesNorm",
     "BatchNorm1d",

@@ -1,0 +1,56 @@
+"""What nothing asks a recurrent layer for is not asked of it: its final states, and all steps but the last.
+
+before   x -> r: Recurrent (sequences, states) -> [:, -1]            after   x -> r: Recurrent -> y
+              r[1] -> h: Stack (unused)
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from xconv.graph import Graph, Node, Value
+from xconv.layers.io import Input
+from xconv.layers.recurrent import Recurrent
+from xconv.layers.slicing import WHOLE, Slicing
+
+__all__ = ["trim_recurrent"]
+
+LAST = (WHOLE, -1, WHOLE)
+
+
+def trim_recurrent(graph: Graph) -> Graph:
+    """The graph without unused states, and with the last step alone where nothing else is taken."""
+    if not any(isinstance(node.spec, Recurrent) for node in graph.nodes):
+        return graph
+    graph = without_unused(graph)
+    consumers, outputs = graph.consumers(), set(graph.output_values())
+    changes: dict[str, Node | None] = {}
+    aliases: dict[Value, Value] = {}
+    for node in graph.nodes:
+        if not isinstance(node.spec, Recurrent):
+            continue
+        spec, shapes = node.spec, node.shapes
+        first = 2 if spec.both and spec.merge is None else 1
+        final = [Value(node.name, index) for index in range(first, len(shapes))]
+        if spec.states and not any(value in consumers or value in outputs for value in final):
+            spec, shapes = replace(spec, states=False), shapes[:first]
+        users = consumers.get(Value(node.name), [])
+        one = len(users) == 1 and users[0].spec == Slicing(LAST) and Value(node.name) not in outputs
+        if one and spec.sequences and not spec.both:
+            spec, shapes = replace(spec, sequences=False), (users[0].shapes[0], *shapes[1:])
+            changes[users[0].name] = None
+            aliases[Value(users[0].name)] = Value(node.name)
+        changes[node.name] = replace(node, spec=spec, shapes=shapes)
+    return graph.rebuilt(changes, aliases)
+
+
+def without_unused(graph: Graph) -> Graph:
+    """The graph without nodes that no output depends on; inputs stay."""
+    used = {value.node for value in graph.output_values()}
+    changes: dict[str, Node | None] = {}
+    for node in reversed(graph.nodes):
+        if node.name in used or isinstance(node.spec, Input):
+            used.update(value.node for value in node.inputs)
+        else:
+            changes[node.name] = None
+    return graph.rebuilt(changes) if changes else graph
