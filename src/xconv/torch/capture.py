@@ -63,7 +63,7 @@ def program_of(source: Any, example_inputs: Any = None, input_shape: Any = None)
     if isinstance(source, (str, os.PathLike)):
         from xconv.torch.files import read_program
 
-        return read_program(source), Path(source).stem
+        return read_program(source)[0], Path(source).stem
     if isinstance(source, torch.export.ExportedProgram):
         return source, "model"
     if not isinstance(source, nn.Module):

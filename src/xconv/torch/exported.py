@@ -18,7 +18,7 @@ from xconv.errors import Mismatch, Unreadable, Unsupported, XConvError
 from xconv.inputs import SIZES, Feed, sized
 from xconv.torch.record import KEY, Port, Record, record
 
-__all__ = ["export", "load_program", "save_program"]
+__all__ = ["export", "load_program", "read_program", "save_program"]
 
 RECORD = "xconv.json"
 BATCHES = (1, 3)
@@ -65,6 +65,20 @@ def load_program(path: Path) -> torch.fx.GraphModule:
     Raises:
         Unreadable: damaged, or no exported program.
     """
+    program, found = read_program(path)
+    module: torch.fx.GraphModule = program.module()
+    module.eval = MethodType(_as_it_is, module)  # type: ignore[method-assign]
+    if found is not None:
+        module.meta[KEY] = found
+    return module
+
+
+def read_program(path: Path) -> tuple[ExportedProgram, Record | None]:
+    """The exported program in a file, and the record where xconv wrote it.
+
+    Raises:
+        Unreadable: damaged, or no exported program.
+    """
     extra = {RECORD: ""}
     try:
         program = torch.export.load(io.BytesIO(path.read_bytes()), extra_files=extra)
@@ -73,11 +87,7 @@ def load_program(path: Path) -> torch.fx.GraphModule:
             raise
         what = f"torch cannot read it as an exported program: {str(error).partition(chr(10))[0]}"
         raise Unreadable(what, place=str(path), remedy="save it again with this version of torch") from error
-    module: torch.fx.GraphModule = program.module()
-    module.eval = MethodType(_as_it_is, module)  # type: ignore[method-assign]
-    if extra[RECORD]:
-        module.meta[KEY] = Record.from_json(extra[RECORD])
-    return module
+    return program, Record.from_json(extra[RECORD]) if extra[RECORD] else None
 
 
 def _as_it_is(module: torch.fx.GraphModule) -> torch.fx.GraphModule:

@@ -14,10 +14,12 @@ import torch
 from xconv.atomic import replacing
 from xconv.errors import InvalidInput, Mismatch, Problem, Unreadable, Unwritable, XConvError
 from xconv.torch.exported import load_program, save_program
+from xconv.torch.exported import read_program as read_program_file
+from xconv.torch.record import Record
 from xconv.torch.saved import load_module, save_module
 from xconv.torch.tensor_file import DAMAGED, readable
 
-__all__ = ["load", "save"]
+__all__ = ["load", "read_program", "save"]
 
 
 def save(module: torch.nn.Module, path: str | os.PathLike[str]) -> None:
@@ -52,6 +54,22 @@ def load(
         case ".pt" | ".pth":
             return _load_weights(where, module, verify_checksums)
     raise _unknown_suffix(path)
+
+
+def read_program(path: str | os.PathLike[str]) -> tuple[torch.export.ExportedProgram, Record | None]:
+    """The exported program in a `.pt2` file, and the record where xconv wrote it.
+
+    Raises:
+        NotFound, IsDirectory, Unreadable: no such file, damaged, or no exported program.
+        InvalidInput: another suffix.
+    """
+    where = Path(path)
+    readable(where)
+    if where.suffix != ".pt2":
+        remedy = "export it with torch.export.save to a .pt2 file, or give the module itself"
+        raise InvalidInput("holds no exported program", place=str(where), remedy=remedy)
+    _check_archive(where, verify=True)
+    return read_program_file(where)
 
 
 def _unknown_suffix(path: str | os.PathLike[str]) -> InvalidInput:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import fx, nn
+from torch.utils import _pytree as pytree
 
 from xconv import axes
 from xconv.errors import InvalidInput
@@ -21,48 +24,76 @@ from xconv.torch.record import KEY, Port, Record
 from xconv.torch.reuse import without_reuse
 from xconv.torch.tensorflow_constants import TensorflowConstants, float32_attributes
 from xconv.torch.trace import Traced, keys_of, to_held, to_written, trace
+from xconv.torch.watch import Visitor, watched
 
-__all__ = ["TorchSide"]
+__all__ = ["TorchSide", "fitting"]
 
 
 class TorchSide:
     """A torch module, run in eval mode without gradients and TF32; the user's module is never changed.
 
     A converted module carries a record: inputs are turned from the source's written layout into the module's own, and
-    outputs back. A module without one is taken to be channels-first where the reference is Keras (`images_first`).
+    outputs back. For one without, `assume` says how its layouts correspond to those of the other side.
     """
 
     framework = "torch"
 
-    def __init__(self, module: Any, name: str = "") -> None:
+    def __init__(self, module: Any, name: str = "", record: Record | None = None) -> None:
         self.exported: Any = module if isinstance(module, torch.export.ExportedProgram) else None
         self.module: nn.Module = self.exported.module() if self.exported else module
         found = getattr(module, "meta", None) or getattr(self.module, "meta", {})
-        self.record: Record | None = found.get(KEY) if isinstance(found.get(KEY), Record) else None
+        own = found.get(KEY) if isinstance(found.get(KEY), Record) else None
+        self.record: Record | None = record or own
         self.name = name or (self.record.source if self.record else type(module).__name__)
         self.notes: list[str] = []
-        self.images_first = False
-        self._examples = module.example_inputs if self.exported else None
+        self.assumed = False
         self._modules: dict[str, nn.Module] = {}
         self._kept: dict[str, nn.Module] = {}
+
+    def assume(self, record: Record) -> None:
+        """Take the ports of this record for the module's own; its inputs are then matched by name where they can be.
+
+        An output that does not have the record's shape is taken in the order in which it does.
+        """
+        self.record, self.assumed = record, True
 
     @cached_property
     def traceable(self) -> bool:
         """Whether the record's nodes are those of the module's graph; an exported program has others."""
-        if self.record is None or not isinstance(self.module, fx.GraphModule):
+        if self.record is None or self.assumed or not isinstance(self.module, fx.GraphModule):
             return False
         return bool(self.record.places) and set(self.record.places) <= {node.name for node in self.module.graph.nodes}
 
     def feeds(self) -> tuple[Feed, ...]:
-        """The inputs that the record, or the example of an ExportedProgram, states; empty where there is neither."""
-        if self.record is not None:
-            return tuple(Feed(port.name, port.shape, port.dtype) for port in self.record.inputs)
-        if self._examples is None:
+        """The inputs that the record or the program states, as the record's source writes them; empty without both."""
+        own = self._stated()
+        if self.record is None:
+            return own
+        ports = self.record.inputs
+        feeds = tuple(Feed(port.name, port.shape, port.dtype) for port in ports)
+        if len(own) != len(feeds):
+            return feeds
+        own = tuple(own[place] for place in self._places(ports))
+        return tuple(_narrowed(feed, stated, port) for feed, stated, port in zip(feeds, own, ports, strict=True))
+
+    def _stated(self) -> tuple[Feed, ...]:
+        """What an exported program says of its inputs, in its own layout; sizes that are open are None."""
+        if not _is_exported(self.module):
             return ()
-        flat = [tensor for _, tensor in leaves(self._examples) if isinstance(tensor, torch.Tensor)]
+        graph: Any = self.module.graph
+        tensors = [(node.name, node.meta.get("val")) for node in graph.nodes if node.op == "placeholder"]
         return tuple(
-            Feed(f"input_{place}", tuple(t.shape), str(t.dtype).removeprefix("torch.")) for place, t in enumerate(flat)
+            Feed(name, tuple(map(_fixed, t.shape)), str(t.dtype).removeprefix("torch."))
+            for name, t in tensors
+            if isinstance(t, torch.Tensor)
         )
+
+    def _places(self, ports: Sequence[Port]) -> list[int]:
+        """For every port, the place of its tensor among those that an exported program takes."""
+        names = [feed.name for feed in self._stated()]
+        wanted = [port.name for port in ports]
+        same = self.assumed and len(set(names)) == len(names) and sorted(names) == sorted(wanted)
+        return [names.index(name) for name in wanted] if same else list(range(len(wanted)))
 
     def outputs(self, inputs: Sequence[Array], dtype: str) -> tuple[Named, ...]:
         """The outputs in the source's written layout, computed in `dtype`.
@@ -73,14 +104,14 @@ class TorchSide:
         """
         module = self._in(dtype)
         with _foreign_errors(self.name, dtype), full_precision(module, dtype):
-            return self._finished(module(*self._held(inputs, module)))
+            return self._finished(self._call(module, module, self._held(inputs, module)))
 
     def outputs_as_tensorflow(self, inputs: Sequence[Array]) -> tuple[tuple[Named, ...], dict[str, str]]:
         """The float64 outputs with TensorFlow's float32 constants, and what was rounded, by layer."""
         module, mode = self._in("float64"), TensorflowConstants()
 
-        def announce(node: fx.Node) -> None:
-            mode.layer = self._layer_of(node)
+        def announce(layer: str) -> None:
+            mode.layer = layer
 
         with (
             _foreign_errors(self.name, "float64"),
@@ -88,9 +119,11 @@ class TorchSide:
             self._as_tensorflow(module, mode),
         ):
             tensors = self._held(inputs, module)
-            run = _Listening(module, before=announce).run if isinstance(module, fx.GraphModule) else module
-            result = run(*tensors)
-            return self._finished(result), dict(mode.used)
+            if isinstance(module, fx.GraphModule) and not _is_exported(module):
+                run = _Listening(module, before=lambda node: announce(self._layer_of(node))).run
+                return self._finished(run(*tensors)), dict(mode.used)
+            with watched(module, enter=announce) as run:
+                return self._finished(self._call(run, module, tensors)), dict(mode.used)
 
     def traced(
         self,
@@ -132,30 +165,34 @@ class TorchSide:
                 _Listening(module, after=keep).run(*self._held(inputs, module))
             yield from found
         else:
-            yield from self._hooked(module, inputs, dtype)
+            found = []
 
-    def _hooked(self, module: nn.Module, inputs: Sequence[Array], dtype: str) -> Iterator[tuple[Key, Array]]:
-        found: list[tuple[Key, Array]] = []
-        calls: dict[str, int] = {}
+            def keep_copy(key: Key, value: torch.Tensor) -> None:
+                found.append((key, value.detach().cpu().numpy().copy()))
 
-        def keep(path: str) -> Callable[..., None]:
-            def hook(_module: nn.Module, _args: Any, result: Any) -> None:
-                call = calls[path] = calls.get(path, -1) + 1
-                for place, (_, value) in enumerate(leaves(result)):
-                    if isinstance(value, torch.Tensor):
-                        found.append((Key(path.replace(".", "/"), call, place), value.detach().cpu().numpy()))
+            self.watch(inputs, dtype, keep_copy)
+            yield from found
 
-            return hook
+    def watch(
+        self, inputs: Sequence[Array], dtype: str, visit: Visitor, constants: TensorflowConstants | None = None
+    ) -> None:
+        """Runs the module with `visit` told every tensor that an innermost module returns, in the module's layout.
 
-        innermost = [(path, child) for path, child in module.named_modules() if not list(child.children()) and path]
-        handles = [child.register_forward_hook(keep(path)) for path, child in innermost]
-        try:
-            with _foreign_errors(self.name, dtype), full_precision(module, dtype):
-                module(*self._held(inputs, module))
-        finally:
-            for handle in handles:
-                handle.remove()
-        yield from found
+        What `visit` gives is used in its place. With `constants`, float64 calls use TensorFlow's float32 constants.
+        """
+        module = self._keeping(dtype)
+
+        def enter(layer: str) -> None:
+            if constants is not None:
+                constants.layer = layer
+
+        with (
+            _foreign_errors(self.name, dtype),
+            full_precision(module, dtype),
+            self._as_tensorflow(module, constants),
+            watched(module, visit, enter) as run,
+        ):
+            self._call(run, module, self._held(inputs, module))
 
     def kinds(self) -> dict[str, str]:
         """The class name of every module, by path."""
@@ -205,32 +242,99 @@ class TorchSide:
             mode.used.update({layers.get(path, path.replace(".", "/")): text for path, text in rounded.items()})
             yield
 
-    def _order(self, place: int, rank: int) -> axes.Order:
-        if self.record is not None:
-            return self.record.inputs[place].order
-        return axes.channels_first(rank) if self.images_first and rank > 3 else axes.identity(rank)
-
     def _held(self, inputs: Sequence[Array], module: nn.Module) -> list[torch.Tensor]:
+        """The inputs as the module holds them, in the order of the record's ports."""
         if self.record is not None and len(inputs) != len(self.record.inputs):
             raise InvalidInput(f"it takes {len(self.record.inputs)} inputs, not {len(inputs)}", place=self.name)
         device = next((tensor.device for tensor in (*module.parameters(), *module.buffers())), torch.device("cpu"))
-        return [to_held(array, self._order(place, array.ndim)).to(device) for place, array in enumerate(inputs)]
+        ports = self.record.inputs if self.record is not None else [None] * len(inputs)
+        return [
+            to_held(array, port.order if port else axes.identity(array.ndim)).to(device)
+            for array, port in zip(inputs, ports, strict=True)
+        ]
+
+    def _call(self, run: Callable[..., Any], module: nn.Module, tensors: Sequence[torch.Tensor]) -> Any:
+        """Calls the module, or what runs it, with its arguments nested and named as it takes them."""
+        if _is_exported(module):
+            spec: Any = getattr(module, "_in_spec", None)
+            ports = self.record.inputs if self.record is not None else ()
+            taken = list(tensors)
+            for tensor, place in zip(tensors, self._places(ports), strict=False):
+                taken[place] = tensor
+            args, kwargs = pytree.tree_unflatten(taken, spec) if spec is not None else (taken, {})
+            return run(*args, **kwargs)
+        args, kwargs = self._arguments(tensors)
+        return run(*args, **kwargs)
+
+    def _arguments(self, tensors: Sequence[torch.Tensor]) -> tuple[Sequence[Any], dict[str, torch.Tensor]]:
+        """The arguments of a module that is called with the other side's inputs: by name, or in order.
+
+        A single argument that stands for several tensors is a dict where they are named after it, else a list.
+        """
+        if not self.assumed or self.record is None or len(tensors) < 2:
+            return tensors, {}
+        names = [port.name for port in self.record.inputs]
+        known = inspect.signature(self.module.forward).parameters
+        if set(names) <= set(known):
+            return (), dict(zip(names, tensors, strict=True))
+        needed = [name for name, item in known.items() if item.default is item.empty]
+        if len(known) > 1 or len(needed) != 1 or any(item.kind is item.VAR_POSITIONAL for item in known.values()):
+            return tensors, {}
+        if all(name.startswith(f"{needed[0]}_") for name in names) and not names[0].rpartition("_")[2].isdigit():
+            return ({name.removeprefix(f"{needed[0]}_"): t for name, t in zip(names, tensors, strict=True)},), {}
+        return (list(tensors),), {}
 
     def _finished(self, result: Any) -> tuple[Named, ...]:
         pairs = [(path, value) for path, value in leaves(result) if isinstance(value, torch.Tensor)]
-        ports = [port for _, port in leaves(self.record.outputs)] if self.record else [None] * len(pairs)
+        if self.record is None:
+            return tuple(Named(path or "output", to_written(value, ())) for path, value in pairs)
+        ports = dict(leaves(self.record.outputs))
+        if not ports:
+            return tuple(Named(path or "output", to_written(value, self._by_rank(value))) for path, value in pairs)
         if len(ports) != len(pairs):
             raise InvalidInput(f"it returned {len(pairs)} tensors, its record tells of {len(ports)}", place=self.name)
-        return tuple(self._named(path, value, port) for (path, value), port in zip(pairs, ports, strict=True))
+        by_path = set(ports) == {path for path, _ in pairs}
+        found = [ports[path] for path, _ in pairs] if by_path else list(ports.values())
+        return tuple(self._named(path, value, port) for (path, value), port in zip(pairs, found, strict=True))
 
-    def _named(self, path: str, value: torch.Tensor, port: Port | None) -> Named:
-        value = value.detach()
-        if port is not None:
-            use_path = path and not path.replace("/", "").isdigit()
-            return Named(path if use_path else port.name, to_written(value, port.order))
-        turned = self.images_first and value.dim() > 3
-        order = axes.channels_first(value.dim()) if turned else axes.identity(value.dim())
-        return Named(path or "output", to_written(value, order))
+    def _by_rank(self, value: torch.Tensor) -> axes.Order:
+        """The order of an output of which nothing is known: that of an image where the inputs are images."""
+        turned = self.record is not None and any(not axes.is_identity(port.order) for port in self.record.inputs)
+        return axes.channels_first(value.dim()) if turned and value.dim() > 3 else axes.identity(value.dim())
+
+    def _named(self, path: str, value: torch.Tensor, port: Port) -> Named:
+        use_path = path and not path.replace("/", "").isdigit()
+        order = fitting(tuple(value.shape), port) if self.assumed else port.order
+        return Named(path if use_path else port.name, to_written(value, order))
+
+
+def fitting(shape: tuple[int, ...], port: Port) -> axes.Order:
+    """The order in which a tensor of this shape is held: the port's own where it fits, else one that does."""
+    rank = len(shape)
+    for order in (port.order, axes.identity(rank), axes.channels_first(rank), axes.channels_last(rank)):
+        if len(order) == rank == len(port.shape):
+            written = axes.apply(shape, axes.inverse(order))
+            if all(want in (None, size) for want, size in zip(port.shape, written, strict=True)):
+                return order
+    return port.order if len(port.order) == rank else axes.identity(rank)
+
+
+def _fixed(size: Any) -> int | None:
+    """A size, None where it is known only at run time."""
+    return size if isinstance(size, int) else None
+
+
+def _narrowed(feed: Feed, stated: Feed, port: Port) -> Feed:
+    """The feed with the sizes that the program fixes."""
+    if len(stated.shape) != len(port.order):
+        return feed
+    sizes = axes.apply(stated.shape, axes.inverse(port.order))
+    return replace(feed, shape=tuple(a if a is not None else b for a, b in zip(feed.shape, sizes, strict=True)))
+
+
+def _is_exported(module: nn.Module) -> bool:
+    """Whether it is the module of an exported program: its nodes are ATen calls, its arguments nested by a spec."""
+    return isinstance(module, fx.GraphModule) and hasattr(module, "_in_spec")
 
 
 class _Listening(fx.Interpreter):

@@ -10,28 +10,9 @@ from xconv.keras.walk import Key
 from xconv.report.records import Difference, LayerReport
 from xconv.sides import Side
 from xconv.statistics import Array, Comparison, compare
+from xconv.verification.references import References
 
 __all__ = ["first_difference", "layer_reports"]
-
-
-class References:
-    """The tensors of the reference by key, computed only as far as they are asked for, and held while still wanted."""
-
-    def __init__(self, stream: Iterator[tuple[Key, Array]], wanted: Mapping[Key, int]) -> None:
-        self._stream = stream
-        self._wanted = Counter(wanted)
-        self._held: dict[Key, Array] = {}
-
-    def take(self, key: Key) -> Array | None:
-        """The tensor, or None where the reference computes none of that name."""
-        while key not in self._held:
-            found = next(self._stream, None)
-            if found is None:
-                return None
-            if self._wanted[found[0]] > 0:
-                self._held[found[0]] = found[1]
-        self._wanted[key] -= 1
-        return self._held[key] if self._wanted[key] > 0 else self._held.pop(key)
 
 
 def layer_reports(
@@ -46,6 +27,8 @@ def layer_reports(
     kinds = reference.kinds()
     if getattr(other, "traceable", False):
         return tuple(_traced(reference, other, inputs, dtype, tolerance))
+    if reference.framework == "keras" and other.framework == "torch":
+        return tuple(_by_name(reference, other, inputs, dtype, tolerance))
     mine = dict(other.layers(inputs[1], dtype))
     pairs = ((key, mine.pop(key), value) for key, value in reference.layers(inputs[0], dtype) if key in mine)
     return tuple(_report(key, "", kinds, compare(a, b), None, tolerance) for key, a, b in pairs)
@@ -54,18 +37,39 @@ def layer_reports(
 def _traced(
     reference: Side, other: Any, inputs: tuple[Sequence[Array], Sequence[Array]], dtype: str, tolerance: float
 ) -> Iterator[LayerReport]:
-    from xconv.torch.tensorflow_constants import TensorflowConstants
     from xconv.torch.trace import keys_of
 
-    kinds = reference.kinds()
-    imitate = dtype == "float64" and getattr(reference, "backend", "") == "tensorflow"
-    constants = TensorflowConstants() if imitate else None
+    kinds, constants = reference.kinds(), _constants(reference, dtype)
     references = References(reference.layers(inputs[0], dtype), Counter(keys_of(other.record).values()))
     for row in other.traced(inputs[1], dtype, references.take, constants):
         chained, local = compare(row.chained, row.reference), compare(row.local, row.reference)
-        note = constants.used.get(row.key.layer, "") if constants else ""
-        note = f"float32 in TensorFlow: {note}" if note else ""
+        note = _noted(constants, row.key.layer)
         yield _report(row.key, row.node, kinds, chained, local, tolerance, note)
+
+
+def _by_name(
+    reference: Side, other: Any, inputs: tuple[Sequence[Array], Sequence[Array]], dtype: str, tolerance: float
+) -> Iterator[LayerReport]:
+    """The modules of a torch network that was not made by xconv, or has lost its graph, beside layers of their name."""
+    from xconv.verification.by_name import matched_layers
+
+    kinds, constants = reference.kinds(), _constants(reference, dtype)
+    for row in matched_layers(reference, other, inputs, dtype, constants):
+        note = _noted(constants, row.module)
+        yield _report(row.key, row.module, kinds, row.chained, row.local, tolerance, note)
+
+
+def _constants(reference: Side, dtype: str) -> Any:
+    """TensorFlow's float32 constants, where the reference has them."""
+    from xconv.torch.tensorflow_constants import TensorflowConstants
+
+    imitate = dtype == "float64" and getattr(reference, "backend", "") == "tensorflow"
+    return TensorflowConstants() if imitate else None
+
+
+def _noted(constants: Any, layer: str) -> str:
+    used = constants.used.get(layer, "") if constants else ""
+    return f"float32 in TensorFlow: {used}" if used else ""
 
 
 def _report(

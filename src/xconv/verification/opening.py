@@ -61,15 +61,22 @@ def _open_file(path: Path) -> Side:
     if suffix in KERAS_FILES:
         return _open_keras_file(path)
     if suffix in TORCH_FILES:
-        from xconv.api import load
-        from xconv.torch.run import TorchSide
-
-        return TorchSide(load(path), path.name)
+        return _open_torch_file(path)
     raise InvalidInput(
         f"{suffix or 'no'} is not an extension that xconv knows",
         place=str(path),
         remedy=f"give one of {', '.join((*KERAS_FILES, *TORCH_FILES))}",
     )
+
+
+def _open_torch_file(path: Path) -> Side:
+    from xconv.torch.files import load, read_program
+    from xconv.torch.run import TorchSide
+
+    if path.suffix.lower() != ".pt2":
+        return TorchSide(load(path), path.name)
+    program, record = read_program(path)
+    return TorchSide(program, path.name, record)
 
 
 def _open_keras_file(path: Path) -> Side:

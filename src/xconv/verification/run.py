@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from xconv import axes
 from xconv.errors import InvalidInput
 from xconv.inputs import SIZES, Feed, arrange, as_dtype, leaves, noise, sized
 from xconv.report.records import Difference, LayerReport, OutputReport, Report, Verdict
@@ -18,6 +18,7 @@ from xconv.verification import rounding
 from xconv.verification.layerwise import first_difference, layer_reports
 from xconv.verification.meaning import Inputs, Meaning, judge, with_layers
 from xconv.verification.opening import open_side
+from xconv.verification.pairing import paired
 
 __all__ = ["verify"]
 
@@ -63,8 +64,8 @@ def verify(
         Mismatch: the two sides have other numbers of outputs.
     """
     started = time.perf_counter()
-    reference, other = _paired(open_side(a), open_side(b))
-    feeds = reference.feeds() or other.feeds()
+    reference, other = paired(open_side(a), open_side(b))
+    feeds = _agreed(reference.feeds(), other.feeds())
     given = _given(reference, feeds, inputs, seed, batch, input_size)
     both = given, _in_order(given, feeds, other.feeds())
     meaning = judge(reference, other, both, rtol)
@@ -94,23 +95,6 @@ def verify(
     )
 
 
-def _paired(a: Side, b: Side) -> tuple[Side, Side]:
-    """(reference, other). Modules without a record are channels-first where the reference is channels-last."""
-    reference, other = (b, a) if b.framework == "keras" != a.framework else (a, b)
-    if any(_is_channels_last(side) for side in (reference, other)):
-        for side in (reference, other):
-            if side.framework == "torch" and getattr(side, "record", None) is None:
-                side.images_first = True  # type: ignore[attr-defined]
-                side.notes.append(f"{side.name} has no record: images are fed channels-first, its images turned back")
-    return reference, other
-
-
-def _is_channels_last(side: Any) -> bool:
-    record = getattr(side, "record", None)
-    turned = record is not None and any(not axes.is_identity(port.order) for port in record.inputs)
-    return turned or side.framework == "keras"
-
-
 def _given(
     reference: Any, feeds: tuple[Feed, ...], inputs: Any, seed: int, batch: int, size: int | Sequence[int] | None
 ) -> tuple[Array, ...]:
@@ -123,6 +107,23 @@ def _given(
         return noise(sized(feeds, (size,) if isinstance(size, int) else size, batch), seed)
     fitting = getattr(reference, "fitting", None)
     return noise(fitting(feeds, batch) if fitting else sized(feeds, SIZES[0], batch), seed)
+
+
+def _agreed(feeds: tuple[Feed, ...], others: tuple[Feed, ...]) -> tuple[Feed, ...]:
+    """The reference's feeds, sizes that it leaves open as the other side fixes them."""
+    if len(feeds) != len(others):
+        return feeds or others
+    by_name = {feed.name: feed for feed in others}
+    named = set(by_name) == {feed.name for feed in feeds}
+    pairs = [(feed, by_name[feed.name] if named else other) for feed, other in zip(feeds, others, strict=True)]
+    return tuple(_narrowed(*pair) for pair in pairs)
+
+
+def _narrowed(feed: Feed, other: Feed) -> Feed:
+    if len(feed.shape) != len(other.shape):
+        return feed
+    sizes = zip(feed.shape, other.shape, strict=True)
+    return replace(feed, shape=tuple(mine if mine is not None else yours for mine, yours in sizes))
 
 
 def _in_order(arrays: tuple[Array, ...], feeds: Sequence[Feed], others: Sequence[Feed]) -> tuple[Array, ...]:
