@@ -111,6 +111,7 @@ ATEN_FILES: Mapping[str, str] = {
     ),
     "prelu": "_prelu_kernel prelu",
     "recurrent": "gru lstm rnn_relu rnn_tanh",
+    "reduce": "all amax amin aminmax any argmax argmin logsumexp max mean min prod std std_mean sum var var_mean",
     "reshape": (
         "_unsafe_view flatten movedim numpy_T permute reshape reshape_as swapaxes swapdims t transpose unflatten view "
         "view_as"
