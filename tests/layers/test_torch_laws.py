@@ -31,7 +31,7 @@ from xconv.layers import families
 from xconv.layers.io import Input
 from xconv.layout import resolve
 from xconv.passes import AFTER_LAYOUT, BEFORE_LAYOUT, run
-from xconv.spec import Example, TorchCall, TorchExample
+from xconv.spec import TorchCall, TorchExample
 from xconv.torch.write import program_of
 
 
@@ -49,7 +49,11 @@ def _cases() -> tuple[list[Any], list[Any]]:
 
 TORCH, KERAS = _cases()
 
-every_example = pytest.mark.parametrize("example", [*TORCH, *KERAS])
+
+@pytest.fixture(scope="module", params=[*TORCH, *KERAS])
+def case(request: Any) -> Case:
+    """Every example in turn; its module is captured once for all tests of it."""
+    return case_of(request.param)
 
 
 def specs(graph: Graph) -> list[Any]:
@@ -63,11 +67,9 @@ def resolved(graph: Graph, target: Any) -> Graph:
 # ------------------------------------------------------------------------------------------------------ numbers
 
 
-@every_example
-def test_numbers(example: Example | TorchExample) -> None:
+def test_numbers(case: Case) -> None:
     """Inference and, where it is deterministic, training; the other input layout where it is another."""
-    case = case_of(example)
-    graph, dtype = case.captured(), str(case.dtype).removeprefix("torch.")
+    graph, dtype = case.captured, str(case.dtype).removeprefix("torch.")
     found = convert(graph, dtype)
     assert_same_answers(case, found, training=False)
     if case.trains:
@@ -80,22 +82,19 @@ def test_numbers(example: Example | TorchExample) -> None:
 # ------------------------------------------------------------------------------------------------------ closure
 
 
-@every_example
-def test_what_we_say_in_torch_we_read_back(example: Example | TorchExample) -> None:
+def test_what_we_say_in_torch_we_read_back(case: Case) -> None:
     """The same Specs; where a Spec takes several torch calls, the same calls when it is said again."""
-    case = case_of(example)
-    said = resolved(case.captured(), "first") if case.graph is None else case.graph
-    again = resolved(turned_to_torch(case, said).captured(), "first")
+    said = resolved(case.captured, "first") if case.graph is None else case.graph
+    again = resolved(turned_to_torch(case, said).captured, "first")
     if specs(again) == specs(said):
         _same_weights(again, said)
     else:
         assert calls(again) == calls(said)
 
 
-@every_example
-def test_what_we_say_in_keras_we_read_back(example: Example | TorchExample) -> None:
+def test_what_we_say_in_keras_we_read_back(case: Case) -> None:
     """The same Specs; where a Spec takes several Keras layers, the same layers when it is said again."""
-    said = resolved(case_of(example).captured(), "last")
+    said = resolved(case.captured, "last")
     records = records_of(for_keras(said))
     again = resolved(read_records(records), "last")
     if specs(again) == specs(said):
@@ -149,9 +148,8 @@ def calls(graph: Graph) -> list[Any]:
 # -------------------------------------------------------------------------------------------------------- order
 
 
-@every_example
-def test_resolving_twice_is_resolving_once(example: Example | TorchExample) -> None:
-    graph = run(BEFORE_LAYOUT, case_of(example).captured())
+def test_resolving_twice_is_resolving_once(case: Case) -> None:
+    graph = run(BEFORE_LAYOUT, case.captured)
     once = resolve(graph, "last")
     assert specs(resolve(once, "last")) == specs(once)
 
@@ -166,7 +164,7 @@ def test_saved_and_loaded(family: Any, tmp_path: Any) -> None:
     """Keras loads the first example of a family in safe mode, without xconv, and computes the same."""
     example = next(iter([*family.torch_examples(), *family.examples()]))
     case = case_of(example)
-    found = convert(case.captured(), str(case.dtype).removeprefix("torch."))
+    found = convert(case.captured, str(case.dtype).removeprefix("torch."))
     path = tmp_path / "model.keras"
     found.model.save(path)
     arrays = case.arrays(BATCH, SIZES)
@@ -179,7 +177,7 @@ def test_saved_and_loaded(family: Any, tmp_path: Any) -> None:
 def test_a_wrong_weight_is_seen() -> None:
     """The comparison of this file can fail."""
     case = case_of(TorchExample("torch.nn.Linear", ((5,),), {"in_features": 5, "out_features": 4}))
-    found = convert(case.captured(), "float64")
+    found = convert(case.captured, "float64")
     assert_same_answers(case, found, training=True)
     kernel = next(variable for _, variable in found.variables())
     kernel.assign(np.array(kernel) + 1e-6 * np.eye(5, 4))

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import keras
@@ -165,6 +166,7 @@ class Case:
             found.append(array.astype(wanted))
         return found
 
+    @cached_property
     def captured(self) -> Graph:
         """The module as torch.export says it, read."""
         tensors = [torch.tensor(array) for array in self.arrays(2, TRACED)]
