@@ -16,7 +16,7 @@ from xconv.graph import Graph, Node, Value, map_structure, values_in
 from xconv.layers import ATEN_RULES
 from xconv.layers.io import Input, Unsaid, Variable
 from xconv.layers.unary import Cast, Unary
-from xconv.spec import AtenCall, Op, Shape, Slot, Spec
+from xconv.spec import AtenCall, Computed, Op, Shape, Slot, Spec
 from xconv.torch.arrays import TensorSource, computed_tensor, dtype_name
 from xconv.torch.decompose import decomposed
 from xconv.torch.held import FACTORIES, FILLS, REARRANGED, RESHAPES, Filled, Held, rearranged
@@ -102,6 +102,8 @@ class _Reader:
     filled: dict[Any, Value] = field(default_factory=dict)
     """Tensors of one number that were asked for, by the number, dtype and sizes."""
     dtypes: dict[Value, str] = field(default_factory=dict)
+    computed: dict[Computed, Weight] = field(default_factory=dict)
+    """The weights that are made of several arrays; a layer that is called twice has them once."""
     aliases: Aliases = field(default_factory=Aliases)
     names: Names = field(init=False)
     specs: dict[str, Any] = field(init=False)
@@ -546,8 +548,10 @@ class _Reader:
         """The Op with the weights that are made of several arrays, and what there is to say about them."""
         weights = dict(op.weights)
         for role, computed in op.computed.items():
-            tensor = computed_tensor(computed, self.arrays)
-            weights[role] = self._held(f"{name}.{role}", tensor).weight
+            if computed not in self.computed:
+                held = self._held(f"{name}.{role}", computed_tensor(computed, self.arrays))
+                self.computed[computed] = held.weight
+            weights[role] = self.computed[computed]
             notes += (computed.note,) if computed.note and computed.note not in notes else ()
         return replace(op, weights=weights, computed={}), notes
 
