@@ -21,7 +21,7 @@ from xconv.layers.geometry import (
     torch_padding,
 )
 from xconv.padding import Pads, effective, zero_pads
-from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Spec, TorchCall, Weights
+from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Spec, TorchCall, TorchExample, Weights
 from xconv.weights import Weight
 
 __all__ = ["Conv", "SeparableConv"]
@@ -76,7 +76,9 @@ class Conv(Spec):
         stride, dilation = call.sizes("stride", rank), call.sizes("dilation", rank)
         pads: Pads
         if isinstance(call["padding"], str):
-            total = [effective(k, d) - 1 if call["padding"] == "same" else 0 for k, d in zip(kernel, dilation)]
+            total = [
+                effective(k, d) - 1 if call["padding"] == "same" else 0 for k, d in zip(kernel, dilation, strict=True)
+            ]
             pads = tuple((n // 2, n - n // 2) for n in total)
         else:
             pads = tuple((n, n) for n in call.sizes("padding", rank))
@@ -85,7 +87,7 @@ class Conv(Spec):
         return Op(spec, weights)
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
-        """A DepthwiseConv where Keras has one for it, otherwise a Conv with groups."""
+        """A DepthwiseConv where Keras has one for it, otherwise a Conv with groups; `split_strides` came before."""
         rank, axis = len(self.kernel), axes.normal(self.axis, len(self.kernel) + 2)
         depthwise = self.groups == self.in_channels > 1 and rank < 3 and len(set(self.stride)) == 1
         word, source = keras_padding(self.padding, inputs[0], axis, self.kernel, self.stride, self.dilation)
@@ -150,6 +152,37 @@ class Conv(Spec):
         yield Example("DepthwiseConv2D", ((7, 8, 3),), depthwise, ((3, 3, 3, 2), (6,)))
         yield Example("DepthwiseConv1D", ((9, 4),), {"kernel_size": 3}, ((3, 4, 1), (4,)))
 
+    @classmethod
+    def torch_examples(cls) -> Iterator[TorchExample]:
+        """What Keras says otherwise: strides with dilation, unequal strides, modes of padding; every rank, groups."""
+        flat = {"in_channels": 4, "out_channels": 6, "kernel_size": (3, 2)}
+        deep = {"in_channels": 4, "out_channels": 8, "kernel_size": 3, "groups": 4}
+        cube = {"in_channels": 4, "out_channels": 6, "kernel_size": (3, 2, 2)}
+        more: dict[str, object]
+        for more in (
+            {"stride": 2, "padding": 1},
+            {"stride": (2, 1), "padding": (2, 1), "dilation": (1, 2), "bias": False},
+            {"padding": "same", "dilation": (1, 3)},
+            {"padding": "valid", "groups": 2},
+            {"padding": (2, 1), "padding_mode": "reflect"},
+            {"padding": "same", "padding_mode": "replicate"},
+            {"padding": (3, 1), "stride": 2, "padding_mode": "replicate", "groups": 2},
+            {"padding": (1, 2), "padding_mode": "circular"},
+        ):
+            yield TorchExample("torch.nn.Conv2d", ((4, 7, 8),), {**flat, **more})
+        for more in (
+            {"stride": (2, 1)},
+            {"stride": 2, "dilation": 2, "padding": 2},
+            {"dilation": (2, 1), "padding": 1},
+        ):
+            yield TorchExample("torch.nn.Conv2d", ((4, 7, 8),), {**deep, **more})
+        for more in ({"padding": 1}, {"stride": 3, "dilation": 2}, {"padding": "same", "padding_mode": "circular"}):
+            yield TorchExample("torch.nn.Conv1d", ((4, 9),), {**flat, "kernel_size": 4, **more})
+            yield TorchExample("torch.nn.Conv1d", ((4, 9),), {**deep, **more})
+        for more in ({"padding": 1, "stride": 2}, {"groups": 2}, {"stride": 2, "dilation": (1, 2, 1), "padding": 1}):
+            yield TorchExample("torch.nn.Conv3d", ((4, 5, 6, 4),), {**cube, **more})
+        yield TorchExample("torch.nn.Conv3d", ((4, 5, 6, 4),), {**deep, "padding": 1})
+
 
 class SeparableConv(Conv):
     """A depthwise convolution without bias, then a 1x1 convolution: Keras's SeparableConv1D-2D as two `Conv`s."""
@@ -173,6 +206,11 @@ class SeparableConv(Conv):
         second = {"kernel": _from_keras_kernel(weights["pointwise"], (out, middle, *ones))}
         second |= {role: w for role, w in weights.items() if role == "bias"}
         return with_activation(layer, Op(depthwise, first, "depthwise"), Op(pointwise, second, "pointwise"))
+
+    @classmethod
+    def torch_examples(cls) -> Iterator[TorchExample]:
+        """None of its own."""
+        return iter(())
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

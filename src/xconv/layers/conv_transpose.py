@@ -1,4 +1,4 @@
-"""Transposed convolution: Conv1DTranspose-3DTranspose  <->  torch.nn.ConvTranspose1d-3d."""
+"""Transposed convolution: Conv1DTranspose-3DTranspose  <->  aten.conv_transpose1d-3d, torch.nn.ConvTranspose1d-3d."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ from typing import Any
 from xconv import axes
 from xconv.errors import Mismatch, Unsupported
 from xconv.layers.activation import with_activation
+from xconv.layers.conv import Conv
 from xconv.layers.geometry import Sizes, channel_axis, check_rank, data_format, sizes, spatial, windows
+from xconv.layers.pad import Pad
+from xconv.layers.pad_axes import PadAxes
+from xconv.layers.reshape import Reshape
+from xconv.layers.tile import Flip
 from xconv.padding import Pads, effective
-from xconv.spec import Example, KerasLayer, Op, Order, Shape, Spec, TorchCall, Weights
+from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Spec, TorchCall, TorchExample, Weights
+from xconv.weights import Weight
 
 __all__ = ["ConvTranspose"]
 
@@ -37,6 +43,8 @@ class ConvTranspose(Spec):
 
     order = Order.SPATIAL
     keras_kinds = "Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"
+    aten_ops = "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"
+    holds = "weight", "bias"
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Sequence[Op]:
@@ -60,8 +68,26 @@ class ConvTranspose(Spec):
             layer, Op(cls(channels, layer["filters"], kernel, stride, crop, dilation, axis), weights)
         )
 
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Sequence[Op]:
+        """Weight (in, out/groups, *k); what no Keras layer has is a convolution of the reversed, spread input."""
+        weights = call.named(kernel="weight", bias="bias")
+        kernel, rank = weights["kernel"].shape[2:], int(call.op[-2])
+        call.get("input")
+        if len(call.inputs[0]) != rank + 2:
+            raise Mismatch(f"{call.op} gets an input of shape {call.inputs[0]}", remedy="give it a batch axis")
+        stride, dilation = call.sizes("stride", rank), call.sizes("dilation", rank)
+        padding, extra = call.sizes("padding", rank), call.sizes("output_padding", rank)
+        crop = tuple((p, p - more) for p, more in zip(padding, extra, strict=True))
+        channels, out = weights["kernel"].shape[:2]
+        spec = cls(channels, out * call["groups"], kernel, stride, crop, dilation, 1)
+        tails = any(-after >= s for (_, after), s in zip(crop, stride, strict=True))
+        if call["groups"] == 1 and not tails and (max(dilation) == 1 or max(stride) == 1):
+            return (Op(spec, weights),)
+        return _reversed(spec, weights, call["groups"], call.inputs[0])
+
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
-        """The padding, and where it must be the output_padding, that cut off as much."""
+        """The padding, and where it must be the output_padding, that cut off as much; `split_crops` came before."""
         rank = len(self.kernel)
         padding, extra = self._words()
         config = {
@@ -88,7 +114,7 @@ class ConvTranspose(Spec):
             "kernel_size": self.kernel,
             "stride": self.stride,
             "padding": tuple(before for before, _ in self.crop),
-            "output_padding": tuple(max(-after, 0) for _, after in self.crop),
+            "output_padding": tuple(max(before - after, 0) for before, after in self.crop),
             "dilation": self.dilation,
             "bias": "bias" in weights,
         }
@@ -107,6 +133,19 @@ class ConvTranspose(Spec):
         shape = windows(inputs[0], axis, after)
         return (*shape[:axis], self.out_channels, *shape[axis + 1 :])
 
+    def in_torch(self) -> bool:
+        """Whether torch takes the output_padding that the crop asks for."""
+        parts = zip(self.crop, self.stride, self.dilation, strict=True)
+        return all(before - after < max(s, d) for (before, after), s, d in parts)
+
+    def in_keras(self) -> bool:
+        """Whether Keras has words for the crop."""
+        try:
+            self._words()
+        except Unsupported:
+            return False
+        return True
+
     def _words(self) -> tuple[str, Sizes | None]:
         """Keras's padding and output_padding for the crop."""
         totals = [sum(pair) for pair in self.crop]
@@ -119,6 +158,8 @@ class ConvTranspose(Spec):
             given = extra or (None,) * len(totals)
             if extra and any(not 0 <= size < stride for size, stride in zip(extra, self.stride, strict=True)):
                 continue
+            if padding == "same" and extra and any(n % 2 + size < 1 for n, size in zip(extents, extra, strict=True)):
+                continue  # TensorFlow refuses to compute it
             if _crop(padding, self.kernel, self.stride, self.dilation, given) == self.crop:
                 return padding, extra
         raise Unsupported(f"crop {self.crop} is no padding of Keras")
@@ -142,6 +183,74 @@ class ConvTranspose(Spec):
         yield Example("Conv2DTranspose", ((4, 5, 3),), dilated, ((3, 3, 4, 3), (4,)), float64=False)
         cube = {"filters": 2, "kernel_size": (3, 2, 2), "strides": 2, "padding": "same"}
         yield Example("Conv3DTranspose", ((3, 4, 2, 3),), cube, ((3, 2, 2, 2, 3), (2,)))
+
+    @classmethod
+    def torch_examples(cls) -> Iterator[TorchExample]:
+        """Padding, output_padding, strides below and above the kernel, groups, dilation; every rank."""
+        flat = {"in_channels": 4, "out_channels": 6, "kernel_size": (3, 2)}
+        for more in (
+            {},
+            {"stride": 2, "padding": 1, "output_padding": 1},
+            {"stride": (2, 3), "output_padding": (1, 2), "bias": False},
+            {"stride": 3, "kernel_size": 1, "output_padding": 2},
+            {"stride": 2, "padding": 1, "kernel_size": 4},
+            {"padding": 1, "kernel_size": 3},
+            {"stride": 2, "padding": 1, "output_padding": 1, "groups": 2},
+            {"groups": 2, "kernel_size": 3, "padding": 2},
+            {"stride": 2, "kernel_size": 2, "padding": 2, "groups": 2},
+            {"stride": (2, 1), "dilation": (1, 3), "padding": (0, 2)},
+            {"stride": 2, "dilation": 3, "output_padding": 2},
+        ):
+            yield TorchExample("torch.nn.ConvTranspose2d", ((4, 5, 4),), {**flat, **more})
+        dilated = {**flat, "dilation": (2, 1), "padding": (2, 0)}
+        yield TorchExample("torch.nn.ConvTranspose2d", ((4, 5, 4),), dilated, float64=False)
+        for more in ({"stride": 2, "padding": 1}, {"stride": 3, "output_padding": 1}, {"groups": 2, "stride": 2}):
+            yield TorchExample("torch.nn.ConvTranspose1d", ((4, 5),), {**flat, "kernel_size": 3, **more})
+            cube = {**flat, "kernel_size": (3, 2, 2), **more}
+            yield TorchExample("torch.nn.ConvTranspose3d", ((4, 3, 4, 2),), cube)
+
+
+def _reversed(spec: ConvTranspose, weights: Weights, groups: int, shape: Shape) -> Sequence[Op]:
+    """A convolution of the reversed input, its pixels `stride` apart, and the result reversed again.
+
+    Reversed along every spatial axis, the input of a transposed convolution meets the kernel as in a convolution.
+    """
+    rank, kernel = len(spec.kernel), weights["kernel"]
+    over = tuple(range(2, rank + 2))
+    pads = []
+    for k, s, d, (before, after) in zip(spec.kernel, spec.stride, spec.dilation, spec.crop, strict=True):
+        extent = effective(k, d)
+        pads.append((extent - s - after, extent - 1 - before))
+    cut = tuple((min(before, 0), min(after, 0)) for before, after in pads)
+    grown = tuple((max(before, 0), max(after, 0)) for before, after in pads)
+    ones = (1,) * rank
+    convolution = Conv(spec.in_channels, spec.out_channels, spec.kernel, ones, grown, spec.dilation, groups, 1)
+    split = (groups, spec.in_channels // groups, spec.out_channels // groups, *spec.kernel)
+    swapped = kernel.reshape(split).transpose((0, 2, 1, *range(3, rank + 3)))
+    held: dict[str, Weight] = {**weights, "kernel": swapped.reshape((spec.out_channels, split[1], *spec.kernel))}
+    ops = [*_spread(spec.stride, shape), Op(Flip(over), {}, "reversed")]
+    if any(map(any, cut)):
+        ops.append(Op(Pad(cut, 1), {}, "cut"))
+    return *ops, Op(convolution, held), Op(Flip(over), {}, "restored")
+
+
+def _spread(stride: Sizes, shape: Shape) -> list[Op]:
+    """`stride - 1` zeros after every pixel."""
+    if max(stride) == 1:
+        return []
+    known = tuple(size for size in shape[2:] if size is not None)
+    if len(known) != len(stride):
+        what = "a transposed convolution with groups or dilation over axes of open size"
+        raise Unsupported(what, remedy="give input_shape with all sizes")
+    channels = shape[1]
+    single = (channels, *(part for size in known for part in (size, 1)))
+    pads = ((0, 0), (0, 0), *(pair for s in stride for pair in ((0, 0), (0, s - 1))))
+    whole = (channels, *(size * s for size, s in zip(known, stride, strict=True)))
+    return [
+        Op(Reshape(single), {}, "pixels"),
+        Op(PadAxes(pads), {}, "zeros"),
+        Op(Reshape(whole), {}, "spread"),
+    ]
 
 
 def _crop(word: str, kernel: Sizes, stride: Sizes, dilation: Sizes, extra: Sequence[int | None]) -> Pads:

@@ -11,6 +11,8 @@ from xconv.passes.anchor_variables import anchor_variables, recover_variables
 from xconv.passes.fold_pads import fold_pads
 from xconv.passes.fold_permutes import fold_flatten, merge_reshapes
 from xconv.passes.recover_idioms import recover_idioms
+from xconv.passes.safe_zero_pads import safe_zero_pads
+from xconv.passes.split_strides import join_strides, split_strides
 from xconv.passes.trim_recurrent import trim_recurrent
 
 __all__ = ["AFTER_LAYOUT", "BEFORE_LAYOUT", "FOR_KERAS", "Pass", "run"]
@@ -20,6 +22,7 @@ Pass: TypeAlias = Callable[[Graph], Graph]
 BEFORE_LAYOUT: Sequence[Pass] = (
     recover_variables,
     recover_idioms,  # before fold_pads: the patterns are those that Keras wrote
+    join_strides,
     fold_pads,  # before layout, so that no permute comes between a pad and its convolution
 )
 
@@ -29,7 +32,9 @@ AFTER_LAYOUT: Sequence[Pass] = (
 )
 
 FOR_KERAS: Sequence[Pass] = (
+    safe_zero_pads,
     trim_recurrent,
+    split_strides,
     anchor_variables,  # last: what Keras cannot say without it
 )
 

@@ -63,7 +63,7 @@ def recover_variables(graph: Graph) -> Graph:
         weights = {"weight": node.weights["embeddings"].reshape(shape)}
         variable = replace(node, spec=Variable(shape), weights=weights, inputs=(), shapes=(shape,), kind="Variable")
         changes[node.name] = None
-        changes[user.name] = replace(variable, name=user.name)
+        changes[user.name] = replace(variable, name=user.name, layer=user.layer, part=user.part)
     return _without_unused(graph.rebuilt(changes)) if changes else graph
 
 

@@ -2,6 +2,9 @@
 
     before   Pad(3) -> Conv(7x7, valid)                 after   Conv(7x7, padding 3)
     before   relu -> Pad(1) -> max pool(3x3, valid)     after   relu -> max pool(3x3, padding 1)
+    before   Pad(1, -inf) -> max pool(3x3, valid)       after   max pool(3x3, padding 1)
+    before   Pad(1) -> average pool(3x3, valid)         after   average pool(3x3, padding 1 that counts)
+    before   Pad(1, border) -> Pad(1, border)           after   Pad(2, border)
 
 A max pool ignores its own padding (-inf) and would see zeros from a Pad; behind a ReLU, where every window holds at
 least one value that is not negative, this is the same.
@@ -10,60 +13,81 @@ least one value that is not negative, this is the same.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
+from xconv import axes
 from xconv.graph import Graph, Node, Value
-from xconv.layers.activation import Activation
 from xconv.layers.conv import Conv
 from xconv.layers.pad import Pad
-from xconv.layers.pool import Pool
+from xconv.layers.pad_axes import PadAxes
+from xconv.layers.pool import Pool, fits_torch
 from xconv.padding import Pads, is_symmetric
+from xconv.passes.not_negative import not_negative
 from xconv.spec import Spec
 
 __all__ = ["fold_pads"]
 
-NOT_NEGATIVE = (Activation("relu"), Activation("relu6"))
-
 
 def fold_pads(graph: Graph) -> Graph:
-    """The graph with even zero pads inside convolutions and max pools."""
+    """The graph with pads inside the convolutions and pools behind them."""
     nodes, consumers, outputs = graph.by_name(), graph.consumers(), set(graph.output_values())
+    safe = not_negative(graph)
     changes: dict[str, Node | None] = {}
     aliases: dict[Value, Value] = {}
     shared = {node.layer for node in graph.nodes if node.call}
-    for node in graph.nodes:
+    for old in graph.nodes:
+        node = changes.get(old.name) or old
         value = Value(node.name)
         users = consumers.get(value, [])
-        if not isinstance(node.spec, Pad) or value in outputs or len(users) != 1 or users[0].layer in shared:
+        if not isinstance(node.spec, (Pad, PadAxes)) or value in outputs or len(users) != 1:
             continue
         (user,) = users
-        pads = _total(node.spec, user, nodes[node.inputs[0].node])
-        if pads is None:
+        spec = _together(node.spec, user, safe=node.inputs[0] in safe)
+        if spec is None or (user.layer in shared and nodes[user.name].weights):
             continue
-        note = f"the zero padding of {node.name} is part of it"
-        changes[user.name] = replace(user, spec=_padded(user.spec, pads), notes=(*user.notes, note))
+        note = f"the padding of {node.name} is part of it"
+        changes[user.name] = replace(user, spec=spec, notes=(*user.notes, note), inputs=node.inputs)
         changes[node.name] = None
         aliases[value] = node.inputs[0]
     return graph.rebuilt(changes, aliases) if changes else graph
 
 
-def _padded(spec: Spec, pads: Pads) -> Spec:
-    """The convolution or pool with these pads."""
-    changes: dict[str, Any] = {"padding": pads}
-    return replace(spec, **changes)
-
-
-def _total(pad: Pad, user: Node, before: Node) -> Pads | None:
-    """The pads of the two together; None where folding them is not exact."""
+def _together(pad: Pad | PadAxes, user: Node, *, safe: bool) -> Spec | None:
+    """The one Spec that a pad and its only user are; None where folding them is not exact."""
     spec = user.spec
+    if isinstance(spec, PadAxes) and isinstance(pad, PadAxes):
+        both = spec.mode == pad.mode == "replicate"
+        return replace(spec, pads=_sum(spec.pads, pad.pads)) if both else None
     if not isinstance(spec, (Conv, Pool)) or spec.padding is None or len(user.inputs) != 1:
         return None
-    if any(size < 0 for pair in pad.pads for size in pair):
+    pads, value = _around(pad, spec)
+    if pads is None or any(size < 0 for pair in pads for size in pair):
         return None
-    total = tuple((a + c, b + d) for (a, b), (c, d) in zip(pad.pads, spec.padding, strict=True))
-    if not is_symmetric(total):
-        return None
+    return _folded(spec, spec.padding, pads, value, safe=safe)
+
+
+def _folded(spec: Conv | Pool, own: Pads, pads: Pads, value: float, *, safe: bool) -> Spec | None:
+    """The convolution or pool with the pads of `value` before it, and its own, inside."""
+    total, bare = _sum(own, pads), not any(map(any, own))
     if isinstance(spec, Conv):
-        return total
-    bare = not any(map(any, spec.padding)) and all(2 * a <= k for (a, _), k in zip(total, spec.kernel, strict=True))
-    return total if spec.kind == "max" and bare and before.spec in NOT_NEGATIVE else None
+        return replace(spec, padding=total) if value == 0 and is_symmetric(total) else None
+    if spec.kind == "max":
+        zeros = value == 0 and bare and safe and fits_torch(total, spec.kernel)
+        return replace(spec, padding=total) if zeros or value == float("-inf") else None
+    fits = value == 0 and (bare or spec.counts_pads) and fits_torch(total, spec.kernel)
+    return replace(spec, padding=total, counts_pads=True) if fits else None
+
+
+def _around(pad: Pad | PadAxes, spec: Conv | Pool) -> tuple[Pads | None, float]:
+    """The pads along the layer's spatial axes and their value; None where other axes are padded, or by no constant."""
+    if isinstance(pad, Pad):
+        rank = len(pad.pads) + 2
+        return (pad.pads if axes.normal(pad.axis, rank) == axes.normal(spec.axis, rank) else None), 0.0
+    still = (0, axes.normal(spec.axis, len(pad.pads)))
+    if pad.mode != "constant" or any(any(pad.pads[place]) for place in still):
+        return None, 0.0
+    return tuple(pair for place, pair in enumerate(pad.pads) if place not in still), pad.value
+
+
+def _sum(pads: Pads, more: Pads) -> Pads:
+    """Both pads together."""
+    return tuple((a + c, b + d) for (a, b), (c, d) in zip(pads, more, strict=True))
