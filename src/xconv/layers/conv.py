@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from xconv import axes
 from xconv.errors import Mismatch
@@ -155,33 +155,32 @@ class Conv(Spec):
     @classmethod
     def torch_examples(cls) -> Iterator[TorchExample]:
         """What Keras says otherwise: strides with dilation, unequal strides, modes of padding; every rank, groups."""
-        flat = {"in_channels": 4, "out_channels": 6, "kernel_size": (3, 2)}
-        deep = {"in_channels": 4, "out_channels": 8, "kernel_size": 3, "groups": 4}
-        cube = {"in_channels": 4, "out_channels": 6, "kernel_size": (3, 2, 2)}
-        more: dict[str, object]
-        for more in (
-            {"stride": 2, "padding": 1},
-            {"stride": (2, 1), "padding": (2, 1), "dilation": (1, 2), "bias": False},
-            {"padding": "same", "dilation": (1, 3)},
-            {"padding": "valid", "groups": 2},
-            {"padding": (2, 1), "padding_mode": "reflect"},
-            {"padding": "same", "padding_mode": "replicate"},
-            {"padding": (3, 1), "stride": 2, "padding_mode": "replicate", "groups": 2},
-            {"padding": (1, 2), "padding_mode": "circular"},
-        ):
-            yield TorchExample("torch.nn.Conv2d", ((4, 7, 8),), {**flat, **more})
-        for more in (
-            {"stride": (2, 1)},
-            {"stride": 2, "dilation": 2, "padding": 2},
-            {"dilation": (2, 1), "padding": 1},
-        ):
-            yield TorchExample("torch.nn.Conv2d", ((4, 7, 8),), {**deep, **more})
-        for more in ({"padding": 1}, {"stride": 3, "dilation": 2}, {"padding": "same", "padding_mode": "circular"}):
-            yield TorchExample("torch.nn.Conv1d", ((4, 9),), {**flat, "kernel_size": 4, **more})
-            yield TorchExample("torch.nn.Conv1d", ((4, 9),), {**deep, **more})
-        for more in ({"padding": 1, "stride": 2}, {"groups": 2}, {"stride": 2, "dilation": (1, 2, 1), "padding": 1}):
-            yield TorchExample("torch.nn.Conv3d", ((4, 5, 6, 4),), {**cube, **more})
-        yield TorchExample("torch.nn.Conv3d", ((4, 5, 6, 4),), {**deep, "padding": 1})
+        flat: dict[str, Any] = {"in_channels": 4, "out_channels": 6, "kernel_size": (3, 2)}
+        deep: dict[str, Any] = {"in_channels": 4, "out_channels": 8, "kernel_size": 3, "groups": 4}
+        cube: dict[str, Any] = {"in_channels": 4, "out_channels": 6, "kernel_size": (3, 2, 2)}
+        image, line, volume = ((4, 7, 8),), ((4, 9),), ((4, 5, 6, 4),)
+        cases: Sequence[tuple[Any, dict[str, Any], dict[str, Any]]] = (
+            (image, flat, {"stride": 2, "padding": 1}),
+            (image, flat, {"stride": (2, 1), "padding": (2, 1), "dilation": (1, 2), "bias": False}),
+            (image, flat, {"padding": "same", "dilation": (1, 3)}),
+            (image, flat, {"padding": "valid", "groups": 2}),
+            (image, flat, {"padding": (2, 1), "padding_mode": "reflect"}),
+            (image, flat, {"padding": "same", "padding_mode": "replicate"}),
+            (image, flat, {"padding": (3, 1), "stride": 2, "padding_mode": "replicate", "groups": 2}),
+            (image, flat, {"padding": (1, 2), "padding_mode": "circular"}),
+            (image, deep, {"stride": (2, 1)}),
+            (image, deep, {"stride": 2, "dilation": 2, "padding": 2}),
+            (image, deep, {"dilation": (2, 1), "padding": 1}),
+            (line, {**flat, "kernel_size": 4}, {"padding": 1}),
+            (line, {**flat, "kernel_size": 4}, {"padding": "same", "padding_mode": "circular"}),
+            (line, deep, {"stride": 3, "dilation": 2}),
+            (volume, cube, {"padding": 1, "stride": 2}),
+            (volume, cube, {"groups": 2}),
+            (volume, cube, {"stride": 2, "dilation": (1, 2, 1), "padding": 1}),
+            (volume, deep, {"padding": 1}),
+        )
+        for shape, config, more in cases:
+            yield TorchExample(f"torch.nn.Conv{len(shape[0]) - 1}d", shape, {**config, **more})
 
 
 class SeparableConv(Conv):
