@@ -89,7 +89,7 @@ ATEN_FILES: Mapping[str, str] = {
         "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d "
         "adaptive_max_pool3d"
     ),
-    "batch_norm": "_native_batch_norm_legit_no_training batch_norm",
+    "batch_norm": "_native_batch_norm_legit _native_batch_norm_legit_no_training batch_norm native_batch_norm",
     "concat": "cat chunk concat concatenate split split_with_sizes stack tensor_split unbind",
     "conv": "conv1d conv2d conv3d",
     "conv_transpose": "conv_transpose1d conv_transpose2d conv_transpose3d",
@@ -101,6 +101,9 @@ ATEN_FILES: Mapping[str, str] = {
         "minimum mul multiply ne not_equal pow remainder rsub sub subtract true_divide"
     ),
     "expand": "squeeze unsqueeze",
+    "group_norm": "group_norm instance_norm native_group_norm",
+    "layer_norm": "_fused_rms_norm layer_norm native_layer_norm rms_norm",
+    "norm": "linalg_vector_norm",
     "pad_axes": (
         "constant_pad_nd pad reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d "
         "replication_pad3d"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from xconv.errors import Unsupported
-from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Spec, TorchCall, Weights
+from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Spec, TorchCall, TorchExample, Weights
 
 __all__ = ["Dropout", "Noise", "SpatialDropout"]
 
@@ -24,7 +24,7 @@ class Dropout(Spec):
 
     order = Order.ANY
     keras_kinds = "Dropout", "AlphaDropout", "StochasticDepth"
-    aten_ops = "dropout", "alpha_dropout"
+    aten_ops = "dropout", "alpha_dropout", "drop_path"
     training = "random: the same distribution, another stream of random numbers"
 
     @classmethod
@@ -46,8 +46,9 @@ class Dropout(Spec):
     @classmethod
     def from_torch(cls, call: AtenCall) -> Op:
         """The probability; whether it acts at this moment is not part of the network."""
-        call.get("input")
-        return Op(cls(float(call["p"]), "alpha" if call.op == "alpha_dropout" else "plain"))
+        call.get("x", call.get("input"))
+        kinds = {"alpha_dropout": "alpha", "drop_path": "whole"}
+        return Op(cls(float(call["p"]), kinds.get(call.op, "plain")))
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """Dropout, with a noise_shape for whole tensors; AlphaDropout."""
@@ -67,6 +68,12 @@ class Dropout(Spec):
         yield Example("Dropout", ((4, 5, 3),), {"rate": 0.3, "noise_shape": (None, 1, 1, 1)}, trains=False)
         yield Example("StochasticDepth", ((4, 3),), {"drop_path_rate": 0.3}, trains=False)
         yield Example("AlphaDropout", ((4, 3),), {"rate": 0.3}, trains=False)
+
+    @classmethod
+    def torch_examples(cls) -> Iterator[TorchExample]:
+        """Plain and alpha, as functions of torch in inference."""
+        for name in ("Dropout", "AlphaDropout"):
+            yield TorchExample(f"torch.nn.{name}", ((4, 5, 3),), {"p": 0.3}, trains=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +131,7 @@ class Noise(Spec):
 
     order = Order.ANY
     keras_kinds = "GaussianDropout", "GaussianNoise"
+    aten_ops = "gaussian_dropout", "gaussian_noise"
     training = Dropout.training
 
     @classmethod
@@ -132,6 +140,12 @@ class Noise(Spec):
         layer.get("seed")
         multiply = layer.kind == "GaussianDropout"
         return Op(cls(float(layer["rate" if multiply else "stddev"]), multiply))
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Op:
+        """The amount: these are xconv's own modules, which torch.export sees as one call each."""
+        call.get("x")
+        return Op(cls(float(call["p"]), call.op == "gaussian_dropout"))
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """GaussianDropout or GaussianNoise."""

@@ -14,6 +14,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from xconv.errors import InvalidInput, Unsupported
+from xconv.torch.kept import kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +41,7 @@ def capture(module: nn.Module, examples: Sequence[Any], open_axes: Sequence[Sequ
     opened = [*open_axes, *[()] * (len(leaves) - len(open_axes))]
     tensors = [_at_least_two(leaf, place) for place, leaf in enumerate(leaves)]
     free = [_dynamic(leaf, axes) for leaf, axes in zip(tensors, opened, strict=True)]
-    with _in_inference(module), warnings.catch_warnings():
+    with _in_inference(module), kept(module), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own deprecations, about its own code
         try:
             return torch.export.export(

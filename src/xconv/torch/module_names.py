@@ -31,7 +31,7 @@ class Names:
         if owner:
             return owner
         path, kind = _innermost(node)
-        if path and kind.startswith(LIBRARY):
+        if path and (kind.startswith(LIBRARY) or _is_own(node)):
             return path
         return ".".join(filter(None, (path, _operation(node))))
 
@@ -77,6 +77,11 @@ def _clean(path: str) -> str:
     """The module path without what torch.export adds to it."""
     path = path.removeprefix("L['self'].").removeprefix("L__self__").lstrip(".")
     return path.partition("@")[0]
+
+
+def _is_own(node: fx.Node) -> bool:
+    """Whether a call is what xconv makes a whole module of while it is captured."""
+    return getattr(node.target, "namespace", "") == "xconv"
 
 
 def _operation(node: fx.Node) -> str:

@@ -1,0 +1,80 @@
+"""Layers that act in training alone and are no operators of torch: while a module is captured, they leave a trace.
+
+before   StochasticDepth(0.2)(x) in inference is x, and its place in the exported program is gone
+after    xconv::drop_path(x, 0.2), which gives x
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["kept"]
+
+
+@torch.library.custom_op("xconv::drop_path", mutates_args=())
+def drop_path(x: Tensor, p: float) -> Tensor:  # noqa: ARG001
+    """In training, each sample's whole tensor is dropped with probability `p`."""
+    return x.clone()
+
+
+@torch.library.custom_op("xconv::gaussian_dropout", mutates_args=())
+def gaussian_dropout(x: Tensor, p: float) -> Tensor:  # noqa: ARG001
+    """In training, each element times a normal number of mean 1 and variance p / (1 - p)."""
+    return x.clone()
+
+
+@torch.library.custom_op("xconv::gaussian_noise", mutates_args=())
+def gaussian_noise(x: Tensor, p: float) -> Tensor:  # noqa: ARG001
+    """In training, normal noise of standard deviation `p` is added."""
+    return x.clone()
+
+
+for _operation in (drop_path, gaussian_dropout, gaussian_noise):
+    _operation.register_fake(lambda x, p: torch.empty_like(x))
+
+
+@contextmanager
+def kept(module: nn.Module) -> Iterator[None]:
+    """The module with such layers, recognised by class and attributes, saying what they are; as it was afterwards.
+
+    torchvision's StochasticDepth in mode 'batch', and what drops without growing the rest, stays silent: Keras has no
+    layer for it.
+    """
+    changed = []
+    for child in module.modules():
+        found = _meaning(child)
+        if found is not None and "forward" not in vars(child):
+            child.forward = _saying(*found)
+            changed.append(child)
+    try:
+        yield
+    finally:
+        for child in changed:
+            del child.forward
+
+
+def _saying(operation: Callable[[Tensor, float], Tensor], amount: float) -> Callable[[Tensor], Tensor]:
+    def forward(x: Tensor) -> Tensor:
+        return operation(x, amount)
+
+    return forward
+
+
+def _meaning(module: nn.Module) -> tuple[Callable[[Tensor, float], Tensor], float] | None:
+    """What a layer does in training, and how much of it; None where it does nothing that is known."""
+    name = type(module).__name__
+    own = type(module).__module__.startswith("xconv.")
+    if own and name in ("GaussianDropout", "GaussianNoise"):
+        amount = getattr(module, "rate", getattr(module, "stddev", None))
+        operation = gaussian_dropout if name == "GaussianDropout" else gaussian_noise
+    elif name == "StochasticDepth" and getattr(module, "mode", "row") == "row":
+        amount, operation = getattr(module, "p", None), drop_path
+    elif name.endswith("DropPath") and getattr(module, "scale_by_keep", True):
+        amount, operation = getattr(module, "drop_prob", None), drop_path
+    else:
+        return None
+    return (operation, float(amount)) if isinstance(amount, (int, float)) and amount > 0 else None
