@@ -1,4 +1,4 @@
-"""Keras layer names <-> names that torch accepts for modules; reversible."""
+"""Keras layer names <-> names that torch accepts for modules; reversible, but that a level may be `/` or `>`."""
 
 from __future__ import annotations
 
@@ -32,8 +32,12 @@ def unescape(name: str) -> str:
 
 
 def module_path(path: str) -> str:
-    """The torch module path of a Keras layer path: `stem/conv.1` is `stem.conv%2E1`."""
-    return ".".join(escape(part) for part in path.split("/"))
+    """The torch module path of a Keras layer path; `>` is a level too, as in the names that come from torch.
+
+    >>> module_path("stem/conv.1"), module_path("layer1>0>conv1")
+    ('stem.conv%2E1', 'layer1.0.conv1')
+    """
+    return ".".join(escape(part) for part in path.replace(">", "/").split("/"))
 
 
 def identifier(name: str) -> str:

@@ -166,8 +166,8 @@ class _Builder:
         """The path of the call's module; calls of a shared layer share it, or its weights where they differ."""
         own = TorchCall(call.target, config=call.config, tensors=call.tensors)
         base, number = path, 0
-        while path in self.calls:
-            if self.calls[path] == own:
+        while path in self.calls or self._is_attribute(path):
+            if self.calls.get(path) == own:
                 return path
             number += 1
             path = f"{base}_{number}"
@@ -180,9 +180,22 @@ class _Builder:
                 setattr(module, name, self._parameter(weight, tensor, step))  # nn.LSTM keeps a list of them too
             else:
                 module._buffers[name] = tensor
-        parent, _, leaf = path.rpartition(".")
-        self._container(parent).add_module(leaf, module)
+        self._place(path, module)
         return path
+
+    def _place(self, path: str, module: nn.Module) -> None:
+        """Put the module at its path, with the modules below it that came before."""
+        parent, _, leaf = path.rpartition(".")
+        container = self._container(parent)
+        for name, child in getattr(container._modules.get(leaf), "_modules", {}).items():
+            module.add_module(name, child)  # type: ignore[arg-type]
+        container.add_module(leaf, module)
+
+    def _is_attribute(self, path: str) -> bool:
+        """Whether the module above has something else of that name: a layer called `conv>weight` below `conv`."""
+        parent, _, leaf = path.rpartition(".")
+        module = self._container(parent)
+        return leaf not in module._modules and hasattr(module, leaf)
 
     def _variable(self, path: str, role: str, weight: Weight, step: Step) -> str:
         """The path of a free weight, registered on its layer's container."""
