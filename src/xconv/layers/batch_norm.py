@@ -1,4 +1,4 @@
-"""BatchNormalization (epsilon, momentum m, any axis)  <->  aten.batch_norm, torch.nn.BatchNorm1d-3d (momentum 1 - m)."""
+"""BatchNormalization (epsilon, momentum m, any axis)  <->  aten.batch_norm, nn.BatchNorm1d-3d (momentum 1 - m)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 from xconv import axes
 from xconv.errors import Unsupported
-from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Spec, TorchCall, Weights
+from xconv.layers.elementwise import Elementwise
+from xconv.layers.io import Variable
+from xconv.layers.reduce import Reduce
+from xconv.layers.steps import Steps
+from xconv.layers.unary import Unary
+from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, TorchExample, Weights
 
 __all__ = ["BatchNorm"]
 
@@ -28,7 +33,7 @@ class BatchNorm(Spec):
 
     order = Order.SPATIAL
     keras_kinds = ("BatchNormalization",)
-    aten_ops = "batch_norm", "_native_batch_norm_legit_no_training"
+    aten_ops = "_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "batch_norm", "native_batch_norm"
     holds = "weight", "bias", "running_mean", "running_var"
     training = "the moving variance takes torch's unbiased batch variance, Keras 3 takes the biased one: n/(n-1)"
 
@@ -48,13 +53,19 @@ class BatchNorm(Spec):
         return Op(cls(weights["mean"].shape[0], layer["epsilon"], momentum, place, frozen), weights)
 
     @classmethod
-    def from_torch(cls, call: AtenCall) -> Op:
-        """weight and bias (where present), running_mean, running_var; the channels are on axis 1."""
+    def from_torch(cls, call: AtenCall) -> Op | Sequence[Op]:
+        """weight and bias (where present), running_mean, running_var; the channels are on axis 1.
+
+        Without running statistics, those of the batch are computed, in inference too.
+        """
+        for key in ("input", "momentum"):
+            call.get(key)
         weights = call.named(gamma="weight", beta="bias", mean="running_mean", variance="running_var")
-        call.get("input")
         if call.get("training") or "mean" not in weights:
-            raise Unsupported("BatchNorm without running statistics", remedy="set track_running_stats=True")
-        return Op(cls(weights["mean"].shape[0], call["eps"], call["momentum"], 1), weights)
+            return _of_batch(call.inputs[0], float(call["eps"]), weights)
+        momentum = float(call["momentum"])
+        note = "" if momentum else "its running statistics do not change in training; momentum=None says the same"
+        return Op(cls(weights["mean"].shape[0], call["eps"], momentum, 1), weights, note=note)
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """BatchNormalization with the weights that are there."""
@@ -90,3 +101,34 @@ class BatchNorm(Spec):
         yield Example("BatchNormalization", ((5, 3),), {"scale": False}, four[1:])
         yield Example("BatchNormalization", ((3, 4, 5),), {"axis": 1, "center": False}, four[1:])
         yield Example("BatchNormalization", ((2, 4, 5, 3),), {"center": False, "scale": False}, four[2:])
+
+    @classmethod
+    def torch_examples(cls) -> Iterator[TorchExample]:
+        """Every class; without gamma and beta, without running statistics, on vectors and sequences."""
+        for kind, shape in (("1d", (3,)), ("1d", (3, 5)), ("2d", (3, 5, 4)), ("3d", (3, 5, 4, 2))):
+            yield TorchExample(f"torch.nn.BatchNorm{kind}", (shape,), {"num_features": 3})
+            plain = {"num_features": 3, "affine": False, "eps": 1e-3, "momentum": 0.3}
+            yield TorchExample(f"torch.nn.BatchNorm{kind}", (shape,), plain)
+            yield TorchExample(f"torch.nn.BatchNorm{kind}", (shape,), {"num_features": 3, "track_running_stats": False})
+        bare = {"num_features": 3, "affine": False, "track_running_stats": False}
+        yield TorchExample("torch.nn.BatchNorm2d", ((3, 5, 4),), bare)
+        yield TorchExample("torch.nn.SyncBatchNorm", ((3, 5, 4),), {"num_features": 3}, trains=False)
+
+
+def _of_batch(shape: Shape, epsilon: float, weights: Weights) -> Sequence[Op]:
+    """Each channel by the mean and the variance that it has in this batch."""
+    over = tuple(axis for axis in range(len(shape)) if axis != 1)
+    steps = Steps()
+    mean = steps.add(Reduce("mean", over, keepdims=True), Slot(0), name="mean")
+    variance = steps.add(Reduce("var", over, keepdims=True), Slot(0), name="variance")
+    centred = steps.add(Elementwise("subtract", (Slot(0), Slot(1))), Slot(0), mean, name="centred")
+    padded = steps.add(Elementwise("add", (Slot(0), epsilon)), variance, name="padded")
+    root = steps.add(Unary("sqrt"), padded, name="deviation")
+    result = steps.add(Elementwise("divide", (Slot(0), Slot(1))), centred, root, name="scaled")
+    for role, torch_name, function in (("gamma", "weight", "multiply"), ("beta", "bias", "add")):
+        if role in weights:
+            sizes = (1, *weights[role].shape, *(1,) * (len(shape) - 2))
+            held = {torch_name: weights[role].reshape(sizes)}
+            free = steps.add(Variable(sizes), weights=held, name=torch_name)
+            result = steps.add(Elementwise(function, (Slot(0), Slot(1))), result, free, name=role)
+    return steps.done()

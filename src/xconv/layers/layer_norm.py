@@ -12,7 +12,21 @@ from typing import Any
 from xconv import axes
 from xconv.errors import Mismatch, Unsupported
 from xconv.layers.places import known_sizes, places_of, renamed
-from xconv.spec import Example, KerasLayer, Moved, Op, Order, Shape, Slot, Spec, TorchCall, Weights
+from xconv.spec import (
+    AtenCall,
+    Example,
+    KerasLayer,
+    Moved,
+    Op,
+    Order,
+    Shape,
+    Slot,
+    Spec,
+    TorchCall,
+    TorchExample,
+    Weights,
+)
+from xconv.weights import Weight
 
 __all__ = ["LayerNorm", "UnitNorm"]
 
@@ -32,6 +46,8 @@ class LayerNorm(Spec):
 
     order = Order.AXES
     keras_kinds = "LayerNormalization", "RMSNormalization", "ops.LayerNorm", "ops.RMSNorm"
+    aten_ops = "_fused_rms_norm", "layer_norm", "native_layer_norm", "rms_norm"
+    holds = "weight", "bias"
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
@@ -53,6 +69,19 @@ class LayerNorm(Spec):
         epsilon = layer.get("epsilon")
         return Op(cls(over, sizes, 1e-7 if epsilon is None else epsilon, kind), weights)
 
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Op:
+        """The last axes; without an epsilon, the root mean square takes the smallest step of its dtype."""
+        call.get("input")
+        weights = call.named(gamma="weight", beta="bias")
+        sizes = tuple(call["normalized_shape"])
+        rank = len(call.inputs[0])
+        epsilon = call["eps"]
+        if epsilon is None:
+            epsilon = 2.0 ** (-52 if call.dtypes[0] == "float64" else -23)
+        kind = "rms" if "rms" in call.op else "layer"
+        return Op(cls(tuple(range(rank - len(sizes), rank)), sizes, float(epsilon), kind), weights)
+
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """RMSNormalization, or LayerNormalization with the weights that are there; operations where one lacks gamma."""
         config: dict[str, Any] = {"axis": list(self.over), "epsilon": self.epsilon}
@@ -64,9 +93,21 @@ class LayerNorm(Spec):
                 return KerasLayer("ops.RMSNorm", config, inputs=tuple(inputs), args=(Slot(0), None))
             return KerasLayer("ops.LayerNorm", config, inputs=tuple(inputs), args=(Slot(0), None, None))
         if self.kind == "rms":
-            return KerasLayer("RMSNormalization", config, arrays, tuple(inputs))
+            return self._root_mean_square(arrays, inputs)
         config |= {"center": "beta" in weights, "scale": "gamma" in weights, "rms_scaling": self.kind == "deviation"}
         return KerasLayer("LayerNormalization", config, arrays, tuple(inputs))
+
+    def _root_mean_square(self, arrays: Sequence[Weight], inputs: Sequence[Shape]) -> KerasLayer:
+        """RMSNormalization; its scale is for the last axes, so that others are brought there and back."""
+        rank, count = len(inputs[0]), len(self.over)
+        last = tuple(range(rank - count, rank))
+        config = {"axis": list(last), "epsilon": self.epsilon}
+        if self.over == last:
+            return KerasLayer("RMSNormalization", config, tuple(arrays), tuple(inputs))
+        order = axes.moved_axes(rank, self.over, last)
+        there = KerasLayer("Permute", {"dims": order[1:]}, name="there")
+        layer = KerasLayer("RMSNormalization", config, tuple(arrays), args=(there,), name="norm")
+        return KerasLayer("Permute", {"dims": axes.inverse(order)[1:]}, inputs=tuple(inputs), args=(layer,))
 
     def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
         """nn.LayerNorm or nn.RMSNorm on trailing axes, otherwise xconv's ChannelNorm or AxesNorm."""
@@ -107,6 +148,17 @@ class LayerNorm(Spec):
         yield Example("RMSNormalization", ((5, 4, 3),), {}, ((3,),))
         yield Example("RMSNormalization", ((5, 4, 3),), {"axis": [2, 3], "epsilon": 1e-3}, ((4, 3),))
         yield Example("ops.RMSNorm", ((5, 3),), {"axis": -1, "epsilon": None}, args=(Slot(0), None))
+
+    @classmethod
+    def torch_examples(cls) -> Iterator[TorchExample]:
+        """One axis and several, with and without gamma and beta."""
+        for shape in (3, [4, 3], [5, 4, 3]):
+            yield TorchExample("torch.nn.LayerNorm", ((5, 4, 3),), {"normalized_shape": shape, "eps": 1e-3})
+            yield TorchExample("torch.nn.RMSNorm", ((5, 4, 3),), {"normalized_shape": shape, "eps": 1e-3})
+        yield TorchExample("torch.nn.LayerNorm", ((5, 3),), {"normalized_shape": 3, "bias": False})
+        yield TorchExample("torch.nn.LayerNorm", ((3,),), {"normalized_shape": 3, "elementwise_affine": False})
+        yield TorchExample("torch.nn.RMSNorm", ((5, 3),), {"normalized_shape": 3})
+        yield TorchExample("torch.nn.RMSNorm", ((5, 3),), {"normalized_shape": 3, "elementwise_affine": False})
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +204,13 @@ class UnitNorm(Spec):
         yield Example("UnitNormalization", ((5, 4, 3),))
         yield Example("UnitNormalization", ((5, 4, 3),), {"axis": [1, 3]})
         yield Example("ops.Normalize", ((5, 3),), {"axis": -1}, args=(Slot(0),))
+
+    @classmethod
+    def torch_examples(cls) -> Iterator[TorchExample]:
+        """One axis, another epsilon, another length."""
+        yield TorchExample("torch.nn.functional.normalize", ((5, 4, 3),))
+        yield TorchExample("torch.nn.functional.normalize", ((5, 3),), args=(Slot(0), 2.0, -1, 1e-3))
+        yield TorchExample("torch.nn.functional.normalize", ((5, 3),), args=(Slot(0), 1.0, 2))
 
 
 def _check_no_parameters(layer: KerasLayer) -> None:
