@@ -60,9 +60,15 @@ def model_of(kind: str, config: Any, args: Any, inputs: Any, values: str = "norm
     dtype = {"integers": "int32", "boolean": "bool"}.get(values, keras.config.floatx())
     tensors = [keras.Input(shape, dtype=dtype, name=f"in{number}") for number, shape in enumerate(inputs)]
     named = {} if kind.startswith("ops.") else {"name": "the_layer"}
-    layer = class_of(kind)(**config, **named)
+    inner = {key: keras.saving.deserialize_keras_object(item) for key, item in config.items() if is_layer(item)}
+    layer = class_of(kind)(**{**config, **inner}, **named)
     slots = args or tuple(Slot(i) for i in range(len(inputs)))
     return keras.Model(tensors, layer(*filled(slots, tensors), **options))
+
+
+def is_layer(item: Any) -> bool:
+    """Whether an entry of a config describes a layer that is wrapped."""
+    return isinstance(item, dict) and "class_name" in item
 
 
 def randomise(model: Any, random: np.random.Generator) -> None:
