@@ -8,7 +8,12 @@ from dataclasses import dataclass
 from xconv import axes
 from xconv.errors import Mismatch
 from xconv.layers.activation import with_activation
+from xconv.layers.elementwise import Elementwise
+from xconv.layers.io import Variable
+from xconv.layers.reshape import Permute
+from xconv.layers.steps import Steps
 from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, Weights
+from xconv.weights import Weight
 
 __all__ = ["Dense"]
 
@@ -42,8 +47,10 @@ class Dense(Spec):
         return with_activation(layer, Op(cls(*kernel.shape), weights))
 
     @classmethod
-    def from_torch(cls, call: AtenCall) -> Op:
-        """Weight (out, in), for the last axis."""
+    def from_torch(cls, call: AtenCall) -> Op | Sequence[Op]:
+        """Weight (out, in), for the last axis; a weight that is computed from the input makes a product of tensors."""
+        if isinstance(call["weight"], Slot):
+            return _product(call)
         call.get("input")
         weights = call.named(kernel="weight", bias="bias")
         out, features = weights["kernel"].shape
@@ -82,3 +89,18 @@ class Dense(Spec):
         yield Example("Dense", ((6,),), {"units": 4}, ((6, 4), (4,)))
         yield Example("Dense", ((5, 3),), {"units": 4, "use_bias": False}, ((3, 4),))
         yield Example("Dense", ((4, 5, 3),), {"units": 2}, ((3, 2), (2,)))
+
+
+def _product(call: AtenCall) -> Sequence[Op]:
+    """x times the transposed weight, plus the bias, all of them tensors."""
+    from xconv.layers.matmul import MatMul
+
+    bias = call["bias"]
+    steps = Steps()
+    columns = steps.add(Permute((1, 0)), call["weight"], name="columns")
+    result = steps.add(MatMul(), call["input"], columns, name="product")
+    if isinstance(bias, Weight):
+        bias = steps.add(Variable(bias.shape), weights={"bias": bias}, name="bias")
+    if bias is not None:
+        steps.add(Elementwise("add", (Slot(0), Slot(1))), result, bias)
+    return steps.done()

@@ -7,7 +7,20 @@ from dataclasses import dataclass
 
 from xconv import axes
 from xconv.errors import Mismatch, Unsupported
-from xconv.spec import Example, KerasLayer, Moved, Op, Order, Shape, Slot, Spec, TorchCall, Weights
+from xconv.spec import (
+    AtenCall,
+    Example,
+    KerasLayer,
+    Moved,
+    Op,
+    Order,
+    Shape,
+    Slot,
+    Spec,
+    TorchCall,
+    TorchExample,
+    Weights,
+)
 
 __all__ = ["Embedding"]
 
@@ -21,6 +34,8 @@ class Embedding(Spec):
 
     order = Order.AXES
     keras_kinds = ("Embedding",)
+    aten_ops = ("embedding",)
+    holds = ("weight",)
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
@@ -37,6 +52,20 @@ class Embedding(Spec):
         if weights["embeddings"].shape != expected:
             raise Mismatch(f"the table has shape {weights['embeddings'].shape}, the configuration asks for {expected}")
         return Op(cls(*expected), weights)
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Op:
+        """The table; padding_idx, scale_grad_by_freq and sparse only matter where it is trained."""
+        call.get("indices")
+        weights = call.named(embeddings="weight")
+        notes = []
+        if call["padding_idx"] >= 0:
+            notes.append(f"torch never trains row {call['padding_idx']}, its padding_idx; Keras does")
+        if call["scale_grad_by_freq"]:
+            notes.append("torch divides the gradient of a row by how often it is used; Keras does not")
+        call.get("sparse")
+        rows, features = weights["embeddings"].shape
+        return Op(cls(rows, features), weights, note="; ".join(notes))
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """Embedding."""
@@ -63,3 +92,12 @@ class Embedding(Spec):
         config = {"input_dim": 4, "output_dim": 3}
         yield Example("Embedding", ((5,),), config, ((4, 3),), values="integers")
         yield Example("Embedding", ((5, 2),), config, ((4, 3),), values="integers")
+
+    @classmethod
+    def torch_examples(cls) -> Iterator[TorchExample]:
+        """Sequences and single numbers."""
+        config = {"num_embeddings": 4, "embedding_dim": 3}
+        yield TorchExample("torch.nn.Embedding", ((5,),), config, values="integers")
+        yield TorchExample(
+            "torch.nn.Embedding", ((5, 2),), {**config, "padding_idx": 1}, values="integers", trains=False
+        )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from string import ascii_lowercase
+from string import ascii_letters, ascii_lowercase
 
 from xconv import axes
 from xconv.errors import Mismatch, Unsupported
-from xconv.layers.elementwise import broadcast
-from xconv.spec import Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, Weights
+from xconv.layers.elementwise import Elementwise, broadcast
+from xconv.layers.steps import Steps
+from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, TorchExample, Weights
 
 __all__ = ["Dot", "Einsum", "MatMul"]
 
@@ -20,12 +21,32 @@ class MatMul(Spec):
 
     order = Order.WRITTEN
     keras_kinds = ("ops.Matmul",)
+    aten_ops = "addmm", "addmv", "baddbmm", "bmm", "dot", "matmul", "mm", "mv", "vdot"
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
         """Two tensors."""
         _check_tensors(layer, (layer.argument(0, "x1"), layer.argument(1, "x2")))
         return Op(cls())
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Sequence[Op]:
+        """The product of the last two tensors; times `alpha`, plus `beta` times the first where there are three."""
+        names = ("mat1", "mat2", "batch1", "batch2", "mat", "vec", "vec2", "tensor", "other")
+        adds = call.op in ("addmm", "addmv", "baddbmm")
+        factors = [call.get(name) for name in ("self", *names) if call.get(name) is not None]
+        steps = Steps()
+        result = steps.add(cls(), *factors[1:] if adds else factors, name="product" if adds else "")
+        if not adds:
+            return steps.done()
+        alpha, beta, offset = call["alpha"], call["beta"], factors[0]
+        if alpha != 1:
+            result = steps.add(Elementwise("multiply", (Slot(0), float(alpha))), result, name="alpha")
+        if beta not in (0, 1):
+            offset = steps.add(Elementwise("multiply", (Slot(0), float(beta))), offset, name="beta")
+        if beta != 0:
+            steps.add(Elementwise("add", (Slot(0), Slot(1))), result, offset)
+        return steps.done()
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """The operation."""
@@ -50,6 +71,15 @@ class MatMul(Spec):
         yield Example("ops.Matmul", ((4, 5), (5, 3)), args=(Slot(0), Slot(1)))
         yield Example("ops.Matmul", ((2, 4, 5), (1, 5, 3)), args=(Slot(0), Slot(1)))
 
+    @classmethod
+    def torch_examples(cls) -> Iterator[TorchExample]:
+        """Equal and unequal ranks, sums with a product."""
+        yield TorchExample("torch.matmul", ((2, 4, 5), (2, 5, 3)), args=(Slot(0), Slot(1)))
+        yield TorchExample("torch.bmm", ((4, 5), (5, 3)), args=(Slot(0), Slot(1)))
+        scaled = {"beta": 0.5, "alpha": 2.0}
+        yield TorchExample("torch.baddbmm", ((4, 3), (4, 5), (5, 3)), kwargs=scaled)
+        yield TorchExample("torch.baddbmm", ((1, 3), (4, 5), (5, 3)))
+
 
 @dataclass(frozen=True, slots=True)
 class Einsum(Spec):
@@ -63,6 +93,7 @@ class Einsum(Spec):
 
     order = Order.WRITTEN
     keras_kinds = ("ops.Einsum",)
+    aten_ops = "bilinear", "einsum", "outer", "tensordot"
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
@@ -74,6 +105,23 @@ class Einsum(Spec):
         if "." in subscripts or "->" not in subscripts:
             raise Unsupported(f"einsum {subscripts!r}", remedy="write every axis, and the result after '->'")
         return Op(cls(subscripts))
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Sequence[Op]:
+        """Subscripts with every axis written out; nn.Bilinear, outer and tensordot are such sums too."""
+        match call.op:
+            case "outer":
+                return (Op(cls("a,b->ab"), {}, "", (call["self"], call["vec2"])),)
+            case "tensordot":
+                first, second, sums = call["self"], call["other"], (call["dims_self"], call["dims_other"])
+                subscripts = _contraction([call.inputs[slot.index] for slot in (first, second)], sums)
+                return (Op(cls(subscripts), {}, "", (first, second)),)
+            case "bilinear":
+                return _bilinear(call)
+        call.get("path")
+        tensors = tuple(call["tensors"])
+        shapes = [call.inputs[slot.index] for slot in tensors]
+        return (Op(cls(_written_out(call["equation"], shapes)), {}, "", tensors),)
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """The operation."""
@@ -102,6 +150,20 @@ class Einsum(Spec):
         two = (Slot(0), Slot(1))
         yield Example("ops.Einsum", ((2, 4, 5), (3, 4, 5)), {"subscripts": "bijc,bkjc->bik"}, args=two)
         yield Example("ops.Einsum", ((4, 5),), {"subscripts": "bij->bji"}, args=(Slot(0),))
+
+    @classmethod
+    def torch_examples(cls) -> Iterator[TorchExample]:
+        """An ellipsis, no result written, one tensor; a bilinear layer on vectors and on sequences."""
+        target, two = "torch.einsum", ((2, 4, 5), (3, 4, 5))
+        yield TorchExample(target, two, args=("b i j c, b k j c -> b i k", Slot(0), Slot(1)))
+        yield TorchExample(target, two, args=("...jc,...jc->...", Slot(0), Slot(0)))
+        yield TorchExample(target, ((4, 5), (3, 5)), args=("b...c,bkc->bk...", Slot(0), Slot(1)))
+        yield TorchExample(target, ((4, 5), (5, 3)), args=("bij,bjk", Slot(0), Slot(1)))
+        yield TorchExample(target, ((4, 4),), args=("bii->bi", Slot(0)))
+        yield TorchExample(target, ((4, 5),), args=("bij->b", Slot(0)))
+        config = {"in1_features": 4, "in2_features": 5, "out_features": 3}
+        yield TorchExample("torch.nn.Bilinear", ((4,), (5,)), config)
+        yield TorchExample("torch.nn.Bilinear", ((2, 4), (2, 5)), {**config, "bias": False})
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,3 +233,63 @@ def _check_tensors(layer: KerasLayer, given: Sequence[object]) -> None:
     """Refuse constants among the operands."""
     if list(given) != [Slot(i) for i in range(len(layer.inputs))]:
         raise Unsupported("a constant as an operand", remedy="hold the array in a layer's weight")
+
+
+def _written_out(equation: str, shapes: Sequence[Shape]) -> str:
+    """Subscripts without blanks and ellipses, with the result that an equation without '->' implies.
+
+    >>> _written_out("b ... c, d c", [(None, 4, 5, 3), (2, 3)])
+    'baec,dc->aebd'
+
+    Raises:
+        Unsupported: an axis of size 1 that stands for one of another size.
+    """
+    left, arrow, right = equation.replace(" ", "").partition("->")
+    terms = left.split(",")
+    ranks = [len(shape) - len(term.replace("...", "")) for term, shape in zip(terms, shapes, strict=True)]
+    most = max((rank for rank, term in zip(ranks, terms, strict=True) if "..." in term), default=0)
+    spare = [letter for letter in ascii_letters if letter not in equation]
+    dots = "".join(spare[:most])
+    if not arrow:
+        letters = left.replace(",", "").replace(".", "")
+        right = "..." * ("..." in left) + "".join(sorted(x for x in set(letters) if letters.count(x) == 1))
+    terms = [term.replace("...", dots[most - rank :]) for term, rank in zip(terms, ranks, strict=True)]
+    _check_sizes(terms, shapes)
+    return f"{','.join(terms)}->{right.replace('...', dots)}"
+
+
+def _check_sizes(terms: Sequence[str], shapes: Sequence[Shape]) -> None:
+    """Refuse what torch would broadcast and Keras would not."""
+    sizes: dict[str, int | None] = {}
+    for term, shape in zip(terms, shapes, strict=True):
+        for letter, size in zip(term, shape, strict=True):
+            if letter in sizes and sizes[letter] != size and 1 in (size, sizes[letter]):
+                raise Unsupported("einsum that broadcasts an axis of size 1", remedy="expand it first")
+            sizes.setdefault(letter, size)
+
+
+def _contraction(shapes: Sequence[Shape], sums: tuple[Sequence[int], Sequence[int]]) -> str:
+    """The subscripts of torch.tensordot.
+
+    >>> _contraction([(None, 4, 5), (5, 3)], ([2], [0]))
+    'abc,cd->abd'
+    """
+    letters = iter(ascii_lowercase)
+    first = [next(letters) for _ in shapes[0]]
+    rank = len(shapes[1])
+    shared = {axes.normal(b, rank): first[axes.normal(a, len(first))] for a, b in zip(*sums, strict=True)}
+    second = [shared.get(place) or next(letters) for place in range(rank)]
+    result = [x for x in (*first, *second) if x not in shared.values()]
+    return f"{''.join(first)},{''.join(second)}->{''.join(result)}"
+
+
+def _bilinear(call: AtenCall) -> Sequence[Op]:
+    """For every feature, first tensor times a matrix times second tensor; plus a bias."""
+    first, second, kernel, bias = (call[key] for key in ("input1", "input2", "weight", "bias"))
+    front = ascii_lowercase[3 : 2 + len(call.inputs[first.index])]
+    steps = Steps()
+    sums = Einsum(f"{front}a,cab,{front}b->{front}c")
+    result = steps.add(sums, first, kernel, second, name="" if bias is None else "product")
+    if bias is not None:
+        steps.add(Elementwise("add", (Slot(0), Slot(1))), result, bias)
+    return steps.done()

@@ -1,0 +1,67 @@
+"""ATen operators that are several layers, and never one in a graph: lerp, cdist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from xconv.layers.elementwise import Elementwise
+from xconv.layers.expand import ExpandDims
+from xconv.layers.norm import length
+from xconv.layers.steps import Steps
+from xconv.spec import AtenCall, Op, Slot, Spec, TorchExample
+
+__all__ = ["Distances", "Lerp"]
+
+
+@dataclass(frozen=True, slots=True)
+class Lerp(Spec):
+    """start + weight * (end - start)."""
+
+    aten_ops = ("lerp",)
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Sequence[Op]:
+        """The weight is a number or a tensor."""
+        start, end, weight = call["self"], call["end"], call["weight"]
+        two = (Slot(0), Slot(1))
+        steps = Steps()
+        way = steps.add(Elementwise("subtract", two), end, start, name="way")
+        if isinstance(weight, Slot):
+            part = steps.add(Elementwise("multiply", two), way, weight, name="part")
+        else:
+            part = steps.add(Elementwise("multiply", (Slot(0), float(weight))), way, name="part")
+        steps.add(Elementwise("add", two), start, part)
+        return steps.done()
+
+    @classmethod
+    def torch_examples(cls) -> Iterator[TorchExample]:
+        """A number and a tensor."""
+        yield TorchExample("torch.lerp", ((4, 5, 3),) * 2, args=(Slot(0), Slot(1), 0.25))
+        yield TorchExample("torch.lerp", ((4, 5, 3),) * 3, args=(Slot(0), Slot(1), Slot(2)))
+
+
+@dataclass(frozen=True, slots=True)
+class Distances(Spec):
+    """The length of the difference of every row of one tensor and every row of another."""
+
+    aten_ops = "_cdist_forward", "cdist"
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Sequence[Op]:
+        """Powers as for vector_norm; how torch computes it is no part of the meaning."""
+        call.get("compute_mode")
+        rank = max(map(len, call.inputs))
+        steps = Steps()
+        first, second = call["x1"], call["x2"]
+        rows = steps.add(ExpandDims((len(call.inputs[first.index]) - 1,)), first, name="rows")
+        others = steps.add(ExpandDims((len(call.inputs[second.index]) - 2,)), second, name="others")
+        way = steps.add(Elementwise("subtract", (Slot(0), Slot(1))), rows, others, name="way")
+        length(steps, way, float(call["p"]), (rank,), keepdims=False, dtype=call.dtype)
+        return steps.done()
+
+    @classmethod
+    def torch_examples(cls) -> Iterator[TorchExample]:
+        """Euclid's distance, and by single steps."""
+        yield TorchExample("torch.cdist", ((4, 5), (3, 5)))
+        yield TorchExample("torch.cdist", ((4, 5), (3, 5)), args=(Slot(0), Slot(1), 1.0))
