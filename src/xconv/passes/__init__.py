@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from xconv.graph import Graph
 from xconv.passes.anchor_variables import anchor_variables, recover_variables
+from xconv.passes.expand_attention import expand_attention
 from xconv.passes.fold_pads import fold_pads
 from xconv.passes.fold_permutes import fold_flatten, merge_reshapes
 from xconv.passes.recover_idioms import recover_idioms
@@ -34,6 +35,7 @@ AFTER_LAYOUT: Sequence[Pass] = (
 FOR_KERAS: Sequence[Pass] = (
     safe_zero_pads,
     trim_recurrent,
+    expand_attention,
     split_strides,
     anchor_variables,  # last: what Keras cannot say without it
 )
