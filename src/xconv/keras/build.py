@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from xconv.errors import Mismatch, Unsupported
+from xconv.errors import Mismatch
 from xconv.frameworks import require
 from xconv.graph import map_structure, values_in
-from xconv.keras.op_modules import module_of
+from xconv.keras.layer_configs import described, dtype_of, layer_dtype
+from xconv.keras.numbers import numbers, on_backend, unset
 from xconv.keras.records import Entry, KerasModel, Ref
 from xconv.keras.sequence import sequence
 
 if TYPE_CHECKING:
-    from xconv.weights import Arrays, Weight
+    from xconv.weights import Arrays
 
-__all__ = ["build", "dtype_of", "numbers"]
+__all__ = ["build"]
 
 
 def build(model: KerasModel, dtype: str | None = None) -> Any:
@@ -48,80 +47,59 @@ def build(model: KerasModel, dtype: str | None = None) -> Any:
         args, kwargs = map_structure(
             lambda leaf: results.get(leaf, leaf) if isinstance(leaf, Ref) else leaf, (call.args, dict(call.kwargs))
         )
-        with _without_initial_values(made[name]):
+        with _without_initial_values(keras, made[name]):
             outcome = made[name](*args, **kwargs)
         for place, tensor in enumerate(values_in(outcome)):
             results[Ref(name, index, place)] = tensor
     for entry in model.entries:
-        if entry.weights:
-            _fill(made[entry.name], entry, model.arrays)
+        if entry.name in made and not entry.is_op:
+            _fill(made[entry.name], entry, model.arrays, layer_dtype(entry, dtype), keras.backend.backend())
     inputs, outputs = (map_structure(lambda ref: results[ref], ports) for ports in (model.inputs, model.outputs))
     result = keras.Model(inputs, outputs, name=model.name)
     for entry in model.entries:
-        if not entry.trainable:
+        if not entry.trainable and not entry.is_op:
             made[entry.name].trainable = False
-    return result
-
-
-def dtype_of(model: KerasModel) -> str:
-    """The floating-point type of the weights; of the inputs where there are no weights.
-
-    Raises:
-        Unsupported: there are several.
-    """
-    weights = {weight.dtype for entry in model.entries for weight in entry.weights if weight.key}
-    inputs = {str(entry.config["dtype"]) for entry in model.entries if entry.kind == "InputLayer"}
-    found = sorted(dtype for dtype in weights or inputs if "float" in dtype)
-    if len(found) > 1:
-        raise Unsupported(f"weights of several types: {', '.join(found)}", remedy="module.float() makes them one")
-    return found[0] if found else "float32"
-
-
-def numbers(weight: Weight, arrays: Arrays) -> np.ndarray[Any, Any]:
-    """The numbers of a weight, rearranged."""
-    if weight.constant is not None:
-        return np.full(weight.shape, weight.constant, dtype=weight.dtype)
-    blocks = [block for _, block in arrays[weight.key].blocks()]
-    whole = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
-    result: np.ndarray[Any, Any] = weight.apply(whole.reshape(weight.source))
     return result
 
 
 def _made(keras: Any, entry: Entry, dtype: str) -> Any:
     """One layer or operation, from its config."""
-    config = dict(entry.config)
-    if not entry.is_op and entry.kind != "InputLayer":
-        config["dtype"] = dtype
-    module = module_of(entry.kind) if entry.is_op else entry.module
-    held = {"module": module, "class_name": entry.kind, "config": config, "registered_name": None}
-    if entry.is_op:
-        held["registered_name"] = entry.kind
-    return keras.saving.deserialize_keras_object(held, safe_mode=True)
+    return keras.saving.deserialize_keras_object(described(entry, dtype), safe_mode=True)
 
 
 @contextmanager
-def _without_initial_values(layer: Any) -> Iterator[None]:
-    """Variables are made with zeros: random ones would be thrown away, and cost more than the conversion."""
+def _without_initial_values(keras: Any, layer: Any) -> Iterator[None]:
+    """Variables are made of memory without numbers: random ones would be thrown away, and cost more than the rest."""
     if getattr(layer, "built", True) or not hasattr(layer, "trainable"):
         yield
         return
-    from keras import initializers
-
-    own = {name: item for name, item in vars(layer).items() if isinstance(item, initializers.Initializer)}
-    zeros = initializers.Zeros()
-    for name in own:
-        setattr(layer, name, zeros)
+    kind = keras.initializers.Initializer
+    owned = [(part, key, item) for part in layer._flatten_layers() for key, item in vars(part).items()]
+    found = [(part, key, item) for part, key, item in owned if isinstance(item, kind)]
+    nothing = _nothing(keras)
+    for part, key, _ in found:
+        setattr(part, key, nothing)
     try:
         yield
     finally:
-        for name, item in own.items():
-            setattr(layer, name, item)
+        for part, key, item in found:
+            setattr(part, key, item)
 
 
-def _fill(layer: Any, entry: Entry, arrays: Mapping[str, Any]) -> None:
-    """Assign the weights to the layer's variables, which Keras keeps in creation order."""
-    own = [*layer._trainable_variables, *layer._non_trainable_variables]
-    variables = [variable for variable in own if "seed_generator" not in variable.path] or list(layer.variables)
+def _nothing(keras: Any) -> Any:
+    """An initializer that gives memory as it is; every variable made by it is filled."""
+
+    class Nothing(keras.initializers.Initializer):  # type: ignore[misc]
+        def __call__(self, shape: Any, dtype: Any = None) -> Any:
+            """Memory of this shape."""
+            return on_backend(unset(tuple(shape), str(dtype or "float32")), keras.backend.backend())
+
+    return Nothing()
+
+
+def _fill(layer: Any, entry: Entry, arrays: Arrays, dtype: str, backend: str) -> None:
+    """Assign the weights to the layer's variables and to those of the layers it keeps, in creation order."""
+    variables = list(layer.weights)
     if len(variables) != len(entry.weights):
         raise Mismatch(
             f"{entry.kind} has {len(variables)} variables, it is given {len(entry.weights)}", place=entry.name
@@ -130,4 +108,4 @@ def _fill(layer: Any, entry: Entry, arrays: Mapping[str, Any]) -> None:
         if tuple(variable.shape) != weight.shape:
             what = f"{variable.name} has shape {tuple(variable.shape)}, its weight {weight.shape}"
             raise Mismatch(what, place=entry.name)
-        variable.assign(numbers(weight, arrays))
+        variable.assign(on_backend(numbers(weight, arrays, dtype), backend))

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from xconv.errors import Unreadable
-from xconv.keras.composites import Part, Path, is_model, is_operation, is_sequence, name_of, owners, part_of
+from xconv.keras.composites import Owner, Part, Path, is_model, is_operation, is_sequence, name_of, owners, part_of
 from xconv.keras.hdf5 import Tree
 from xconv.keras.hdf5_text import text_of
 from xconv.keras.stored_array import StoredArray
 
-__all__ = ["WeightGroups", "snake_case"]
+__all__ = ["WeightGroups", "group_of", "kept_groups", "snake_case"]
 
 _CONTAINERS = "layers", "_layer_checkpoint_dependencies"
+_PRIVATE = {"GroupQueryAttention": "GroupedQueryAttention"}
+"""Classes whose name in Python is another than their public one."""
 _APART = re.compile(r"(^|/)(seed_generator(_\d+)?|optimizer|metrics)(/|$)")
 
 
@@ -90,17 +92,7 @@ class WeightGroups:
         if is_model(part):
             self._assign_model(part, group, path)
             return
-        used: Counter[tuple[Path, str]] = Counter()
-        for owner in list(owners(part, path))[1:]:
-            *above, last = owner.path
-            if last.isdecimal():
-                kind = snake_case(owner.part.kind)
-                list_path = tuple(above)
-                place = used[list_path, kind]
-                used[list_path, kind] += 1
-                inside = f"{self._groups[list_path[:-1]]}/{list_path[-1]}/{kind}{f'_{place}' if place else ''}"
-            else:
-                inside = self._attribute(self._groups[tuple(above)], last)
+        for owner, inside in kept_groups(part, group, path, self._attribute):
             self._groups[owner.path] = inside
             if is_model(owner.part):
                 self._assign_model(owner.part, inside, owner.path)
@@ -111,12 +103,38 @@ class WeightGroups:
         return private if public not in self._tree.groups and private in self._tree.groups else public
 
 
+def kept_groups(
+    part: Part, group: str, path: Path, attribute: Callable[[str, str], str]
+) -> Iterator[tuple[Owner, str]]:
+    """The groups of the layers that a layer at `group` keeps; `attribute` gives that of an attribute of a group."""
+    groups = {path: group}
+    used: Counter[tuple[Path, str]] = Counter()
+    for owner in list(owners(part, path))[1:]:
+        *above, last = owner.path
+        if last.isdecimal():
+            list_path = tuple(above)
+            inside = (
+                f"{groups[list_path[:-1]]}/{list_path[-1]}/{_numbered(snake_case(owner.part.kind), used, list_path)}"
+            )
+        else:
+            inside = attribute(groups[tuple(above)], last)
+        groups[owner.path] = inside
+        yield owner, inside
+
+
+def group_of(kind: str, used: Counter[tuple[Path, str]]) -> str:
+    """The name of the next layer of a class in a model: `conv2d`, `conv2d_1` ...; counts in `used`."""
+    return _numbered(snake_case(_PRIVATE.get(kind, kind)), used, ())
+
+
+def _numbered(name: str, used: Counter[tuple[Path, str]], container: Path) -> str:
+    """The name with the number of its earlier uses in the container."""
+    place = used[container, name]
+    used[container, name] += 1
+    return f"{name}_{place}" if place else name
+
+
 def _counted(parts: list[tuple[str, Part]], sequential: bool, container: str) -> dict[str, str]:
-    found, counts = {}, Counter[str]()
-    for name, part in parts:
-        if sequential and part.kind == "InputLayer":
-            continue
-        kind = snake_case("GroupedQueryAttention" if part.kind == "GroupQueryAttention" else part.kind)
-        found[name] = f"{container}/{kind}{f'_{counts[kind]}' if counts[kind] else ''}"
-        counts[kind] += 1
-    return found
+    used: Counter[tuple[Path, str]] = Counter()
+    counted = [(name, part) for name, part in parts if not (sequential and part.kind == "InputLayer")]
+    return {name: f"{container}/{group_of(part.kind, used)}" for name, part in counted}

@@ -1,0 +1,76 @@
+"""The config with which a layer of the records is made, the same for a live model and for a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from xconv.errors import Unsupported
+from xconv.keras.defaults import DEFAULTS
+from xconv.keras.op_modules import module_of
+from xconv.keras.records import Entry, KerasModel
+
+__all__ = ["described", "dtype_of", "layer_dtype"]
+
+
+def described(entry: Entry, dtype: str) -> dict[str, Any]:
+    """Class, module and config of a layer or operation, as `keras.saving.deserialize_keras_object` reads them.
+
+    Only what the records say is in the config, so that every release of Keras 3 reads it, and two things that users
+    can change the default of: the dtype and the data format.
+    """
+    if entry.is_op:
+        config, module = dict(entry.config), module_of(entry.kind)
+        return {"module": module, "class_name": entry.kind, "config": config, "registered_name": entry.kind}
+    config = _in_full(entry.kind, entry.config, dtype)
+    module = "keras.layers" if entry.module is None or entry.module.startswith("keras.") else entry.module
+    return {"module": module, "class_name": entry.kind, "config": config, "registered_name": entry.registered_name}
+
+
+def layer_dtype(entry: Entry, dtype: str) -> str:
+    """The dtype of a layer's variables: the model's, unless the layer's own is not of floating point."""
+    own = entry.config.get("dtype")
+    return own if isinstance(own, str) and "float" not in own else dtype
+
+
+def dtype_of(model: KerasModel) -> str:
+    """The floating-point type of the weights; of the inputs where there are no weights.
+
+    Raises:
+        Unsupported: there are several.
+    """
+    held = {weight.dtype for entry in model.entries for weight in entry.weights if weight.key}
+    weights = {dtype for dtype in held if "float" in dtype}
+    inputs = {str(entry.config["dtype"]) for entry in model.entries if entry.kind == "InputLayer"}
+    found = sorted(dtype for dtype in weights or inputs if "float" in dtype)
+    if len(found) > 1:
+        raise Unsupported(f"weights of several types: {', '.join(found)}", remedy="module.float() makes them one")
+    return found[0] if found else "float32"
+
+
+def _in_full(kind: str, config: Mapping[str, Any], dtype: str) -> dict[str, Any]:
+    """The config, that of layers inside it too, with dtype and data format."""
+    full = {key: _nested(item, dtype) for key, item in config.items()}
+    if kind == "InputLayer":
+        return full
+    own = full.get("dtype")
+    full["dtype"] = own if isinstance(own, str) and "float" not in own else dtype
+    defaults = DEFAULTS.get(kind, {})
+    if "data_format" in defaults and full.get("data_format") is None:
+        full["data_format"] = "channels_last"
+    return full
+
+
+def _nested(value: Any, dtype: str) -> Any:
+    """A layer in the config of another, such as that of a Bidirectional; anything else as it is."""
+    if isinstance(value, Mapping) and value.get("class_name") in DEFAULTS and isinstance(value.get("config"), Mapping):
+        kind = str(value["class_name"])
+        return {
+            "module": "keras.layers",
+            "registered_name": None,
+            **value,
+            "config": _in_full(kind, value["config"], dtype),
+        }
+    if isinstance(value, list):
+        return [_nested(item, dtype) for item in value]
+    return value
