@@ -31,6 +31,7 @@ FILES: Mapping[str, str] = {
     "conv": "Conv1D Conv2D Conv3D DepthwiseConv1D DepthwiseConv2D SeparableConv1D SeparableConv2D",
     "conv_transpose": "Conv1DTranspose Conv2DTranspose Conv3DTranspose",
     "dense": "Dense",
+    "diagonal": "ops.Diagonal ops.Tril ops.Triu",
     "dropout": (
         "AlphaDropout Dropout GaussianDropout GaussianNoise SpatialDropout1D SpatialDropout2D "
         "SpatialDropout3D StochasticDepth"
@@ -69,6 +70,7 @@ FILES: Mapping[str, str] = {
     "take": "ops.Take ops.TakeAlongAxis",
     "tile": "ops.Cumsum ops.Flip ops.Repeat ops.Roll ops.Tile",
     "triangle": "ops.Tril ops.Triu",
+    "top": "ops.TopK",
     "unary": (
         "ops.Absolute ops.Arccos ops.Arccosh ops.Arcsin ops.Arcsinh ops.Arctan ops.Arctanh ops.Cast ops.Ceil ops.Clip "
         "ops.Cos ops.Cosh ops.Erf ops.Erfc ops.Erfinv ops.Exp ops.Exp2 ops.Expm1 ops.Floor ops.Isfinite ops.Isinf "
@@ -93,19 +95,23 @@ ATEN_FILES: Mapping[str, str] = {
     ),
     "attention": "scaled_dot_product_attention",
     "batch_norm": "_native_batch_norm_legit _native_batch_norm_legit_no_training batch_norm native_batch_norm",
-    "concat": "cat chunk concat concatenate split split_with_sizes stack tensor_split unbind",
+    "composed": "_cdist_forward cdist lerp",
+    "concat": "cat chunk concat concatenate split split_with_sizes stack tensor_split unbind unfold",
     "conv": "conv1d conv2d conv3d",
     "conv_transpose": "conv_transpose1d conv_transpose2d conv_transpose3d",
     "dense": "linear",
+    "diagonal": "diagonal tril triu",
     "dropout": "alpha_dropout drop_path dropout feature_dropout gaussian_dropout gaussian_noise",
     "elementwise": (
         "__and__ __or__ __xor__ add arctan2 atan2 bitwise_and bitwise_or bitwise_xor div divide eq floor_divide fmod "
         "ge greater greater_equal gt hypot le less less_equal logaddexp logical_and logical_or logical_xor lt maximum "
         "minimum mul multiply ne not_equal pow remainder rsub sub subtract true_divide"
     ),
+    "embedding": "embedding",
     "expand": "squeeze unsqueeze",
     "group_norm": "group_norm instance_norm native_group_norm",
     "layer_norm": "_fused_rms_norm layer_norm native_layer_norm rms_norm",
+    "matmul": "addmm addmv baddbmm bilinear bmm dot einsum matmul mm mv outer tensordot vdot",
     "norm": "linalg_vector_norm",
     "pad_axes": (
         "constant_pad_nd pad reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d "
@@ -118,6 +124,11 @@ ATEN_FILES: Mapping[str, str] = {
     "prelu": "_prelu_kernel prelu",
     "recurrent": "gru lstm rnn_relu rnn_tanh",
     "reduce": "all amax amin aminmax any argmax argmin logsumexp max mean min prod std std_mean sum var var_mean",
+    "resample": (
+        "_upsample_bicubic2d_aa _upsample_bilinear2d_aa _upsample_nearest_exact1d _upsample_nearest_exact2d "
+        "_upsample_nearest_exact3d upsample_bicubic2d upsample_bilinear2d upsample_linear1d upsample_nearest1d "
+        "upsample_nearest2d upsample_nearest3d upsample_trilinear3d"
+    ),
     "reshape": (
         "_unsafe_view flatten movedim numpy_T permute reshape reshape_as swapaxes swapdims t transpose unflatten view "
         "view_as"
@@ -126,6 +137,7 @@ ATEN_FILES: Mapping[str, str] = {
     "softmax": "_log_softmax _softmax glu log_softmax softmax special_log_softmax special_softmax",
     "take": "gather index index_select take_along_dim",
     "tile": "broadcast_to cumsum expand expand_as flip fliplr flipud repeat repeat_interleave roll tile",
+    "top": "sort topk",
     "triangle": "tril triu",
     "unary": (
         "_to_copy abs absolute acos acosh asin asinh atan atanh bitwise_not ceil clamp clamp_max clamp_min clip cos "

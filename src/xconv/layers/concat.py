@@ -10,10 +10,12 @@ from typing import Any
 from xconv import axes
 from xconv.errors import Mismatch, Unsupported
 from xconv.layers.places import known_sizes
+from xconv.layers.slicing import WHOLE, Slicing
 from xconv.spec import (
     AtenCall,
     Example,
     KerasLayer,
+    Made,
     Moved,
     Op,
     Order,
@@ -98,7 +100,7 @@ class Stack(Spec):
 
     order = Order.AXES
     keras_kinds = ("ops.Stack",)
-    aten_ops = ("stack",)
+    aten_ops = "stack", "unfold"
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
@@ -107,8 +109,10 @@ class Stack(Spec):
         return Op(cls(axes.normal(layer.argument(1, "axis", 0), len(layer.inputs[0]) + 1)))
 
     @classmethod
-    def from_torch(cls, call: AtenCall) -> Op:
-        """The axis, counted in the result."""
+    def from_torch(cls, call: AtenCall) -> Op | Sequence[Op]:
+        """The axis, counted in the result; sliding windows are what stands at each of their places, on a new axis."""
+        if call.op == "unfold":
+            return _windows(call)
         check_slots(call)
         return Op(cls(axes.normal(call.get("dim", 0), len(call.inputs[0]) + 1)))
 
@@ -142,6 +146,8 @@ class Stack(Spec):
         two = [Slot(0), Slot(1)]
         for axis in (0, 1, -1):
             yield TorchExample("torch.stack", ((4, 3), (4, 3)), args=(two, axis))
+        yield TorchExample("Tensor.unfold", ((7, 3),), args=(Slot(0), 1, 3, 2))
+        yield TorchExample("Tensor.unfold", ((4, 6),), args=(Slot(0), -1, 2, 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +282,21 @@ class Unstack(Spec):
         """Inner and last axis."""
         yield TorchExample("torch.unbind", ((2, 5, 3),), args=(Slot(0), 1))
         yield TorchExample("torch.unbind", ((2, 5, 3),), args=(Slot(0), -1))
+
+
+def _windows(call: AtenCall) -> Sequence[Op]:
+    """For each place in a window a slice that jumps by the step, all of them on a new last axis."""
+    call.get("self")
+    shape = call.inputs[0]
+    axis, size, step = axes.normal(call["dimension"], len(shape)), call["size"], call["step"]
+    (length,) = known_sizes(shape, (axis,))
+    reach = (length - size) // step * step + 1
+    before, after = (WHOLE,) * axis, (WHOLE,) * (len(shape) - axis - 1)
+    parts = [
+        Op(Slicing((*before, (place, place + reach, step), *after)), {}, f"place{place}", (Slot(0),))
+        for place in range(size)
+    ]
+    return *parts, Op(Stack(len(shape)), {}, "", tuple(Made(place) for place in range(size)))
 
 
 def slots(inputs: Sequence[Any]) -> list[Slot]:

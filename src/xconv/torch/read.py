@@ -16,13 +16,13 @@ from xconv.graph import Graph, Node, Value, map_structure, values_in
 from xconv.layers import ATEN_RULES
 from xconv.layers.io import Input, Unsaid, Variable
 from xconv.layers.unary import Cast, Unary
-from xconv.spec import AtenCall, Computed, Op, Shape, Slot, Spec
+from xconv.spec import AtenCall, Computed, Numbers, Op, Shape, Slot, Spec
 from xconv.torch.arrays import TensorSource, computed_tensor, dtype_name
 from xconv.torch.decompose import decomposed
 from xconv.torch.held import FACTORIES, FILLS, REARRANGED, RESHAPES, Filled, Held, rearranged
 from xconv.torch.in_place import Aliases
 from xconv.torch.indexing import FEW, picked
-from xconv.torch.module_names import Names
+from xconv.torch.module_names import Names, source_of
 from xconv.torch.open_sizes import carrier, exact, filling, opened, vector
 from xconv.weights import Weight
 
@@ -30,6 +30,9 @@ __all__ = ["read", "survey"]
 
 NOTHING = frozenset({"alias", "clone", "contiguous", "detach", "lift_fresh_copy", "detach_", "positive", "lift_fresh"})
 """Operators that give their input back."""
+
+COPIES = frozenset({"clone", "lift_fresh_copy"})
+"""Those of them whose result has memory of its own."""
 
 ASSERTIONS = frozenset({"_assert_tensor_metadata", "_assert_scalar", "_assert_async", "sym_constrain_range_for_size"})
 """Operators that give nothing."""
@@ -146,7 +149,9 @@ class _Reader:
                 self.found[node] = value
                 return
             shape = (None, *_shape(value)[1:]) if value.dim() else ()
-            made = self._append(Op(Input(shape, dtype_name(value.dtype))), (), Node(str(node.target), Input(shape)))
+            said = source_of(node)
+            name = said.name if said is not None else str(node.target)
+            made = self._append(Op(Input(shape, dtype_name(value.dtype))), (), Node(name, Input(shape)))
             self.inputs.append(Value(made.name))
             self.found[node] = self.inputs[-1]
         elif spec is not None and kind in ("PARAMETER", "BUFFER", "CONSTANT_TENSOR"):
@@ -191,15 +196,19 @@ class _Reader:
             return
         arguments = self._bound(node)
         if self._constant(node, name):
-            if mutates and isinstance(self.found[node], Filled):
-                self.aliases.call(node, name, mutates=True)
+            if node.all_input_nodes and (not mutates or isinstance(self.found[node], Filled)):
+                self.aliases.call(node, name, mutates=mutates)
             return
+        if self._assigned(node, name, mutates=mutates):
+            return
+        _check_known(node, name)
         if name in NOTHING or _changes_nothing(name, arguments, node):
             source = self.aliases.now(node.all_input_nodes[0])
             self.found[node] = self.found[source]
             if source in self.tensors:
                 self.tensors[node] = self.tensors[source]
-            self.aliases.view(node, source)
+            if name not in COPIES:
+                self.aliases.view(node, source)
             return
         self.found[node] = self._layer(node, name, arguments)
         self._note_dtypes(self.found[node], node.meta["val"])
@@ -257,6 +266,22 @@ class _Reader:
         if weight is None:
             return False
         self.found[node] = replace(found[0], weight=weight)
+        return True
+
+    def _assigned(self, node: fx.Node, name: str, *, mutates: bool) -> bool:
+        """A write of every place of a tensor: the tensor means what was written from then on."""
+        if not mutates or name not in ("copy", "fill", "zero"):
+            return False
+        self.aliases.call(node, name, mutates=True)
+        value, given = node.meta["val"], node.args[1] if len(node.args) > 1 else 0
+        number = self._now(given) if isinstance(given, fx.Node) else given
+        if isinstance(number, (int, float)):
+            self.found[node] = Filled(_shape(value), number, dtype_name(value.dtype), exact(value))
+            return True
+        before = given.meta["val"] if isinstance(given, fx.Node) else value
+        if number is None or exact(before) != exact(value) or before.dtype != value.dtype:
+            raise Unsupported(f"{node.name} writes a tensor of another shape or dtype", remedy="write it out of place")
+        self.found[node] = number
         return True
 
     def _refilled(self, node: fx.Node, name: str, found: Sequence[Found]) -> bool:
@@ -516,12 +541,13 @@ class _Reader:
         held: Sequence[Held],
         outputs: tuple[Shape, ...],
     ) -> Found:
-        base, owner = self.names.name(node), self.names.owner(node)
+        base, owner, said = self.names.name(node), self.names.owner(node), source_of(node)
         learned = [item for item in held if item.learned]
         trains = not learned or any(item.trains for item in learned)
         notes = tuple(item.note for item in held if item.note)
         if trains and not all(item.trains for item in learned):
             notes += ("only some of its parameters are frozen; Keras freezes whole layers",)
+        notes += said.notes if said is not None else ()
         made: list[list[Value]] = []
         for op in ops:
             taken = op.inputs if op.inputs is not None else None
@@ -530,7 +556,10 @@ class _Reader:
             else:
                 inputs = [values[i.index] if isinstance(i, Slot) else made[i.op][i.index] for i in taken]
             name = f"{base}.{op.name}" if op.name else base
-            bare = Node(name, op.spec, layer=owner, part=op.name, kind=_operator(node.target)[0], trainable=trains)
+            learns = trains and not any(isinstance(item, Numbers) for item in op.computed.values())
+            bare = Node(name, op.spec, layer=owner, part=op.name, kind=_operator(node.target)[0], trainable=learns)
+            if said is not None:
+                bare = replace(bare, part=said.part or op.name, kind=said.kind)
             full, notes = self._computed(op, name, notes + ((op.note,) if op.note else ()))
             added = self._append(full, inputs, replace(bare, call=self.names.call(node), notes=notes))
             notes = ()
@@ -548,6 +577,9 @@ class _Reader:
         """The Op with the weights that are made of several arrays, and what there is to say about them."""
         weights = dict(op.weights)
         for role, computed in op.computed.items():
+            if isinstance(computed, Numbers):
+                weights[role] = self._held(f"{name}.{role}", computed_tensor(computed, self.arrays)).weight
+                continue
             if computed not in self.computed:
                 held = self._held(f"{name}.{role}", computed_tensor(computed, self.arrays))
                 self.computed[computed] = held.weight
@@ -608,6 +640,8 @@ class _Reader:
         found = self._now(item)
         if isinstance(found, Held):
             return self._variable(found)
+        if isinstance(found, Filled):
+            return self._whole(item, found)
         if isinstance(found, Value):
             return found
         what = f"it returns {item.name}, which does not depend on its input"
@@ -623,6 +657,16 @@ def _operator(target: Any) -> tuple[str, bool]:
     name = schema.name.partition("::")[2]
     mutates = bool(schema.is_mutable)
     return (name.removesuffix("_") if mutates and not name.startswith("_") else name), mutates
+
+
+def _check_known(node: fx.Node, name: str) -> None:
+    """Refuse to cut a tensor at a place that is known only at run time: in a record it would count as left out."""
+    if name not in ("narrow", "select", "slice"):
+        return
+    for item in node.all_input_nodes[1:]:
+        value = item.meta.get("val")
+        if not isinstance(value, torch.Tensor) and _size(value) is None:
+            raise Unsupported(f"{name} at {value}, which is known only at run time", remedy="give known sizes")
 
 
 def _shape(tensor: torch.Tensor) -> Shape:
