@@ -69,7 +69,6 @@ FILES: Mapping[str, str] = {
     "softmax": "Softmax ops.Glu ops.LogSoftmax ops.Softmax",
     "take": "ops.Take ops.TakeAlongAxis",
     "tile": "ops.Cumsum ops.Flip ops.Repeat ops.Roll ops.Tile",
-    "triangle": "ops.Tril ops.Triu",
     "top": "ops.TopK",
     "unary": (
         "ops.Absolute ops.Arccos ops.Arccosh ops.Arcsin ops.Arcsinh ops.Arctan ops.Arctanh ops.Cast ops.Ceil ops.Clip "
@@ -138,7 +137,6 @@ ATEN_FILES: Mapping[str, str] = {
     "take": "gather index index_select take_along_dim",
     "tile": "broadcast_to cumsum expand expand_as flip fliplr flipud repeat repeat_interleave roll tile",
     "top": "sort topk",
-    "triangle": "tril triu",
     "unary": (
         "_to_copy abs absolute acos acosh asin asinh atan atanh bitwise_not ceil clamp clamp_max clamp_min clip cos "
         "cosh erf erfc erfinv exp exp2 expm1 fix floor isfinite isinf isnan log log10 log1p log2 logical_not neg "
