@@ -42,7 +42,7 @@ FILES: Mapping[str, str] = {
         "ops.LogicalOr ops.LogicalXor ops.Maximum ops.Minimum ops.Mod ops.Multiply ops.NotEqual ops.Power ops.Subtract "
         "ops.TrueDivide"
     ),
-    "embedding": "Embedding",
+    "embedding": "Embedding ReversibleEmbedding",
     "expand": "ops.ExpandDims ops.Moveaxis ops.Squeeze ops.Swapaxes",
     "group_norm": "GroupNormalization",
     "io": "ActivityRegularization Identity InputLayer",
@@ -70,6 +70,7 @@ FILES: Mapping[str, str] = {
     "take": "ops.Take ops.TakeAlongAxis",
     "tile": "ops.Cumsum ops.Flip ops.Repeat ops.Roll ops.Tile",
     "top": "ops.TopK",
+    "triangle": "ops.Tril ops.Triu",
     "unary": (
         "ops.Absolute ops.Arccos ops.Arccosh ops.Arcsin ops.Arcsinh ops.Arctan ops.Arctanh ops.Cast ops.Ceil ops.Clip "
         "ops.Cos ops.Cosh ops.Erf ops.Erfc ops.Erfinv ops.Exp ops.Exp2 ops.Expm1 ops.Floor ops.Isfinite ops.Isinf "
@@ -137,6 +138,7 @@ ATEN_FILES: Mapping[str, str] = {
     "take": "gather index index_select take_along_dim",
     "tile": "broadcast_to cumsum expand expand_as flip fliplr flipud repeat repeat_interleave roll tile",
     "top": "sort topk",
+    "triangle": "tril triu",
     "unary": (
         "_to_copy abs absolute acos acosh asin asinh atan atanh bitwise_not ceil clamp clamp_max clamp_min clip cos "
         "cosh erf erfc erfinv exp exp2 expm1 fix floor isfinite isinf isnan log log10 log1p log2 logical_not neg "

@@ -13,11 +13,11 @@ from string import ascii_lowercase
 
 from xconv.graph import Graph, Node, Value
 from xconv.layers.attention import Attention
-from xconv.layers.diagonal import Triangle
 from xconv.layers.elementwise import Elementwise
 from xconv.layers.matmul import Einsum
 from xconv.layers.reduce import Reduce
 from xconv.layers.softmax import Softmax
+from xconv.layers.triangle import Triangle
 from xconv.layers.unary import Unary
 from xconv.layers.where import Where
 from xconv.spec import Slot, Spec
@@ -57,7 +57,7 @@ class _Writer:
         scores = self.add(node, "scores", Einsum(f"{lead}xy,{lead}zy->{lead}xz"), scaled, key)
         if spec.causal:
             ones = self.add(node, "ones", Unary("ones_like"), scores)
-            before = self.add(node, "before", Triangle(lower=True), ones)
+            before = self.add(node, "before", Triangle(), ones)
             scores = self.add(node, "causal", Where(Slot(1), NOWHERE), before, scores)
         if spec.mask == "truth":
             scores = self.add(node, "masked", Where(Slot(1), NOWHERE), node.inputs[3], scores)
