@@ -21,6 +21,7 @@ __all__ = [
     "KerasLayer",
     "Made",
     "Moved",
+    "Numbers",
     "Op",
     "Order",
     "Rows",
@@ -219,6 +220,14 @@ class Computed:
 
 
 @dataclass(frozen=True, slots=True)
+class Numbers:
+    """A matrix that a rule makes itself, row by row: a constant of the layer, which does not train."""
+
+    rows: tuple[tuple[float, ...], ...]
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True, slots=True)
 class Op:
     """A Spec with its weights; `name` is what it adds to the layer's name when a layer means several.
 
@@ -231,8 +240,8 @@ class Op:
     weights: Weights = field(default_factory=dict)
     name: str = ""
     inputs: tuple[Slot | Made, ...] | None = None
-    computed: Mapping[str, Computed] = field(default_factory=dict)
-    """Weights by role that are made of several arrays, where the source is torch."""
+    computed: Mapping[str, Computed | Numbers] = field(default_factory=dict)
+    """Weights by role that are made of several arrays or of none, where the source is torch."""
     returns: tuple[Slot | Made, ...] | None = None
     note: str = ""
     """What a reader of the report should know, where the source is torch."""

@@ -179,7 +179,7 @@ ATEN_RULES: Mapping[str, type[Spec]] = _Rules(ATEN_FILES, "aten_ops")
 
 def families() -> tuple[type[Spec], ...]:
     """Every family, all files loaded."""
-    return tuple(family for file in FILES for family in _families_in(file))
+    return tuple(family for file in dict.fromkeys((*FILES, *ATEN_FILES)) for family in _families_in(file))
 
 
 def _families_in(file: str) -> tuple[type[Spec], ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from xconv.spec import Computed, Rows
+from xconv.spec import Computed, Numbers, Rows
 from xconv.weights import Shape
 
 if TYPE_CHECKING:
@@ -48,8 +48,10 @@ class TensorSource:
         yield 0, (held.view(torch.int16).numpy().view("V2") if held.dtype == torch.bfloat16 else held.numpy())
 
 
-def computed_tensor(computed: Computed, arrays: Mapping[str, TensorSource]) -> torch.Tensor:
-    """The numbers of a weight that is made of several arrays."""
+def computed_tensor(computed: Computed | Numbers, arrays: Mapping[str, TensorSource]) -> torch.Tensor:
+    """The numbers of a weight that is made of several arrays, or of none."""
+    if isinstance(computed, Numbers):
+        return torch.tensor(computed.rows, dtype=getattr(torch, computed.dtype))
 
     def rows(part: Rows) -> torch.Tensor:
         whole: torch.Tensor = part.weight.apply(arrays[part.weight.key].tensor.detach().cpu())
