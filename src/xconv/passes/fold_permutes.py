@@ -53,7 +53,7 @@ def merge_reshapes(graph: Graph) -> Graph:
     changes: dict[str, Node | None] = {}
     aliases: dict[Value, Value] = {}
     for node in graph.nodes:
-        if not isinstance(node.spec, Reshape) or None in node.shapes[0][1:]:
+        if not isinstance(node.spec, (Reshape, Flatten)) or None in node.shapes[0][1:]:
             continue
         before = nodes[node.inputs[0].node]
         if isinstance(before.spec, (Reshape, Flatten)) and before.shapes[0][0] is None:
