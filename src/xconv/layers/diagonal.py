@@ -1,4 +1,4 @@
-"""What lies on one side of the diagonal, and the diagonal: keras.ops.tril, triu, diagonal  <->  torch's."""
+"""The diagonal of two axes: keras.ops.diagonal  <->  torch.diagonal."""
 
 from __future__ import annotations
 
@@ -9,52 +9,7 @@ from xconv import axes
 from xconv.layers.places import known_sizes
 from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, TorchExample, Weights
 
-__all__ = ["Diagonal", "Triangle"]
-
-
-@dataclass(frozen=True, slots=True)
-class Triangle(Spec):
-    """Zeros above (`lower`) or below the diagonal of the last two axes; `offset` counts to the upper right."""
-
-    lower: bool = True
-    offset: int = 0
-
-    order = Order.WRITTEN
-    keras_kinds = "ops.Tril", "ops.Triu"
-    aten_ops = "tril", "triu"
-
-    @classmethod
-    def from_keras(cls, layer: KerasLayer) -> Op:
-        """The offset."""
-        return Op(cls(layer.kind == "ops.Tril", layer.argument(1, "k", 0)))
-
-    @classmethod
-    def from_torch(cls, call: AtenCall) -> Op:
-        """The offset."""
-        call.get("self")
-        return Op(cls(call.op == "tril", call.get("diagonal", 0)))
-
-    def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
-        """The operation."""
-        kind = "ops.Tril" if self.lower else "ops.Triu"
-        return KerasLayer(kind, {"k": self.offset}, inputs=tuple(inputs), args=(Slot(0),))
-
-    def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
-        """torch.tril or triu."""
-        return TorchCall("torch.tril" if self.lower else "torch.triu", (Slot(0), self.offset))
-
-    @classmethod
-    def examples(cls) -> Iterator[Example]:
-        """Both, on and off the main diagonal."""
-        yield Example("ops.Tril", ((4, 3),), {"k": 0}, args=(Slot(0),))
-        yield Example("ops.Triu", ((4, 5),), {"k": 1}, args=(Slot(0),))
-
-    @classmethod
-    def torch_examples(cls) -> Iterator[TorchExample]:
-        """Both, on and off the main diagonal."""
-        for offset in (0, 1, -1):
-            yield TorchExample("torch.tril", ((4, 3),), args=(Slot(0), offset))
-            yield TorchExample("torch.triu", ((2, 4, 5),), args=(Slot(0), offset))
+__all__ = ["Diagonal"]
 
 
 @dataclass(frozen=True, slots=True)
