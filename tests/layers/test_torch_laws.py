@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.comparison import assert_same
+from tests.layers.closure import assert_read_back_from_keras, assert_read_back_from_torch, specs
 from tests.layers.torch_reference import (
     BATCH,
     SIZES,
@@ -17,22 +18,13 @@ from tests.layers.torch_reference import (
     assert_same_answers,
     case_of,
     convert,
-    numbers_of,
     of_keras,
     told,
-    turned_to_torch,
 )
-from xconv.api import for_keras
-from xconv.graph import Graph, map_structure
-from xconv.keras.read import read as read_records
-from xconv.keras.records import KerasModel, Ref
-from xconv.keras.write import records_of
 from xconv.layers import families
-from xconv.layers.io import Input
 from xconv.layout import resolve
-from xconv.passes import AFTER_LAYOUT, BEFORE_LAYOUT, run
-from xconv.spec import TorchCall, TorchExample
-from xconv.torch.write import program_of
+from xconv.passes import BEFORE_LAYOUT, run
+from xconv.spec import TorchExample
 
 
 def _cases() -> tuple[list[Any], list[Any]]:
@@ -56,14 +48,6 @@ def case(request: Any) -> Case:
     return case_of(request.param)
 
 
-def specs(graph: Graph) -> list[Any]:
-    return [node.spec for node in graph.nodes if not isinstance(node.spec, Input)]
-
-
-def resolved(graph: Graph, target: Any) -> Graph:
-    return run(AFTER_LAYOUT, resolve(run(BEFORE_LAYOUT, graph), target))
-
-
 # ------------------------------------------------------------------------------------------------------ numbers
 
 
@@ -83,66 +67,11 @@ def test_numbers(case: Case) -> None:
 
 
 def test_what_we_say_in_torch_we_read_back(case: Case) -> None:
-    """The same Specs; where a Spec takes several torch calls, the same calls when it is said again."""
-    said = resolved(case.captured, "first") if case.graph is None else case.graph
-    again = resolved(turned_to_torch(case, said).captured, "first")
-    if specs(again) == specs(said):
-        _same_weights(again, said)
-    else:
-        assert calls(again) == calls(said)
+    assert_read_back_from_torch(case)
 
 
 def test_what_we_say_in_keras_we_read_back(case: Case) -> None:
-    """The same Specs; where a Spec takes several Keras layers, the same layers when it is said again."""
-    said = resolved(case.captured, "last")
-    records = records_of(for_keras(said))
-    again = resolved(read_records(records), "last")
-    if specs(again) == specs(said):
-        _same_weights(again, said)
-    else:
-        assert words(records_of(for_keras(again))) == words(records)
-
-
-def _same_weights(again: Graph, said: Graph) -> None:
-    pairs = zip(numbers_of(again), numbers_of(said), strict=True)
-    for (role, got), (wanted_role, want) in pairs:
-        assert role == wanted_role
-        assert_same(got, want.astype(got.dtype), relative=0)
-
-
-def words(model: KerasModel) -> list[Any]:
-    """Every entry of the records, names replaced by places."""
-    places = {entry.name: place for place, entry in enumerate(model.entries)}
-
-    def placed(item: Any) -> Any:
-        return (places[item.layer], item.call, item.tensor) if isinstance(item, Ref) else item
-
-    return [
-        (
-            entry.kind,
-            {key: item for key, item in entry.config.items() if key != "name"},
-            [map_structure(placed, (call.args, dict(call.kwargs))) for call in entry.calls],
-            [weight.shape for weight in entry.weights],
-        )
-        for entry in model.entries
-    ]
-
-
-def calls(graph: Graph) -> list[Any]:
-    """Every call of the torch program of a graph: targets and arguments, without tensors."""
-    found: list[Any] = []
-
-    def walk(item: Any) -> Any:
-        if isinstance(item, TorchCall):
-            args = [walk(part) for part in item.args]
-            kwargs = {key: walk(part) for key, part in item.kwargs.items()}
-            found.append((item.target, args, kwargs, dict(item.config)))
-            return item.target
-        return type(item)(map(walk, item)) if isinstance(item, (list, tuple)) else item
-
-    for step in program_of(graph).steps:
-        walk(step.call)
-    return found
+    assert_read_back_from_keras(case)
 
 
 # -------------------------------------------------------------------------------------------------------- order

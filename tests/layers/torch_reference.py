@@ -9,7 +9,7 @@ import importlib
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -24,7 +24,7 @@ from tests.comparison import assert_same
 from tests.layers.reference import noise
 from xconv import axes
 from xconv.api import for_keras
-from xconv.graph import Graph, Value
+from xconv.graph import Graph, Value, map_structure
 from xconv.keras.build import build
 from xconv.keras.defaults import DEFAULTS
 from xconv.keras.read import read as read_records
@@ -186,9 +186,24 @@ def case_of(example: Example | TorchExample) -> Case:
 
 def turned_to_torch(case: Case, graph: Graph) -> Case:
     """The case of the module that xconv writes for a graph which was resolved to channels-first."""
-    module = write(graph, "channels_first").to(case.dtype)
+    module = write(_flat(graph), "channels_first").to(case.dtype)
     shapes = tuple(graph.shape(value)[1:] for value in graph.input_values())
     return Case(case.name, module, shapes, case.trains, case.float64, case.values, graph)
+
+
+def _flat(graph: Graph) -> Graph:
+    """The graph with every node a layer of its own, none below another: torch's paths nest where the names do."""
+
+    def value(item: Value) -> Value:
+        return replace(item, node=item.node.replace(".", "_"))
+
+    nodes = (
+        replace(n, name=n.name.replace(".", "_"), layer="", part="", inputs=tuple(map(value, n.inputs)))
+        for n in graph.nodes
+    )
+    held = {value(item): order for item, order in graph.held.items()}
+    inputs, outputs = map_structure(value, graph.inputs), map_structure(value, graph.outputs)
+    return replace(graph, nodes=tuple(nodes), held=held, inputs=inputs, outputs=outputs)
 
 
 def _case(
