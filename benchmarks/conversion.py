@@ -1,6 +1,9 @@
-"""Conversion side by side in one run: xconv live and from file, tf2onnx + onnx2torch, Keras's own export.
+"""Conversion side by side in one run, both ways.
+
+To torch: xconv live and from file, tf2onnx + onnx2torch, Keras's own export. To Keras: see benchmarks/to_keras.py.
 
 python -m benchmarks.conversion [--networks ResNet50 MobileNetV2] [--repeat 3] [--lengths 10 30 100 300 1000]
+python -m benchmarks.conversion --direction to_keras [--torch-networks resnet50 swin_t] [--repeat 3]
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import performance_page
+from benchmarks import performance_page, rivals, to_keras
 from benchmarks.machine import describe
 from benchmarks.measure import run_arm, summary
 from benchmarks.stored import FOLDER, append
@@ -23,6 +26,8 @@ from benchmarks.table import ratio
 from benchmarks.traits import names_left
 
 RESULTS = FOLDER / "conversion.jsonl"
+TO_KERAS = FOLDER / "to_keras.jsonl"
+DIRECTIONS = ("to_torch", "to_keras")
 ARMS = ("xconv_live", "xconv_file", "onnx", "keras_export")
 ENVIRONMENTS = {"keras_export": {"KERAS_BACKEND": "torch"}}
 LENGTHS = (10, 30, 100, 300, 1000)
@@ -33,6 +38,15 @@ Row = dict[str, Any]
 def main() -> None:
     options = _options()
     run = {"run": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    if "to_torch" in options.direction:
+        _to_torch(run, options)
+    if "to_keras" in options.direction:
+        _to_keras(run, options)
+    if not options.no_render:
+        performance_page.write()
+
+
+def _to_torch(run: Row, options: argparse.Namespace) -> None:
     append(options.results, {**run, "kind": "machine", **describe()})
     for network in options.networks:
         with tempfile.TemporaryDirectory() as folder:
@@ -42,8 +56,15 @@ def main() -> None:
     for row in measure_growth(options.lengths):
         append(options.results, {**run, **row})
         _show(row)
-    if not options.no_render:
-        performance_page.write()
+
+
+def _to_keras(run: Row, options: argparse.Namespace) -> None:
+    append(options.to_keras_results, {**run, "kind": "machine", **describe()})
+    for network in options.torch_networks:
+        found = to_keras.measure_network(network, options.repeat, options.to_keras_arms, options.rivals, options.size)
+        for row in found:
+            append(options.to_keras_results, {**run, **row})
+            to_keras.show(row)
 
 
 def measure_network(network: str, folder: Path, repeat: int, arms: Sequence[str] = ARMS) -> Iterator[Row]:
@@ -119,11 +140,17 @@ def _show(row: Row) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--direction", nargs="*", default=DIRECTIONS, choices=DIRECTIONS)
     parser.add_argument("--networks", nargs="*", default=["ResNet50", "MobileNetV2"])
     parser.add_argument("--arms", nargs="*", default=ARMS, choices=ARMS)
     parser.add_argument("--repeat", type=int, default=3, help="processes of each arm; medians are stored")
     parser.add_argument("--lengths", nargs="*", type=int, default=LENGTHS, help="of the chains; none: no chains")
     parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--torch-networks", nargs="*", default=to_keras.NETWORKS, help="of torchvision, to Keras")
+    parser.add_argument("--to-keras-arms", nargs="*", default=to_keras.ARMS, choices=to_keras.ARMS)
+    parser.add_argument("--to-keras-results", type=Path, default=TO_KERAS)
+    parser.add_argument("--size", type=int, default=224, help="of the images, to Keras")
+    parser.add_argument("--rivals", type=Path, default=rivals.FOLDER, help="where benchmarks.rivals made them")
     parser.add_argument("--no-render", action="store_true", help="leave docs/performance.md as it is")
     return parser.parse_args()
 

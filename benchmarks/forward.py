@@ -1,6 +1,10 @@
-"""Forward speed: converted against torchvision's own of the same architecture, and against Keras on two backends.
+"""Forward speed, both ways: converted against what others wrote by hand of the same architecture.
+
+To torch: against torchvision's own module, and against Keras on two backends. To Keras: see
+benchmarks/forward_keras.py.
 
 python -m benchmarks.forward [--networks ResNet50 VGG16 DenseNet121 MobileNetV3Large] [--batches 1 16]
+python -m benchmarks.forward --direction to_keras [--keras-networks ResNet50 MobileNetV2] [--backends tensorflow jax]
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import performance_page
+from benchmarks import forward_keras, performance_page
 from benchmarks.machine import describe
 from benchmarks.measure import run_arm
 from benchmarks.stored import FOLDER, append
@@ -25,6 +29,8 @@ from benchmarks.table import ratio, seconds
 from benchmarks.twins import OPTIONS, TWINS
 
 RESULTS = FOLDER / "forward.jsonl"
+TO_KERAS = FOLDER / "forward_keras.jsonl"
+DIRECTIONS = ("to_torch", "to_keras")
 DEFAULT = ("ResNet50", "VGG16", "DenseNet121", "MobileNetV3Large")
 ALLOCATORS: dict[str, dict[str, str]] = {
     "default": {},
@@ -38,12 +44,21 @@ Row = dict[str, Any]
 def main() -> None:
     options = _options()
     run = {"run": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-    append(options.results, {**run, "kind": "machine", **describe(), "threads": options.threads})
-    for network in options.networks:
-        with tempfile.TemporaryDirectory() as folder:
-            for row in measure_network(network, folder, options):
-                append(options.results, {**run, **row})
-                _show(row)
+    machine = {**run, "kind": "machine", **describe(), "threads": options.threads}
+    if "to_torch" in options.direction:
+        append(options.results, machine)
+        for network in options.networks:
+            with tempfile.TemporaryDirectory() as folder:
+                for row in measure_network(network, folder, options):
+                    append(options.results, {**run, **row})
+                    _show(row)
+    if "to_keras" in options.direction:
+        append(options.to_keras_results, machine)
+        allocators = {name: ALLOCATORS[name] for name in options.allocators}
+        for network in options.keras_networks:
+            for row in forward_keras.measure_network(network, options, allocators):
+                append(options.to_keras_results, {**run, **row})
+                forward_keras.show(row)
     if not options.no_render:
         performance_page.write()
 
@@ -103,6 +118,7 @@ def _line(found: Row) -> str:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--direction", nargs="*", default=DIRECTIONS, choices=DIRECTIONS)
     parser.add_argument("--networks", nargs="*", default=DEFAULT, choices=sorted(TWINS))
     parser.add_argument("--batches", nargs="*", type=int, default=[1, 16])
     parser.add_argument("--rounds", type=int, default=60, help="at batch 1; a quarter of it at batch 16")
@@ -110,7 +126,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=0, help="of the images; default: what the network is made for")
     parser.add_argument("--allocators", nargs="*", default=list(ALLOCATORS), choices=list(ALLOCATORS))
     parser.add_argument("--profile", action="store_true", help="also time by operator")
+    parser.add_argument("--keras-networks", nargs="*", default=forward_keras.NETWORKS, choices=sorted(TWINS))
+    parser.add_argument("--backends", nargs="*", default=forward_keras.BACKENDS, choices=forward_keras.BACKENDS)
     parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--to-keras-results", type=Path, default=TO_KERAS)
     parser.add_argument("--no-render", action="store_true", help="leave docs/performance.md as it is")
     return parser.parse_args()
 

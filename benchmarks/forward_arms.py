@@ -39,7 +39,7 @@ def keras_tensorflow(task: Task) -> Row:
         tensors = [tf.constant(image) for image in images]
         outputs = [run(tensor).numpy() for tensor in tensors]
         np.savez(Path(task["folder"]) / f"batch{count}.npz", images=np.stack(images), outputs=np.stack(outputs))
-        times = _interleaved({"only": lambda place, held=tensors: run(held[place]).numpy()}, _rounds(task, count))
+        times = interleaved({"only": lambda place, held=tensors: run(held[place]).numpy()}, rounds_of(task, count))
         found[str(count)] = summary(times["only"]).to_dict()
     return found
 
@@ -59,7 +59,7 @@ def keras_torch(task: Task) -> Row:
             tensors = [torch.from_numpy(image) for image in images]
             error = difference(model(tensors[0], training=False).numpy(), outputs[0])
             arms = {"only": lambda place, held=tensors: model(held[place], training=False)}
-            times = _interleaved(arms, _rounds(task, count))
+            times = interleaved(arms, rounds_of(task, count))
             found[str(count)] = {**summary(times["only"]).to_dict(), "difference": error}
     return found
 
@@ -94,13 +94,13 @@ def _against(arms: Mapping[str, Any], task: Task, count: int) -> Row:
     last = [image.contiguous(memory_format=torch.channels_last) for image in plain]
     error = difference(arms["xconv"](plain[0]).numpy(), outputs[0])
     runs = {name: _on(module, last if name.endswith("_last") else plain) for name, module in arms.items()}
-    times = _interleaved(runs, _rounds(task, count))
+    times = interleaved(runs, rounds_of(task, count))
     found: Row = {name: summary(values).to_dict() for name, values in times.items()}
     found["difference"] = error
-    found["ratio"] = _ratio(times["xconv"], times["torchvision"])
-    found["noise"] = _ratio(times["again"], times["torchvision"])
+    found["ratio"] = ratios(times["xconv"], times["torchvision"])
+    found["noise"] = ratios(times["again"], times["torchvision"])
     if "xconv_last" in times:
-        found["ratio_last"] = _ratio(times["xconv_last"], times["torchvision_last"])
+        found["ratio_last"] = ratios(times["xconv_last"], times["torchvision_last"])
     return found
 
 
@@ -108,7 +108,7 @@ def _on(module: Any, tensors: Sequence[Any]) -> Callable[[int], Any]:
     return lambda place: module(tensors[place])
 
 
-def _ratio(times: Sequence[float], others: Sequence[float]) -> Row:
+def ratios(times: Sequence[float], others: Sequence[float]) -> Row:
     return summary([a / b for a, b in zip(times, others, strict=True)]).to_dict()
 
 
@@ -118,7 +118,7 @@ def _channels_last(module: Any) -> Any:
     return module.to(memory_format=torch.channels_last)
 
 
-def _interleaved(arms: Mapping[str, Callable[[int], Any]], rounds: int) -> dict[str, list[float]]:
+def interleaved(arms: Mapping[str, Callable[[int], Any]], rounds: int) -> dict[str, list[float]]:
     """Seconds of each arm: every round runs all of them once, in a new order, on another input."""
     order = random.Random(0)  # noqa: S311
     times: dict[str, list[float]] = {name: [] for name in arms}
@@ -131,7 +131,7 @@ def _interleaved(arms: Mapping[str, Callable[[int], Any]], rounds: int) -> dict[
     return times
 
 
-def _rounds(task: Task, count: int) -> int:
+def rounds_of(task: Task, count: int) -> int:
     return max(task["rounds"] // max(count // 4, 1), 3)
 
 

@@ -11,6 +11,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,34 +33,79 @@ QUIET = {
 
 
 def run_arm(
-    module: str, *arguments: str, environment: Mapping[str, str] | None = None, timeout: float = 3600
+    module: str,
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    timeout: float = 3600,
+    memory: int | None = None,
+    interpreter: str = sys.executable,
 ) -> dict[str, Any]:
     """What `python -m module arguments` answers, run in a process of its own from the root of the project.
 
-    The result holds `wall_seconds`, start and end of the process included. An arm that fails, is killed or takes
-    longer than `timeout` seconds gives `{"error": its last line}`.
+    The result holds `wall_seconds`, start and end of the process included. An arm that fails, is killed, takes longer
+    than `timeout` seconds or has more than `memory` bytes resident gives `{"error": its last line}`.
     """
-    command = [sys.executable, "-m", module, *arguments]
+    command = [interpreter, "-m", module, *arguments]
     variables = {**os.environ, **QUIET, **(environment or {})}
     start = time.perf_counter()
-    try:
-        done = subprocess.run(
-            command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=timeout, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return {"error": f"not finished in {timeout:.0f} s"}
+    with subprocess.Popen(
+        command, cwd=ROOT, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        watch = _Watch(process, memory)
+        try:
+            output, errors = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            return {"error": f"not finished in {timeout:.0f} s"}
+        finally:
+            watch.stop()
     wall = time.perf_counter() - start
-    if done.returncode:
-        return {"error": _reason(done)}
-    answers = [line.removeprefix(MARK) for line in done.stdout.splitlines() if line.startswith(MARK)]
+    if watch.exceeded:
+        return {"error": f"needs more than {memory or 0:,} bytes of memory"}
+    if process.returncode:
+        return {"error": _reason(process.returncode, errors)}
+    answers = [line.removeprefix(MARK) for line in output.splitlines() if line.startswith(MARK)]
     return {**(json.loads(answers[-1]) if answers else {}), "wall_seconds": wall}
 
 
-def _reason(done: subprocess.CompletedProcess[str]) -> str:
+class _Watch:
+    """Ends a process whose resident memory grows beyond a limit; Linux only, elsewhere nothing is watched."""
+
+    def __init__(self, process: subprocess.Popen[str], memory: int | None) -> None:
+        self.exceeded = False
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(process, memory), daemon=True)
+        if memory is not None and sys.platform == "linux":
+            self._thread.start()
+
+    def _run(self, process: subprocess.Popen[str], memory: int) -> None:
+        while not self._over.wait(0.2) and process.poll() is None:
+            if _resident(process.pid) > memory:
+                self.exceeded = True
+                process.kill()
+
+    def stop(self) -> None:
+        """Stops watching."""
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+
+def _resident(process: int) -> int:
+    """The resident bytes of a process; 0 where it has ended."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS")), 0)
+
+
+def _reason(code: int, errors: str) -> str:
     """Why a process failed: its signal, or the message of its exception."""
-    if done.returncode < 0:
-        return f"killed by {signal.Signals(-done.returncode).name}"
-    lines = [line for line in done.stderr.strip().splitlines() if line.strip()] or ["no message"]
+    if code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    lines = [line for line in errors.strip().splitlines() if line.strip()] or ["no message"]
     last = max((place for place, line in enumerate(lines) if line.startswith("Traceback")), default=-1)
     raised = [line for line in lines[last + 1 :] if not line.startswith((" ", "I0000", "W0000", "E0000"))]
     return " ".join(raised or lines[-1:]).replace(str(ROOT), ".")[:600]

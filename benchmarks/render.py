@@ -1,4 +1,4 @@
-"""Writes docs/applications.md and docs/performance.md from the stored results: `python -m benchmarks.render`."""
+"""Writes the generated pages of docs from the stored results: `python -m benchmarks.render`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import applications_page, performance_page
+from benchmarks import applications_page, performance_page, torch_models_page
 
 
 def main() -> None:
     applications_page.write()
     performance_page.write()
+    torch_models_page.write()
 
 
 if __name__ == "__main__":
