@@ -31,7 +31,7 @@ FILES: Mapping[str, str] = {
     "conv": "Conv1D Conv2D Conv3D DepthwiseConv1D DepthwiseConv2D SeparableConv1D SeparableConv2D",
     "conv_transpose": "Conv1DTranspose Conv2DTranspose Conv3DTranspose",
     "dense": "Dense",
-    "diagonal": "ops.Diagonal ops.Tril ops.Triu",
+    "diagonal": "ops.Diagonal",
     "dropout": (
         "AlphaDropout Dropout GaussianDropout GaussianNoise SpatialDropout1D SpatialDropout2D "
         "SpatialDropout3D StochasticDepth"
@@ -100,7 +100,7 @@ ATEN_FILES: Mapping[str, str] = {
     "conv": "conv1d conv2d conv3d",
     "conv_transpose": "conv_transpose1d conv_transpose2d conv_transpose3d",
     "dense": "linear",
-    "diagonal": "diagonal tril triu",
+    "diagonal": "diagonal",
     "dropout": "alpha_dropout drop_path dropout feature_dropout gaussian_dropout gaussian_noise",
     "elementwise": (
         "__and__ __or__ __xor__ add arctan2 atan2 bitwise_and bitwise_or bitwise_xor div divide eq floor_divide fmod "
