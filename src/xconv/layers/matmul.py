@@ -10,7 +10,20 @@ from xconv import axes
 from xconv.errors import Mismatch, Unsupported
 from xconv.layers.elementwise import Elementwise, broadcast
 from xconv.layers.steps import Steps
-from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, TorchExample, Weights
+from xconv.spec import (
+    AtenCall,
+    Example,
+    KerasLayer,
+    Moved,
+    Op,
+    Order,
+    Shape,
+    Slot,
+    Spec,
+    TorchCall,
+    TorchExample,
+    Weights,
+)
 
 __all__ = ["Dot", "Einsum", "MatMul"]
 
@@ -91,7 +104,7 @@ class Einsum(Spec):
 
     subscripts: str
 
-    order = Order.WRITTEN
+    order = Order.AXES
     keras_kinds = ("ops.Einsum",)
     aten_ops = "bilinear", "einsum", "outer", "tensordot"
 
@@ -143,6 +156,21 @@ class Einsum(Spec):
                     raise Mismatch(f"einsum {self.subscripts!r} does not fit {', '.join(map(str, inputs))}")
                 sizes[letter] = size if known in (None, 1) else known
         return tuple(sizes[letter] for letter in right)
+
+    def moved(self, order: axes.Order, weights: Weights) -> Moved:
+        """The letters in the order of the axes, of every tensor of that rank; the result's where they stay in place."""
+        left, _, right = self.subscripts.partition("->")
+        first, *others = left.split(",")
+
+        def turned(letters: str) -> str:
+            return "".join(axes.apply(letters, order)) if len(letters) == len(order) else letters
+
+        stays = len(right) == len(first) and all(
+            a == b or (a not in right and b not in first) for a, b in zip(first, right, strict=True)
+        )
+        operands = ",".join(map(turned, (first, *others)))
+        result = turned(right) if stays else right
+        return Moved(Einsum(f"{operands}->{result}"), weights, order if stays else axes.identity(len(right)))
 
     @classmethod
     def examples(cls) -> Iterator[Example]:

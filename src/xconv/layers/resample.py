@@ -198,15 +198,14 @@ def _by_matrices(matrices: Sequence[Matrix | None], dtype: str, before: Sequence
         left -= 1
         size = (len(matrix), len(matrix[0]))
         parts = [matrix] if dtype == "float64" else _parts(matrix)
-        for part, word in zip(parts, ("", ".rest"), strict=False):
-            numbers = Numbers(part, dtype)
-            ops.append(Op(Variable(size), {}, f"axis{axis}.weights{word}", (), {"weights": numbers}))
+        for part, word in zip(parts, ("weights", "rest"), strict=False):
+            ops.append(Op(Variable(size), {}, f"axis{axis}.{word}", (), {word: Numbers(part, dtype)}))
         weights = Made(len(ops) - 1)
         if len(parts) > 1:
             both = (Made(len(ops) - 2), weights)
-            ops.append(Op(Elementwise("add", (Slot(0), Slot(1))), {}, f"axis{axis}.weights.sum", both))
+            ops.append(Op(Elementwise("add", (Slot(0), Slot(1))), {}, f"axis{axis}.sum", both))
             weights = Made(len(ops) - 1)
-        ops.append(Op(Resample(axis), {}, f"axis{axis}" if left else "", (current, weights)))
+        ops.append(Op(Resample(axis), {}, f"axis{axis}.product" if left else "", (current, weights)))
         current = Made(len(ops) - 1)
     return ops
 
