@@ -10,6 +10,7 @@ from xconv.errors import Problem, Unsupported, XConvError
 from xconv.graph import Graph, Node, Value, map_structure
 from xconv.keras.names import layer_name
 from xconv.keras.records import Call, Entry, KerasModel, Ref
+from xconv.keras.wording import joined, worded
 from xconv.layers.io import Input
 from xconv.spec import KerasLayer, Shape, Slot
 from xconv.weights import Weight
@@ -38,7 +39,7 @@ def records_of(graph: Graph) -> KerasModel:
     inputs = inputs[0] if isinstance(inputs, (tuple, list)) and len(inputs) == 1 else inputs
     outputs = map_structure(lambda value: writer.refs[value], graph.outputs)
     arrays = {key: graph.arrays[key] for entry in writer.entries.values() for key in _keys(entry)}
-    return KerasModel(
+    model = KerasModel(
         layer_name(graph.name),
         tuple(writer.entries.values()),
         inputs,
@@ -48,6 +49,7 @@ def records_of(graph: Graph) -> KerasModel:
         source=graph.name,
         origins={ref: value for value, ref in writer.refs.items()},
     )
+    return joined(model, graph)
 
 
 def _keys(entry: Entry) -> list[str]:
@@ -73,7 +75,7 @@ class _Writer:
 
     def add(self, node: Node) -> None:
         """The layers of one node."""
-        layer = node.spec.to_keras(node.weights, [self.held[value] for value in node.inputs])
+        layer = worded(node.spec.to_keras(node.weights, [self.held[value] for value in node.inputs]), node.kind)
         refs = [self.refs[value] for value in node.inputs]
         name = layer_name(node.name)
         ref = self._layer(layer, node, refs, name)

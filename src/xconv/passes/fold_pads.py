@@ -24,7 +24,7 @@ from xconv.padding import Pads, is_symmetric
 from xconv.passes.not_negative import not_negative
 from xconv.spec import Spec
 
-__all__ = ["fold_pads"]
+__all__ = ["around", "fold_pads"]
 
 
 def fold_pads(graph: Graph) -> Graph:
@@ -59,7 +59,7 @@ def _together(pad: Pad | PadAxes, user: Node, *, safe: bool) -> Spec | None:
         return replace(spec, pads=_sum(spec.pads, pad.pads)) if both else None
     if not isinstance(spec, (Conv, Pool)) or spec.padding is None or len(user.inputs) != 1:
         return None
-    pads, value = _around(pad, spec)
+    pads, value = around(pad, spec)
     if pads is None or any(size < 0 for pair in pads for size in pair):
         return None
     return _folded(spec, spec.padding, pads, value, safe=safe)
@@ -77,7 +77,7 @@ def _folded(spec: Conv | Pool, own: Pads, pads: Pads, value: float, *, safe: boo
     return replace(spec, padding=total, counts_pads=True) if fits else None
 
 
-def _around(pad: Pad | PadAxes, spec: Conv | Pool) -> tuple[Pads | None, float]:
+def around(pad: Pad | PadAxes, spec: Conv | Pool) -> tuple[Pads | None, float]:
     """The pads along the layer's spatial axes and their value; None where other axes are padded, or by no constant."""
     if isinstance(pad, Pad):
         rank = len(pad.pads) + 2

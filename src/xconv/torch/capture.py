@@ -13,8 +13,13 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
+from xconv import axes
 from xconv.errors import InvalidInput, Unsupported
+from xconv.inputs import SIZES
+from xconv.torch.exported import examples
 from xconv.torch.kept import kept
+from xconv.torch.labels import label_inputs, labelled
+from xconv.torch.record import KEY, Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,11 +45,12 @@ def capture(module: nn.Module, examples: Sequence[Any], open_axes: Sequence[Sequ
     leaves, spec = pytree.tree_flatten(tuple(examples))
     opened = [*open_axes, *[()] * (len(leaves) - len(open_axes))]
     tensors = [_at_least_two(leaf, place) for place, leaf in enumerate(leaves)]
-    free = [_dynamic(leaf, axes) for leaf, axes in zip(tensors, opened, strict=True)]
-    with _in_inference(module), kept(module), warnings.catch_warnings():
+    free = [_dynamic(leaf, places) for leaf, places in zip(tensors, opened, strict=True)]
+    record = _record_of(module)
+    with _in_inference(module), kept(module), labelled(module, record), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own deprecations, about its own code
         try:
-            return torch.export.export(
+            program = torch.export.export(
                 module, pytree.tree_unflatten(tensors, spec), dynamic_shapes=pytree.tree_unflatten(free, spec)
             )
         except Exception as error:  # torch.export lets through whatever the module raises
@@ -52,6 +58,9 @@ def capture(module: nn.Module, examples: Sequence[Any], open_axes: Sequence[Sequ
             what = f"torch.export cannot say {type(module).__name__}: {_first_line(error)}"
             remedy = "remove Python control flow that depends on values, or give the part that torch.export can say"
             raise Unsupported(what, remedy=remedy) from error
+    if record is not None:
+        label_inputs(program, record)
+    return program
 
 
 def program_of(source: Any, example_inputs: Any = None, input_shape: Any = None) -> tuple[Any, str]:
@@ -70,6 +79,9 @@ def program_of(source: Any, example_inputs: Any = None, input_shape: Any = None)
     if not isinstance(source, nn.Module):
         what = f"a {type(source).__name__} is not a torch module"
         raise InvalidInput(what, remedy="give an nn.Module, an ExportedProgram or the path of a .pt2 file")
+    record = _record_of(source)
+    if record is not None and example_inputs is None and input_shape is None:
+        return _captured_again(source, record), record.source
     if (example_inputs is None) == (input_shape is None):
         what = f"{type(source).__name__} needs either example_inputs or input_shape"
         raise InvalidInput(what, remedy="give one of them, such as input_shape=(3, 224, 224)")
@@ -78,6 +90,27 @@ def program_of(source: Any, example_inputs: Any = None, input_shape: Any = None)
     dtype = next((tensor.dtype for tensor in source.parameters() if tensor.is_floating_point()), torch.float32)
     tensors, open_axes = examples_of(input_shape, dtype)
     return capture(source, tensors, open_axes), type(source).__name__
+
+
+def _record_of(module: nn.Module) -> Record | None:
+    """The record of a module that xconv made."""
+    found = getattr(module, "meta", {}).get(KEY)
+    return found if isinstance(found, Record) else None
+
+
+def _captured_again(module: nn.Module, record: Record) -> Any:
+    """The program of a module whose record tells its inputs; sizes that the source left open stay open."""
+    free = [
+        [axis for axis, size in enumerate(axes.apply(port.shape, port.order)) if size is None and axis]
+        for port in record.inputs
+    ]
+    failed: Unsupported | InvalidInput | None = None
+    for size in SIZES if any(free) else SIZES[:1]:
+        try:
+            return capture(module, examples(module, record.inputs, size, 2), free)
+        except (Unsupported, InvalidInput) as error:
+            failed = failed or error
+    raise failed or Unsupported("no size fits")
 
 
 def examples_of(input_shape: Any, dtype: torch.dtype) -> tuple[tuple[torch.Tensor, ...], list[tuple[int, ...]]]:

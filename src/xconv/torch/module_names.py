@@ -7,7 +7,12 @@ from dataclasses import dataclass
 
 from torch import fx
 
-__all__ = ["Names"]
+from xconv.torch.record import Source
+
+__all__ = ["MARK", "Names", "source_of"]
+
+MARK = "xconv"
+"""Under which a call carries its `Source`, in the metadata that torch.export keeps for its users."""
 
 LIBRARY = "torch.nn.modules."
 """Classes from here mean one operation: a call inside one has the module's own name."""
@@ -27,6 +32,9 @@ class Names:
         >>> Names({}).name(graph.call_function(max, (x,)))
         'max'
         """
+        said = source_of(node)
+        if said is not None:
+            return said.name
         owner = self._owner_of_parameters(node)
         if owner:
             return owner
@@ -37,10 +45,16 @@ class Names:
 
     def owner(self, node: fx.Node) -> str:
         """The path of the module that a call belongs to; empty for the root."""
+        said = source_of(node)
+        if said is not None:
+            return said.layer
         return self._owner_of_parameters(node) or _innermost(node)[0]
 
     def call(self, node: fx.Node) -> int:
         """The how-manieth call of its module this is."""
+        said = source_of(node)
+        if said is not None:
+            return said.call
         owner = self.owner(node)
         stack = node.meta.get("nn_module_stack") or {}
         keys = [key for key, (path, _) in stack.items() if _clean(path) == owner]
@@ -61,6 +75,12 @@ class Names:
             if full and argument.op == "placeholder":
                 return full.rpartition(".")[0]
         return ""
+
+
+def source_of(node: fx.Node) -> Source | None:
+    """What the call was in the model that the module was made of, where it was captured with its record."""
+    said = (node.meta.get("custom") or {}).get(MARK)
+    return said if isinstance(said, Source) else None
 
 
 def _innermost(node: fx.Node) -> tuple[str, str]:

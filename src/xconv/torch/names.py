@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import keyword
 import re
 
@@ -41,11 +42,13 @@ def module_path(path: str) -> str:
 
 
 def identifier(name: str) -> str:
-    """A Python identifier as near to the name as can be, for arguments and class names.
+    """A Python identifier as near to the name as can be, for arguments and class names; torch.fx takes no built-ins.
 
-    >>> identifier("input-1"), identifier("class"), identifier("1x1")
-    ('input_1', 'class_', '_1x1')
+    >>> identifier("input-1"), identifier("class"), identifier("1x1"), identifier("sum")
+    ('input_1', 'class_', '_1x1', 'sum_1')
     """
     safe = re.sub(r"\W", "_", name, flags=re.ASCII) or "_"
     safe = f"_{safe}" if safe[0].isdigit() else safe
+    if safe in vars(builtins):
+        return f"{safe}_1"
     return f"{safe}_" if keyword.iskeyword(safe) else safe

@@ -15,7 +15,7 @@ import torch
 from xconv.errors import Unreadable, Unsupported
 from xconv.keras import json_text
 from xconv.spec import Slot, TorchCall
-from xconv.torch.record import MappedWeight, Place, Port, Record
+from xconv.torch.record import MappedWeight, Place, Port, Record, Source
 from xconv.weights import Weight
 
 __all__ = ["Program", "Result", "Step", "decode", "decode_as", "encode"]
@@ -53,7 +53,8 @@ class Program:
 T = TypeVar("T")
 
 RECORDS: dict[str, type[Any]] = {
-    cls.__name__: cls for cls in (MappedWeight, Place, Port, Program, Record, Result, Slot, Step, TorchCall, Weight)
+    cls.__name__: cls
+    for cls in (MappedWeight, Place, Port, Program, Record, Result, Slot, Source, Step, TorchCall, Weight)
 }
 """What a file may hold besides plain data."""
 

@@ -16,6 +16,7 @@ from xconv.graph import Graph, Node, Value, map_structure, values_in
 from xconv.layers import ATEN_RULES
 from xconv.layers.io import Input, Unsaid, Variable
 from xconv.layers.unary import Cast, Unary
+from xconv.passes.unfold_pads import pad_notes
 from xconv.spec import AtenCall, Computed, Numbers, Op, Shape, Slot, Spec
 from xconv.torch.arrays import TensorSource, computed_tensor, dtype_name
 from xconv.torch.decompose import decomposed
@@ -547,7 +548,7 @@ class _Reader:
         notes = tuple(item.note for item in held if item.note)
         if trains and not all(item.trains for item in learned):
             notes += ("only some of its parameters are frozen; Keras freezes whole layers",)
-        notes += said.notes if said is not None else ()
+        notes += pad_notes(said.notes) if said is not None else ()
         made: list[list[Value]] = []
         for op in ops:
             taken = op.inputs if op.inputs is not None else None

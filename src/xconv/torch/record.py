@@ -19,7 +19,7 @@ from xconv.errors import InvalidInput
 from xconv.spec import Shape
 from xconv.weights import Weight
 
-__all__ = ["KEY", "MappedWeight", "Place", "Port", "Record", "checksum", "record"]
+__all__ = ["KEY", "MappedWeight", "Place", "Port", "Record", "Source", "checksum", "record"]
 
 KEY = "xconv"
 
@@ -67,6 +67,21 @@ class MappedWeight:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """What a node of the module's fx graph was in the source model: which call of which layer, and which part of it.
+
+    `kind` is the layer's class, with `ops.` in front for an operation; `notes` are those on this node.
+    """
+
+    name: str
+    layer: str
+    call: int = 0
+    part: str = ""
+    kind: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """Where a converted module came from: ports, the source tensor of every node, and every weight's way."""
 
@@ -81,6 +96,8 @@ class Record:
     """What a user should know: idioms recovered, pads folded, regularisers not carried."""
     unused: tuple[str, ...] = ()
     """The keys of the source arrays that the module does not need, such as the sample count of a Normalization."""
+    sources: Mapping[str, Source] = field(default_factory=dict)
+    """What every node of the module's fx graph was, by its name: so that it can be called the same again."""
 
     def to_json(self) -> str:
         """The record as text, the same text for the same record; `from_json` reads it."""

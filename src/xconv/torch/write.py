@@ -20,7 +20,7 @@ from xconv.torch.fill import fill
 from xconv.torch.names import escape, identifier, module_path
 from xconv.torch.network import Network
 from xconv.torch.program import Program, Result, Step
-from xconv.torch.record import KEY, MappedWeight, Place, Port, Record
+from xconv.torch.record import KEY, MappedWeight, Place, Port, Record, Source
 from xconv.torch.reuse import in_place, is_fresh
 from xconv.torch.targets import method_name, resolve_target
 from xconv.weights import Arrays, Weight
@@ -188,7 +188,7 @@ class _Builder:
         parent, _, leaf = path.rpartition(".")
         container = self._container(parent)
         for name, child in getattr(container._modules.get(leaf), "_modules", {}).items():
-            module.add_module(name, child)  # type: ignore[arg-type]
+            module.add_module(name, child)
         container.add_module(leaf, module)
 
     def _is_attribute(self, path: str) -> bool:
@@ -310,4 +310,9 @@ def record_of(graph: Graph, input_layout: str, names: Mapping[Weight, list[str]]
     inputs = tuple(port(value, orders[value]) for value in graph.input_values())
     returned = iter(graph.returned)
     outputs = map_structure(lambda value: port(value, next(returned, orders[value])), graph.outputs)
-    return Record(graph.name, input_layout, inputs, outputs, places, tuple(mapped), notes, unused)
+    sources = {
+        identifier(node.name): Source(node.name, node.layer, node.call, node.part, node.kind, node.notes)
+        for node in graph.nodes
+        if node.layer
+    }
+    return Record(graph.name, input_layout, inputs, outputs, places, tuple(mapped), notes, unused, sources)
