@@ -48,6 +48,7 @@ FILES: Mapping[str, str] = {
     "io": "ActivityRegularization Identity InputLayer",
     "layer_norm": "LayerNormalization RMSNormalization UnitNormalization ops.LayerNorm ops.Normalize ops.RMSNorm",
     "matmul": "Dot ops.Einsum ops.Matmul",
+    "multi_head_attention": "MultiHeadAttention",
     "pad": "Cropping1D Cropping2D Cropping3D ZeroPadding1D ZeroPadding2D ZeroPadding3D",
     "pad_axes": "ops.Pad",
     "pool": (

@@ -1,4 +1,4 @@
-"""Embedding  <->  torch.nn.Embedding."""
+"""Embedding, ReversibleEmbedding  <->  aten.embedding, torch.nn.Embedding; a Linear that has its table as weight."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from xconv import axes
 from xconv.errors import Mismatch, Unsupported
+from xconv.layers.activation import Activation
+from xconv.layers.dense import Dense
+from xconv.layers.elementwise import Elementwise
 from xconv.spec import (
     AtenCall,
     Example,
@@ -22,7 +25,7 @@ from xconv.spec import (
     Weights,
 )
 
-__all__ = ["Embedding"]
+__all__ = ["Embedding", "ReversibleEmbedding"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +104,74 @@ class Embedding(Spec):
         yield TorchExample(
             "torch.nn.Embedding", ((5, 2),), {**config, "padding_idx": 1}, values="integers", trains=False
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ReversibleEmbedding(Spec):
+    """One table with two uses: its rows for numbers, or (`reverse`) the product of vectors with every row.
+
+    Only what Keras is told where an Embedding and a Dense share their weight; read, it is these two.
+    """
+
+    rows: int
+    features: int
+    reverse: bool
+
+    order = Order.AXES
+    keras_kinds = ("ReversibleEmbedding",)
+
+    @classmethod
+    def from_keras(cls, layer: KerasLayer) -> Sequence[Op]:
+        """Variable embeddings, and a second one where the way back is not tied to it; a soft cap is a scaled tanh."""
+        for key in ("mask_zero", "reverse_dtype"):
+            if layer.get(key):
+                raise Unsupported(f"{key}={layer.get(key)!r}", remedy="rebuild the layer without it")
+        tied = bool(layer.get("tie_weights", True))
+        weights = layer.named("embeddings") if tied else layer.named("embeddings", "reversed")
+        rows, features = layer["input_dim"], layer["output_dim"]
+        if weights["embeddings"].shape != (rows, features):
+            raise Mismatch(f"the table has shape {weights['embeddings'].shape}, not {(rows, features)}")
+        cap = layer.get("logit_soft_cap")
+        if not layer.argument(1, "reverse", False):
+            return (Op(Embedding(rows, features), {"embeddings": weights["embeddings"]}),)
+        kernel = weights["embeddings"] if tied else weights["reversed"].transpose((1, 0))
+        product = Op(Dense(features, rows, len(layer.inputs[0]) - 1), {"kernel": kernel}, "reverse")
+        if cap is None:
+            return (product,)
+        number = float(cap)
+        return (
+            product,
+            Op(Elementwise("divide", (Slot(0), number)), {}, "over_cap"),
+            Op(Activation("tanh"), {}, "bounded"),
+            Op(Elementwise("multiply", (Slot(0), number)), {}, "times_cap"),
+        )
+
+    def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
+        """ReversibleEmbedding, called with reverse=True for the product."""
+        config = {"input_dim": self.rows, "output_dim": self.features, "tie_weights": True, "mask_zero": False}
+        kwargs = {"reverse": True} if self.reverse else {}
+        (table,) = weights.values()
+        return KerasLayer("ReversibleEmbedding", config, (table,), tuple(inputs), (Slot(0),), kwargs)
+
+    def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
+        """nn.Embedding, or nn.Linear."""
+        (table,) = weights.values()
+        if self.reverse:
+            return Dense(self.features, self.rows).to_torch({"kernel": table}, inputs)
+        return Embedding(self.rows, self.features).to_torch({"embeddings": table}, inputs)
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        """A new last axis, or the last one as long as the table."""
+        return (*inputs[0][:-1], self.rows) if self.reverse else (*inputs[0], self.features)
+
+    def moved(self, order: axes.Order, weights: Weights) -> Moved:
+        """It is made after the layout is decided."""
+        if axes.is_identity(order):
+            return Moved(self, weights, order if self.reverse else (*order, len(order)))
+        raise Unsupported("a table with two uses on moved axes", remedy="decide the layout first")
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """The rows; the product needs a call argument."""
+        config = {"input_dim": 4, "output_dim": 3}
+        yield Example("ReversibleEmbedding", ((5,),), config, ((4, 3),), values="integers")

@@ -11,10 +11,14 @@ from xconv.passes.anchor_variables import anchor_variables, recover_variables
 from xconv.passes.expand_attention import expand_attention
 from xconv.passes.fold_pads import fold_pads
 from xconv.passes.fold_permutes import fold_flatten, merge_reshapes
+from xconv.passes.name_global_pools import name_global_pools
 from xconv.passes.recover_idioms import recover_idioms
+from xconv.passes.recover_layers import recover_dense, recover_unit_norms
 from xconv.passes.safe_zero_pads import safe_zero_pads
 from xconv.passes.split_strides import join_strides, split_strides
+from xconv.passes.tie_layers import join_variables, tie_layers
 from xconv.passes.trim_recurrent import trim_recurrent
+from xconv.passes.unfold_pads import unfold_pads
 
 __all__ = ["AFTER_LAYOUT", "BEFORE_LAYOUT", "FOR_KERAS", "Pass", "run"]
 
@@ -23,6 +27,9 @@ Pass: TypeAlias = Callable[[Graph], Graph]
 BEFORE_LAYOUT: Sequence[Pass] = (
     recover_variables,
     recover_idioms,  # before fold_pads: the patterns are those that Keras wrote
+    join_variables,
+    recover_unit_norms,
+    recover_dense,
     join_strides,
     fold_pads,  # before layout, so that no permute comes between a pad and its convolution
 )
@@ -33,10 +40,13 @@ AFTER_LAYOUT: Sequence[Pass] = (
 )
 
 FOR_KERAS: Sequence[Pass] = (
+    unfold_pads,  # first: the paddings of a Keras model as it had them
     safe_zero_pads,
     trim_recurrent,
     expand_attention,
     split_strides,
+    name_global_pools,
+    tie_layers,
     anchor_variables,  # last: what Keras cannot say without it
 )
 

@@ -1,7 +1,9 @@
-"""Hard-sigmoid and hard-swish where Keras spells them out.
+"""Activations that a network spells out: hard-sigmoid and hard-swish in Keras, softsign and tanh-shrink in torch.
 
     before   add(x, 3) -> relu6 -> multiply(1/6)               after   hard_sigmoid(x)
     before   multiply(x, hard_sigmoid(x))                      after   hard_silu(x)
+    before   divide(x, add(abs(x), 1))                         after   softsign(x)
+    before   subtract(x, tanh(x))                              after   tanh_shrink(x)
 
 Only where the numbers are exactly these: 3, 6 and the nearest double to 1/6.
 """
@@ -13,14 +15,15 @@ from dataclasses import replace
 from xconv.graph import Graph, Node, Value
 from xconv.layers.activation import Activation
 from xconv.layers.elementwise import Elementwise
+from xconv.layers.unary import Unary
 from xconv.spec import Slot
 
 __all__ = ["recover_idioms"]
 
 
 def recover_idioms(graph: Graph) -> Graph:
-    """The graph with hard-sigmoid and hard-swish as one node each."""
-    for find in (_hard_sigmoid, _hard_swish):
+    """The graph with each of them as one node."""
+    for find in (_hard_sigmoid, _hard_swish, _softsign, _tanh_shrink):
         graph = _replace_all(graph, find)
     return graph
 
@@ -68,6 +71,33 @@ def _hard_swish(node: Node, nodes: dict[str, Node]) -> tuple[Value, str, list[No
         if other.spec == Activation("hard_sigmoid") and other.inputs == (x,):
             return x, "hard_silu", [other]
     return None
+
+
+def _softsign(node: Node, nodes: dict[str, Node]) -> tuple[Value, str, list[Node]] | None:
+    """x / (|x| + 1), ending at `node`."""
+    if not _is_binary(node, "divide"):
+        return None
+    x, below = node.inputs
+    total = nodes[below.node]
+    size = _with_number(total, "add", 1.0)
+    if size is None or nodes[size.node].spec != Unary("abs") or nodes[size.node].inputs != (x,):
+        return None
+    return x, "softsign", [nodes[size.node], total]
+
+
+def _tanh_shrink(node: Node, nodes: dict[str, Node]) -> tuple[Value, str, list[Node]] | None:
+    """x - tanh(x), ending at `node`."""
+    if not _is_binary(node, "subtract"):
+        return None
+    x, other = node.inputs
+    inner = nodes[other.node]
+    return (x, "tanh_shrink", [inner]) if inner.spec == Activation("tanh") and inner.inputs == (x,) else None
+
+
+def _is_binary(node: Node, name: str) -> bool:
+    """Whether a node is `name` of two tensors."""
+    spec = node.spec
+    return isinstance(spec, Elementwise) and spec.name == name and spec.operands == (Slot(0), Slot(1))
 
 
 def _with_number(node: Node, name: str, number: float) -> Value | None:
