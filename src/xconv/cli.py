@@ -1,4 +1,4 @@
-"""The command `xconv`: convert, verify and inspect models. It holds no logic: it reads arguments, calls, and prints.
+"""The command `xconv`: convert, verify and inspect models. It reads arguments, calls, and prints.
 
 Exit codes: 0 match or done, 1 the two models differ, 2 bad input, 3 something in the model is not supported.
 """
@@ -11,8 +11,9 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,19 +21,22 @@ import typer
 from rich.console import Console
 
 import xconv
-from xconv.errors import Unsupported, XConvError, XConvWarning
+from xconv.errors import Problem, Unsupported, XConvError, XConvWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
-    import torch
+    from xconv.keras.records import KerasModel
+    from xconv.report.records import Report
+    from xconv.torch.record import Record
 
 __all__ = ["app", "main"]
 
+TORCH_PROGRAMS, TORCH_WEIGHTS = (".pt2", ".safetensors"), (".pt", ".pth")
 DIFFERS, BAD_INPUT, UNSUPPORTED, INTERRUPTED, BROKEN_PIPE = 1, 2, 3, 130, 141
 
 app = typer.Typer(
-    help="Converts neural networks from Keras to PyTorch exactly, and proves it.",
+    help="Converts neural networks between Keras and PyTorch exactly, both ways, and proves it.",
     epilog="Exit codes: 0 match or done, 1 the models differ, 2 bad input, 3 unsupported.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -50,8 +54,22 @@ class InputLayout(StrEnum):
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only; the exit code tells the rest.")]
-ModelArgument = Annotated[Path, typer.Argument(help="A .keras, .h5 or .weights.h5 file.", show_default=False)]
-LayoutOption = Annotated[InputLayout, typer.Option("--input-layout", help="How the module takes and returns images.")]
+ModelArgument = Annotated[
+    Path,
+    typer.Argument(
+        help="From Keras: a .keras, .h5 or .weights.h5 file. From PyTorch: a .pt2 file, or a .safetensors file that "
+        "xconv wrote.",
+        show_default=False,
+    ),
+]
+LayoutOption = Annotated[
+    InputLayout | None,
+    typer.Option(
+        "--input-layout",
+        help="How images are taken and returned; by default channels_first in PyTorch, channels_last in Keras.",
+        show_default=False,
+    ),
+]
 WeightsOption = Annotated[Path | None, typer.Option("--weights", help="Weights for a MODEL that is a configuration.")]
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="The configuration of a MODEL that is weights alone.")
@@ -62,40 +80,36 @@ ConfigOption = Annotated[
 def convert(
     model: ModelArgument,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="A .safetensors, .pt2 or .pt file.", show_default=False)
+        Path,
+        typer.Option(
+            "--output", "-o", help="For PyTorch: .safetensors, .pt2 or .pt. For Keras: .keras.", show_default=False
+        ),
     ],
-    input_layout: LayoutOption = InputLayout.FIRST,
+    input_layout: LayoutOption = None,
     weights: WeightsOption = None,
     config: ConfigOption = None,
-    verify: Annotated[bool, typer.Option(help="Compare the module with the source before it is saved.")] = False,
+    verify: Annotated[bool, typer.Option(help="Compare the result with the source before it is saved.")] = False,
     strict: Annotated[bool, typer.Option(help="Refuse NaN, infinities and negative variances in the weights.")] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Convert a Keras model file to a PyTorch file.
+    """Convert a Keras model file to a PyTorch file, or a PyTorch program to a .keras file, as the suffixes say.
 
     .safetensors holds weights, graph and the record of the conversion; .pt2 is an exported program; .pt is the
-    state_dict alone.
+    state_dict alone. A .keras file is written without Keras; only --verify needs it.
     """
+    to_keras = _writes_keras(model, output, weights or config)
+    task = _Task(model, output, input_layout or _layout(to_keras), verify, strict)
     with _steps(as_json or quiet) as step:
         step(f"converting {model.name}")
-        module = xconv.keras_to_torch(model, input_layout=input_layout.value, weights=weights, config=config)
-        report, found = None, xconv.weights_report(module)
-        if strict and found:
-            raise xconv.InvalidInput(f"{model} holds weights that no trained network has", problems=found)
-        if verify:
-            step("verifying")
-            report = xconv.verify(model, module)
-        if report is None or report.ok:
-            step(f"writing {output.name}")
-            xconv.save(module, output)
-    for problem in found:
+        done = _to_keras(task, step) if to_keras else _to_torch(task, weights, config, step)
+    for problem in done.found:
         _warn(f"warning: {problem}")
     if as_json:
-        _print_json(_summary(module, output, report, found))
+        _print_json(done.summary(output))
     elif not quiet:
-        _say(str(report) if report else "", _sentence(module, output, report))
-    if report is not None and not report.ok:
+        _say(str(done.report) if done.report else "", done.sentence(output))
+    if not done.written:
         raise typer.Exit(DIFFERS)
 
 
@@ -123,7 +137,7 @@ def verify(
 @app.command()
 def inspect(
     model: ModelArgument,
-    input_layout: LayoutOption = InputLayout.FIRST,
+    input_layout: LayoutOption = None,
     weights: WeightsOption = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -132,7 +146,8 @@ def inspect(
     """Show what a conversion would do with each layer, before anything is converted. Exit code 3: it cannot be."""
     with _steps(as_json or quiet) as step:
         step(f"reading {model.name}")
-        found = xconv.inspect(model, input_layout=input_layout.value, weights=weights, config=config)
+        layout = input_layout or _layout(model.suffix in TORCH_PROGRAMS)
+        found = xconv.inspect(model, input_layout=layout.value, weights=weights, config=config)
     if as_json:
         _print_json(found.to_dict())
     elif not quiet:
@@ -157,7 +172,7 @@ def options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Converts neural networks from Keras to PyTorch exactly, and proves it."""
+    """Converts neural networks between Keras and PyTorch exactly, both ways, and proves it."""
 
 
 def main() -> None:
@@ -196,27 +211,157 @@ def _steps(silent: bool) -> Iterator[Callable[[str], None]]:
         yield lambda text: progress.update(task, description=text)
 
 
-def _summary(module: torch.nn.Module, output: Path, report: Any, found: Any) -> dict[str, Any]:
-    """What was written, as plain data."""
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One conversion that is asked for."""
+
+    model: Path
+    output: Path
+    layout: InputLayout
+    verify: bool
+    strict: bool
+
+    def check(self, found: Sequence[Problem]) -> None:
+        """Refuse weights that no trained network has, where that is asked for."""
+        if self.strict and found:
+            raise xconv.InvalidInput(f"{self.model} holds weights that no trained network has", problems=found)
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """One conversion that was made."""
+
+    source: str
+    inputs: tuple[Mapping[str, Any], ...]
+    parameters: int
+    notes: tuple[str, ...]
+    found: tuple[Problem, ...]
+    report: Report | None
+
+    @property
+    def written(self) -> bool:
+        """Whether there is a file: not where the verification failed."""
+        return self.report is None or self.report.ok
+
+    def summary(self, output: Path) -> dict[str, Any]:
+        """What was written, as plain data."""
+        return {
+            "output": str(output) if self.written else None,
+            "source": self.source,
+            "inputs": list(self.inputs),
+            "parameters": self.parameters,
+            "notes": list(self.notes),
+            "weights": [asdict(problem) for problem in self.found],
+            "report": None if self.report is None else json.loads(self.report.to_json()),
+        }
+
+    def sentence(self, output: Path) -> str:
+        """What was written, in one line."""
+        if not self.written:
+            return f"nothing was written: the result differs from its source ({self.report and self.report.verdict})"
+        verdict = f"; verified: {self.report.verdict}" if self.report is not None else ""
+        return f"{output}: {self.parameters:,} parameters{verdict}"
+
+
+def _writes_keras(model: Path, output: Path, keras_only: Path | None) -> bool:
+    """Whether a torch source becomes a `.keras` file; otherwise a Keras source becomes a torch file.
+
+    Raises:
+        InvalidInput: suffixes between which there is nothing to convert.
+    """
+    from_torch, to_keras = model.suffix in (*TORCH_PROGRAMS, *TORCH_WEIGHTS), output.suffix == ".keras"
+    if model.suffix in TORCH_WEIGHTS:
+        what, remedy = "holds weights and no graph", "give a .pt2 file, which torch.export.save writes"
+        raise xconv.InvalidInput(what, place=str(model), remedy=remedy)
+    if not to_keras and output.suffix not in (*TORCH_PROGRAMS, *TORCH_WEIGHTS):
+        remedy = "use .keras" if from_torch else "use .safetensors, .pt2 or .pt"
+        raise xconv.InvalidInput(f"the suffix {output.suffix!r} names no format", place=str(output), remedy=remedy)
+    if from_torch != to_keras:
+        side, remedy = (
+            ("PyTorch", "write a .keras file") if from_torch else ("Keras", "write .safetensors, .pt2 or .pt")
+        )
+        raise xconv.InvalidInput(f"{model.name} and {output.name} are both of {side}", remedy=remedy)
+    if from_torch and keras_only is not None:
+        remedy = f"leave them out: {model.name} holds its own"
+        raise xconv.InvalidInput("--weights and --config belong to a Keras model", remedy=remedy)
+    return to_keras
+
+
+def _layout(keras: bool) -> InputLayout:
+    """The framework's own way of holding images."""
+    return InputLayout.LAST if keras else InputLayout.FIRST
+
+
+def _to_torch(task: _Task, weights: Path | None, config: Path | None, step: Callable[[str], None]) -> _Done:
+    """A Keras file to a torch file."""
+    module = xconv.keras_to_torch(task.model, input_layout=task.layout.value, weights=weights, config=config)
+    found = xconv.weights_report(module)
+    task.check(found)
+    report = None
+    if task.verify:
+        step("verifying")
+        report = xconv.verify(task.model, module)
+    if report is None or report.ok:
+        step(f"writing {task.output.name}")
+        xconv.save(module, task.output)
     remembered = xconv.record(module)
-    return {
-        "output": str(output) if report is None or report.ok else None,
-        "source": remembered.source,
-        "inputs": [asdict(port) for port in remembered.inputs],
-        "parameters": sum(tensor.numel() for tensor in module.parameters()),
-        "notes": list(remembered.notes),
-        "weights": [asdict(problem) for problem in found],
-        "report": None if report is None else json.loads(report.to_json()),
-    }
-
-
-def _sentence(module: torch.nn.Module, output: Path, report: Any) -> str:
-    """What was written, in one line."""
-    if report is not None and not report.ok:
-        return f"nothing was written: the module differs from its source ({report.verdict})"
     count = sum(tensor.numel() for tensor in module.parameters())
-    verdict = f"; verified: {report.verdict}" if report is not None else ""
-    return f"{output}: {count:,} parameters{verdict}"
+    return _done(remembered, count, found, report, remembered.source)
+
+
+def _to_keras(task: _Task, step: Callable[[str], None]) -> _Done:
+    """A torch program to a `.keras` file."""
+    from xconv.api import for_keras, read_torch
+    from xconv.atomic import replacing
+    from xconv.keras import write_file
+    from xconv.keras.origin import record_of
+    from xconv.keras.write import records_of
+    from xconv.torch.values import findings_in
+
+    source = xconv.load(task.model) if task.model.suffix == ".safetensors" else task.model
+    graph = replace(for_keras(read_torch(source), task.layout.value), name=task.model.stem)
+    records = records_of(graph)
+    found = findings_in(records.arrays)
+    task.check(found)
+    report = None
+    try:
+        with replacing(task.output) as temporary:
+            step(f"writing {task.output.name}")
+            write_file(records, temporary)
+            if task.verify:
+                step("verifying")
+                report = _verified(task.model, temporary)
+    except _Differs as differs:
+        report = differs.report
+    return _done(record_of(graph, records, task.layout.value), _count(records), found, report, str(task.model))
+
+
+def _done(remembered: Record, count: int, found: tuple[Problem, ...], report: Report | None, source: str) -> _Done:
+    return _Done(source, tuple(map(asdict, remembered.inputs)), count, remembered.notes, found, report)
+
+
+def _count(records: KerasModel) -> int:
+    """The numbers in the weights, statistics included, as Keras counts them."""
+    return sum(prod(weight.shape) for entry in records.entries for weight in entry.weights)
+
+
+class _Differs(Exception):
+    """What was written is not the same function, so the file is not kept."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__()
+        self.report = report
+
+
+def _verified(model: Path, written: Path) -> Report:
+    """The comparison of a torch program with a `.keras` file, which Keras itself loads."""
+    from xconv.frameworks import require
+
+    keras = require("keras", "keras", "--verify")
+    report = xconv.verify(model, keras.saving.load_model(written, compile=False, safe_mode=True))
+    if not report.ok:
+        raise _Differs(report)
+    return report
 
 
 def _print_json(data: Any) -> None:

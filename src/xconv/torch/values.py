@@ -7,9 +7,11 @@ from collections.abc import Mapping
 import torch
 
 from xconv.errors import InvalidInput, Problem
+from xconv.torch.arrays import TensorSource
 from xconv.torch.record import KEY, Record
+from xconv.weights import Arrays
 
-__all__ = ["findings", "weights_report"]
+__all__ = ["findings", "findings_in", "weights_report"]
 
 
 def weights_report(module: torch.nn.Module) -> tuple[Problem, ...]:
@@ -27,6 +29,12 @@ def weights_report(module: torch.nn.Module) -> tuple[Problem, ...]:
             raise InvalidInput("the module has no data (meta device)", place=name, remedy="load weights into it")
     remembered = getattr(module, "meta", {}).get(KEY)
     return findings(tensors, remembered if isinstance(remembered, Record) else None)
+
+
+def findings_in(arrays: Arrays) -> tuple[Problem, ...]:
+    """The same for the arrays of a network that was read from torch, by name."""
+    sources = {name: source for name, source in arrays.items() if isinstance(source, TensorSource)}
+    return findings({name: source.tensor.detach() for name, source in sources.items()})
 
 
 def findings(tensors: Mapping[str, torch.Tensor], remembered: Record | None = None) -> tuple[Problem, ...]:
