@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import to_keras_page
 from benchmarks.machine import ROOT, in_full
 from benchmarks.stored import FOLDER, GENERATED, last_run
 from benchmarks.table import markdown, megabytes, percent, ratio, scientific, seconds
@@ -26,9 +27,17 @@ def write(
     conversion: Path = FOLDER / "conversion.jsonl",
     forward: Path = FOLDER / "forward.jsonl",
     target: Path = ROOT / "docs" / "performance.md",
+    *,
+    to_keras: Path = FOLDER / "to_keras.jsonl",
+    forward_keras: Path = FOLDER / "forward_keras.jsonl",
 ) -> None:
     """Writes docs/performance.md from the newest run of each benchmark."""
-    parts = [*_conversion_part(last_run(conversion)), *_forward_part(last_run(forward))]
+    parts = [
+        *_conversion_part(last_run(conversion)),
+        *to_keras_page.conversion_part(last_run(to_keras)),
+        *_forward_part(last_run(forward)),
+        *to_keras_page.forward_part(last_run(forward_keras)),
+    ]
     if parts:
         target.write_text("\n\n".join(["# Performance", GENERATED, *parts]) + "\n", encoding="utf-8")
 
