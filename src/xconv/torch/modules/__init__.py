@@ -5,6 +5,7 @@ pickled and moved to another dtype.
 """
 
 from xconv.torch.modules.activations import ClippedReLU, Exponential, SparsePlus, SparseSigmoid, Squareplus
+from xconv.torch.modules.attention import MultiHeadAttention
 from xconv.torch.modules.io import Input
 from xconv.torch.modules.noise import GaussianDropout, GaussianNoise, StochasticDepth
 from xconv.torch.modules.norms import AxesNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, ChannelNorm, GroupNorm
@@ -32,6 +33,7 @@ __all__ = [
     "GaussianNoise",
     "GroupNorm",
     "Input",
+    "MultiHeadAttention",
     "Normalization",
     "PReLU",
     "Rescaling",
