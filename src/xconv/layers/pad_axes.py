@@ -68,7 +68,8 @@ class PadAxes(Spec):
         """Pads from the last axis on, negative ones cut; circular ones are slices of the other side."""
         for key in ("self", "input"):
             call.get(key)
-        flat, value = list(call.get("pad") or call["padding"]), call.get("value")
+        flat: list[Any] = list(call.get("pad") or call["padding"])
+        value: float | None = call.get("value")
         if any(not isinstance(size, int) for size in flat) or not isinstance(value, (int, float, type(None))):
             raise Unsupported("pads that are computed", remedy="give input_shape with all sizes")
         mode = {"reflection": "reflect", "replication": "replicate"}.get(call.op.partition("_")[0])
@@ -76,7 +77,7 @@ class PadAxes(Spec):
         pairs = tuple(zip(flat[-2::-2], flat[::-2], strict=True))
         pads = ((0, 0),) * (len(call.inputs[0]) - len(pairs)) + pairs
         if mode == "constant":
-            return _constant(pads, float(value or 0.0))
+            return _constant(pads, value)
         if any(size < 0 for pair in pads for size in pair):
             raise Unsupported(f"negative pads with mode {mode!r}", remedy="slice, then pad")
         return _circular(pads) if mode == "circular" else (Op(cls(pads, mode)),)
@@ -161,18 +162,21 @@ class PadAxes(Spec):
         yield TorchExample("torch.nn.ZeroPad3d", cube, {"padding": (1, 2, -1, 0, 1, 0)})
 
 
-def _constant(pads: Pads, value: float) -> Sequence[Op]:
-    """What is negative is cut off, then comes the constant: zeros around an image are a layer of their own."""
+def _constant(pads: Pads, value: float | None) -> Sequence[Op]:
+    """What is negative is cut off, then comes the constant.
+
+    nn.ZeroPad2d and its kin, which mean an image, give 0.0; torch.nn.functional.pad, which means axes, gives nothing.
+    """
     cut = tuple((min(before, 0), min(after, 0)) for before, after in pads)
     grown = tuple((max(before, 0), max(after, 0)) for before, after in pads)
-    image = len(pads) in (4, 5) and not any(map(any, pads[:2]))
+    image = value == 0.0 and len(pads) in (3, 4, 5) and not any(map(any, pads[:2]))
     ops = []
     if any(map(any, cut)):
         items = tuple((-before or None, after or None, None) for before, after in cut)
         spec = Pad(cut[2:], 1) if image else Slicing(items)
         ops.append(Op(spec, {}, "crop" if any(map(any, grown)) else ""))
     if any(map(any, grown)):
-        ops.append(Op(Pad(grown[2:], 1) if image and value == 0 else PadAxes(grown, "constant", value)))
+        ops.append(Op(Pad(grown[2:], 1) if image else PadAxes(grown, "constant", float(value or 0.0))))
     return ops
 
 

@@ -20,6 +20,7 @@ from xconv.layers.geometry import (
     pads_of,
     positions,
     sizes,
+    spatial,
     torch_padding,
     windows,
     zero_padding,
@@ -137,7 +138,7 @@ class Pool(Spec):
         return KerasLayer("ops.Divide", args=(self._layer("valid", padded, axis, "pool"), share), inputs=(shape,))
 
     def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
-        """nn.MaxPoolNd after a pad of -inf, nn.AvgPoolNd."""
+        """nn.MaxPoolNd after a pad of -inf, nn.AvgPoolNd; pads longer after than before may be torch's ceil_mode."""
         rank, ones = len(self.kernel), (1,) * len(self.kernel)
         config: dict[str, Any] = {"kernel_size": self.kernel, "stride": self.stride}
         if self.kind == "max":
@@ -147,9 +148,20 @@ class Pool(Spec):
         if pads is not None and fits_torch(pads, self.kernel):
             config |= {"padding": tuple(before for before, _ in pads), "count_include_pad": self.counts_pads}
             return TorchCall(kind, config=config)
+        if pads is not None and not self.counts_pads and self._is_ceil(pads, inputs[0]):
+            config |= {"padding": tuple(before for before, _ in pads), "ceil_mode": True, "count_include_pad": False}
+            return TorchCall(kind, config=config)
         if self.counts_pads and pads is not None:
             return TorchCall(kind, (TorchCall("torch.nn.functional.pad", (Slot(0), flat_pads(pads))),), config=config)
         return TorchCall("xconv.torch.modules.AveragePool", config={**config, "padding": pads})
+
+    def _is_ceil(self, pads: Pads, shape: Shape) -> bool:
+        """Whether torch's ceil_mode adds just what is longer after than before."""
+        before = spatial(shape, axes.normal(self.axis, len(shape)))
+        even = tuple((start, start) for start, _ in pads)
+        if None in before or not fits_torch(even, self.kernel):
+            return False
+        return pads == _sum(even, _ceil_extra(before, self.kernel, self.stride, (1,) * len(pads), even))
 
     def out_shape(self, *inputs: Shape) -> Shape:
         """The number of window positions along each spatial axis."""
@@ -289,9 +301,9 @@ def _dilated(kernel: Sizes, stride: Sizes, dilation: Sizes, pads: Pads) -> Seque
             item: Item = (i * d or None, (i + 1 - k) * d or None, s if s > 1 else None)
             items = tuple(item if place == axis else WHOLE for place in range(len(pads) + 2))
             ops.append(Op(Slicing(items), {}, f"axis{axis}.{i}", (current,)))
-        if k > 1:
-            slices = tuple(Made(first + i) for i in range(k))
-            spec = Elementwise("maximum", tuple(Slot(i) for i in range(k)), merge=True)
-            ops.append(Op(spec, {}, f"axis{axis}", slices))
-        current = Made(len(ops) - 1)
+        current = Made(first)
+        for i in range(1, k):
+            spec, pair = Elementwise("maximum", (Slot(0), Slot(1)), merge=True), (current, Made(first + i))
+            ops.append(Op(spec, {}, f"axis{axis}.max{i}", pair))
+            current = Made(len(ops) - 1)
     return ops

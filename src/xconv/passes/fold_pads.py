@@ -6,6 +6,8 @@
     before   Pad(1) -> average pool(3x3, valid)         after   average pool(3x3, padding 1 that counts)
     before   Pad(1, border) -> Pad(1, border)           after   Pad(2, border)
 
+Uneven pads stay a layer where Keras wrote one; torch has no other words for them.
+
 A max pool ignores its own padding (-inf) and would see zeros from a Pad; behind a ReLU, where every window holds at
 least one value that is not negative, this is the same.
 """
@@ -41,7 +43,8 @@ def fold_pads(graph: Graph) -> Graph:
         if not isinstance(node.spec, (Pad, PadAxes)) or value in outputs or len(users) != 1:
             continue
         (user,) = users
-        spec = _together(node.spec, user, safe=node.inputs[0] in safe)
+        own_layer = node.kind.startswith(("ops.", "ZeroPadding"))
+        spec = _together(node.spec, user, safe=node.inputs[0] in safe, own_layer=own_layer)
         if spec is None or (user.layer in shared and nodes[user.name].weights):
             continue
         note = f"the padding of {node.name} is part of it"
@@ -51,7 +54,7 @@ def fold_pads(graph: Graph) -> Graph:
     return graph.rebuilt(changes, aliases) if changes else graph
 
 
-def _together(pad: Pad | PadAxes, user: Node, *, safe: bool) -> Spec | None:
+def _together(pad: Pad | PadAxes, user: Node, *, safe: bool, own_layer: bool) -> Spec | None:
     """The one Spec that a pad and its only user are; None where folding them is not exact."""
     spec = user.spec
     if isinstance(spec, PadAxes) and isinstance(pad, PadAxes):
@@ -62,19 +65,21 @@ def _together(pad: Pad | PadAxes, user: Node, *, safe: bool) -> Spec | None:
     pads, value = around(pad, spec)
     if pads is None or any(size < 0 for pair in pads for size in pair):
         return None
-    return _folded(spec, spec.padding, pads, value, safe=safe)
+    total, bare = _sum(spec.padding, pads), not any(map(any, spec.padding))
+    if own_layer and value == 0 and not is_symmetric(total):
+        return None
+    return _folded(spec, total, value, safe=safe and bare, counts=bare or getattr(spec, "counts_pads", False))
 
 
-def _folded(spec: Conv | Pool, own: Pads, pads: Pads, value: float, *, safe: bool) -> Spec | None:
-    """The convolution or pool with the pads of `value` before it, and its own, inside."""
-    total, bare = _sum(own, pads), not any(map(any, own))
+def _folded(spec: Conv | Pool, total: Pads, value: float, *, safe: bool, counts: bool) -> Spec | None:
+    """The convolution or pool with all these pads inside."""
     if isinstance(spec, Conv):
-        return replace(spec, padding=total) if value == 0 and is_symmetric(total) else None
+        return replace(spec, padding=total) if value == 0 else None
     if spec.kind == "max":
-        zeros = value == 0 and bare and safe and fits_torch(total, spec.kernel)
+        zeros = value == 0 and safe and fits_torch(total, spec.kernel)
         return replace(spec, padding=total) if zeros or value == float("-inf") else None
-    fits = value == 0 and (bare or spec.counts_pads) and fits_torch(total, spec.kernel)
-    return replace(spec, padding=total, counts_pads=True) if fits else None
+    too_wide = is_symmetric(total) and not fits_torch(total, spec.kernel)
+    return replace(spec, padding=total, counts_pads=True) if value == 0 and counts and not too_wide else None
 
 
 def around(pad: Pad | PadAxes, spec: Conv | Pool) -> tuple[Pads | None, float]:

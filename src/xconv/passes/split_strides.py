@@ -17,7 +17,7 @@ from xconv.layers.conv import Conv
 from xconv.layers.conv_transpose import ConvTranspose
 from xconv.layers.pad import Pad
 from xconv.layers.slicing import WHOLE, Item, Slicing
-from xconv.spec import Spec
+from xconv.spec import Shape, Spec
 
 __all__ = ["join_strides", "split_strides"]
 
@@ -60,7 +60,7 @@ def join_strides(graph: Graph) -> Graph:
         users = consumers.get(Value(node.name), [])
         if len(users) != 1 or Value(node.name) in outputs or node.layer in called_again:
             continue
-        spec = _whole(node.spec, users[0].spec)
+        spec = _whole(node.spec, users[0].spec, node.shapes[0])
         if spec is not None:
             changes[node.name] = replace(node, spec=spec, shapes=users[0].shapes)
             changes[users[0].name] = None
@@ -84,22 +84,41 @@ def _parts(node: Node) -> tuple[Spec, Spec, str] | None:
     return None
 
 
-def _whole(first: Spec, second: Spec) -> Spec | None:
-    """The one Spec that both together are; None where they are not what `split_strides` makes."""
+def _whole(first: Spec, second: Spec, between: Shape) -> Spec | None:
+    """The one Spec that both together are; None where they are not what `split_strides` makes, or a plain crop."""
     if isinstance(first, Conv) and isinstance(second, Slicing) and max(first.dilation) > 1 == max(first.stride):
         rank = len(first.kernel) + 2
         axis = axes.normal(first.axis, rank)
         steps = _steps(second.items, axis) if len(second.items) == rank and first.padding is not None else None
         return replace(first, stride=steps) if steps else None
+    if isinstance(first, ConvTranspose) and isinstance(second, Slicing):
+        second = _crop(second.items, between, axes.normal(first.axis, len(between))) or second
     if isinstance(first, ConvTranspose) and isinstance(second, Pad):
         same_axis = axes.normal(first.axis, len(first.kernel) + 2) == axes.normal(second.axis, len(first.kernel) + 2)
         crops = all(size <= 0 for pair in second.pads for size in pair)
-        whole = all(before == 0 and after <= 0 for before, after in first.crop)
-        if same_axis and crops and whole:
+        if same_axis and crops:
             both = zip(first.crop, second.pads, strict=True)
             joined = replace(first, crop=tuple((a - c, b - d) for (a, b), (c, d) in both))
             return joined if joined.in_torch() else None
     return None
+
+
+def _crop(items: Sequence[Item], shape: Shape, axis: int) -> Pad | None:
+    """The slices as a crop of the spatial axes; None where they do anything else."""
+    found = []
+    for place, (item, size) in enumerate(zip(items, shape, strict=False)):
+        if not isinstance(item, tuple) or item[2] not in (None, 1) or (place in (0, axis) and item != WHOLE):
+            return None
+        start, stop = item[0] or 0, item[1]
+        if stop is not None and stop > 0:
+            stop = None if size is None else min(stop - size, 0)
+            if stop is None:
+                return None
+        if start < 0 or item[1] == 0:
+            return None
+        if place not in (0, axis):
+            found.append((-start, stop or 0))
+    return Pad(tuple(found), axis) if len(items) == len(shape) else None
 
 
 def _step(step: int) -> Item:

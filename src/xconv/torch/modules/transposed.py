@@ -20,7 +20,7 @@ class _Cropped(nn.Module):
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         y: Tensor = super().forward(x, output_size)
         for axis, pixels in enumerate(self.crop, 2):
-            y = y.narrow(axis, 0, y.shape[axis] - pixels) if pixels else y
+            y = y[(slice(None),) * axis + (slice(None, -pixels),)] if pixels else y
         return y
 
     def extra_repr(self) -> str:
