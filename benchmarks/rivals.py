@@ -56,7 +56,7 @@ RIVALS = {
             ),
             (
                 *("onnx2tf==1.29.24", "tf-keras==2.19.0", "simple-onnx-processing-tools==1.1.32"),
-                *("onnxoptimizer==0.4.2", "torchvision==0.28.0"),
+                *("sng4onnx==2.0.1", "onnxoptimizer==0.4.2", "torchvision==0.28.0"),
             ),
         ),
     )
