@@ -216,6 +216,11 @@ class Unsqueeze(Spec):
 
     order = Order.WRITTEN
 
+    def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
+        """keras.ops.expand_dims."""
+        axis = self.places[0] if len(self.places) == 1 else self.places
+        return KerasLayer("ops.ExpandDims", {"axis": axis}, inputs=tuple(inputs), args=(Slot(0),))
+
     def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
         """torch.unsqueeze, nested for several axes."""
         call: Slot | TorchCall = Slot(0)
