@@ -215,7 +215,8 @@ class _Resolver:
         if (source, step) not in self.made:
             shape = axes.apply(self.shapes[source], step)
             only_ones = axes.moves_only_ones(self.shapes[source], step) and None not in shape[1:]
-            spec = Reshape(shape[1:]) if only_ones and shape[0] is None else Permute(step)
+            batched = shape[0] is None and self.shapes[source][0] is None
+            spec = Reshape(shape[1:]) if only_ones and batched else Permute(step)
             self.made[source, step] = self._rearranged(source, spec, shape, order)
         return self.made[source, step]
 

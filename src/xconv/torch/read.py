@@ -24,6 +24,7 @@ from xconv.torch.held import FACTORIES, FILLS, REARRANGED, RESHAPES, Filled, Hel
 from xconv.torch.in_place import Aliases
 from xconv.torch.indexing import FEW, picked
 from xconv.torch.module_names import Names, source_of
+from xconv.torch.regions import collapse_attention
 from xconv.torch.open_sizes import carrier, exact, filling, opened, vector
 from xconv.weights import Weight
 
@@ -84,7 +85,7 @@ def _read(
         if not problems:
             return graph, problems
     graph = Graph(name or "model", tuple(reader.nodes), tuple(reader.inputs), outputs, reader.arrays)
-    return graph, reader.problems
+    return graph if reader.problems else collapse_attention(graph, reader.arrays), reader.problems
 
 
 @dataclass(slots=True)
