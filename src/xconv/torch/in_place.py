@@ -8,7 +8,7 @@ from torch import fx
 
 from xconv.errors import Unsupported
 
-__all__ = ["Aliases"]
+__all__ = ["VIEWS", "Aliases"]
 
 VIEWS = frozenset(
     {"view", "permute", "transpose", "t", "unsqueeze", "squeeze", "slice", "select", "expand", "alias", "detach"}

@@ -16,12 +16,13 @@ from xconv.graph import Graph, Node, Value, map_structure, values_in
 from xconv.layers import ATEN_RULES
 from xconv.layers.io import Input, Unsaid, Variable
 from xconv.layers.unary import Cast, Unary
+from xconv.passes.keep_names import idiom_notes
 from xconv.passes.unfold_pads import pad_notes
 from xconv.spec import AtenCall, Computed, Numbers, Op, Shape, Slot, Spec
 from xconv.torch.arrays import TensorSource, computed_tensor, dtype_name
 from xconv.torch.decompose import decomposed
 from xconv.torch.held import FACTORIES, FILLS, REARRANGED, RESHAPES, Filled, Held, rearranged
-from xconv.torch.in_place import Aliases
+from xconv.torch.in_place import VIEWS, Aliases
 from xconv.torch.indexing import FEW, picked
 from xconv.torch.module_names import Names, source_of
 from xconv.torch.regions import collapse_attention
@@ -205,12 +206,7 @@ class _Reader:
             return
         _check_known(node, name)
         if name in NOTHING or _changes_nothing(name, arguments, node):
-            source = self.aliases.now(node.all_input_nodes[0])
-            self.found[node] = self.found[source]
-            if source in self.tensors:
-                self.tensors[node] = self.tensors[source]
-            if name not in COPIES:
-                self.aliases.view(node, source)
+            self._nothing(node, name)
             return
         self.found[node] = self._layer(node, name, arguments)
         self._note_dtypes(self.found[node], node.meta["val"])
@@ -255,7 +251,7 @@ class _Reader:
             return False
         result = self.fold(node)
         if isinstance(result, torch.Tensor):
-            self._keep(node, result)
+            self._keep(node, result, found)
         else:
             self.found[node] = [self._held(f"{node.name}_{i}", item) for i, item in enumerate(result)]
         return True
@@ -269,6 +265,25 @@ class _Reader:
             return False
         self.found[node] = replace(found[0], weight=weight)
         return True
+
+    def _nothing(self, node: fx.Node, name: str) -> None:
+        """A call that gives its input back, or a copy of it."""
+        source = self.aliases.now(node.all_input_nodes[0])
+        if name in COPIES and isinstance(self.found[source], Held) and _is_written(node):
+            self._copy(node, source)
+            return
+        self.found[node] = self.found[source]
+        if source in self.tensors:
+            self.tensors[node] = self.tensors[source]
+        if name not in COPIES:
+            self.aliases.view(node, source)
+
+    def _copy(self, node: fx.Node, source: fx.Node) -> None:
+        """A copy of a learned tensor that is written to later: from then on it is a tensor of its own."""
+        tensor = cast("torch.Tensor", self.fold(source)).clone()
+        note = f"{node.name} is computed from a parameter; it is held as computed, and trains by itself"
+        self.tensors[node] = tensor
+        self.found[node] = replace(self._held(node.name, tensor), trains=True, note=note)
 
     def _assigned(self, node: fx.Node, name: str, *, mutates: bool) -> bool:
         """A write of every place of a tensor: the tensor means what was written from then on."""
@@ -302,13 +317,15 @@ class _Reader:
         self.found[node] = Filled(_shape(value), number, dtype_name(value.dtype), exact(value))
         return True
 
-    def _keep(self, node: fx.Node, tensor: torch.Tensor) -> None:
+    def _keep(self, node: fx.Node, tensor: torch.Tensor, made_of: Sequence[Found] = ()) -> None:
         """A tensor that was computed while reading; one number counts as a number."""
         self.tensors[node] = tensor
         if tensor.dim() == 0 and not tensor.is_complex():
             self.found[node] = tensor.item()
         else:
-            self.found[node] = self._held(node.name, tensor)
+            learned = next((item for item in made_of if isinstance(item, Held) and item.note), None)
+            made = self._held(node.name, tensor)
+            self.found[node] = replace(made, trains=True, note=learned.note) if learned else made
 
     def _held(self, name: str, tensor: torch.Tensor) -> Held:
         key = base = f"constant:{name}"
@@ -331,7 +348,7 @@ class _Reader:
             with torch.no_grad():
                 self.tensors[node] = node.target(*args, **kwargs)  # type: ignore[operator]
             for other in shared:
-                self._keep(other, self.tensors[other])
+                self._keep(other, self.tensors[other], [self.found.get(other)])
         return self.tensors[node]
 
     def _written(self, node: fx.Node, target: torch.Tensor) -> list[fx.Node]:
@@ -549,7 +566,7 @@ class _Reader:
         notes = tuple(item.note for item in held if item.note)
         if trains and not all(item.trains for item in learned):
             notes += ("only some of its parameters are frozen; Keras freezes whole layers",)
-        notes += pad_notes(said.notes) if said is not None else ()
+        notes += (*pad_notes(said.notes), *idiom_notes(said.notes)) if said is not None else ()
         made: list[list[Value]] = []
         for op in ops:
             taken = op.inputs if op.inputs is not None else None
@@ -659,6 +676,15 @@ def _operator(target: Any) -> tuple[str, bool]:
     name = schema.name.partition("::")[2]
     mutates = bool(schema.is_mutable)
     return (name.removesuffix("_") if mutates and not name.startswith("_") else name), mutates
+
+
+def _is_written(node: fx.Node) -> bool:
+    """Whether a tensor, or a view of it, is written to later."""
+    for user in node.users:
+        name, mutates = _operator(user.target)
+        if user.args and user.args[0] is node and (mutates or (name in VIEWS and _is_written(user))):
+            return True
+    return False
 
 
 def _check_known(node: fx.Node, name: str) -> None:
