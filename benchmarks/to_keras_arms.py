@@ -81,7 +81,7 @@ def xconv_file(network: str, folder: Path) -> Facts:
     target = folder / "converted.keras"
 
     def convert() -> tuple[Any, Facts]:
-        status = xconv.cli.run(["convert", str(folder / "model.pt2"), "-o", str(target), "--no-verify"])
+        status = xconv.cli.run(["convert", str(folder / "model.pt2"), "-o", str(target), "--quiet"])
         if status:
             raise RuntimeError(f"xconv convert: exit code {status}")
         return None, {"loaded": sorted({"keras", "tensorflow"} & sys.modules.keys())}

@@ -121,10 +121,10 @@ FORWARD = """\
 
 One run of `python -m benchmarks.forward --direction to_keras`, on {machine}, {threads} threads, inference mode,
 float32, fresh random inputs. The Keras model made of torchvision's network and the one of keras.applications run in
-turn in one process, compiled (`tf.function`, `jax.jit`), from a NumPy array to a NumPy array, in a new order each round; the
-ratio is the median over rounds of the quotient, with its tenth and ninetieth percentile. **noise** is the same quotient
-for a second copy of the model of keras.applications. Before anything is timed, the outputs are checked against torch
-(**difference**).
+turn in one process, compiled (`tf.function`, `jax.jit`), from a NumPy array to a NumPy array, in a new order each
+round; the ratio is the median over rounds of the quotient, with its tenth and ninetieth percentile. **noise** is the
+same quotient for a second copy of the model of keras.applications. Before anything is timed, the outputs are checked
+against torch (**difference**).
 
 torchvision's ResNet50 has its strides moved to where Keras has them, and no biases in its convolutions."""
 
