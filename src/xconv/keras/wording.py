@@ -62,10 +62,12 @@ def joined(model: KerasModel, graph: Graph) -> KerasModel:
     origin = {ref.layer: nodes[value.node] for ref, value in model.origins.items()}
     if not any(node.part for node in origin.values()):
         return model
-    for first, second in list(_activations(model, origin)):
+    for names in [(first.name, second.name) for first, second in _activations(model, origin)]:
+        first, second = _entries(model, *names)
         config = {**first.config, "activation": _activation_of(second, model)}
         model = _replaced(model, first, second, replace(first, config=config))
-    for first, second in list(_separables(model, origin)):
+    for names in [(first.name, second.name) for first, second in _separables(model, origin)]:
+        first, second = _entries(model, *names)
         model = _replaced(model, first, second, _separable(first, second, origin[first.name]))
     return model
 
@@ -106,6 +108,11 @@ def _pairs(model: KerasModel, origin: Mapping[str, Node]) -> Iterator[tuple[Entr
         a, b = origin[first.name], origin[second.name]
         if a.layer == b.layer and a.layer and a.kind == b.kind and a.kind[:1].isupper():
             yield first, second
+
+
+def _entries(model: KerasModel, *names: str) -> list[Entry]:
+    """The entries of these names, as they are now."""
+    return [next(entry for entry in model.entries if entry.name == name) for name in names]
 
 
 def _activations(model: KerasModel, origin: Mapping[str, Node]) -> Iterator[tuple[Entry, Entry]]:

@@ -125,6 +125,7 @@ ATEN_FILES: Mapping[str, str] = {
     "prelu": "_prelu_kernel prelu",
     "recurrent": "gru lstm rnn_relu rnn_tanh",
     "reduce": "all amax amin aminmax any argmax argmin logsumexp max mean min prod std std_mean sum var var_mean",
+    "rescale": "normalization rescaling",
     "resample": (
         "_upsample_bicubic2d_aa _upsample_bilinear2d_aa _upsample_nearest_exact1d _upsample_nearest_exact2d "
         "_upsample_nearest_exact3d upsample_bicubic2d upsample_bilinear2d upsample_linear1d upsample_nearest1d "

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from xconv import axes
 from xconv.errors import Unsupported
 from xconv.layers.places import known_sizes, places_of, renamed
-from xconv.spec import Example, KerasLayer, Moved, Op, Order, Shape, Spec, TorchCall, Weights
+from xconv.spec import AtenCall, Example, KerasLayer, Moved, Op, Order, Shape, Spec, TorchCall, Weights
 from xconv.weights import Weight
 
 __all__ = ["Normalization", "Rescaling"]
@@ -27,11 +27,21 @@ class Rescaling(Spec):
 
     order = Order.AXES
     keras_kinds = ("Rescaling",)
+    aten_ops = ("rescaling",)
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
         """Numbers, or lists for the last axis."""
         return Op(cls(_numbers(layer["scale"]), _numbers(layer["offset"]), len(layer.inputs[0]) - 1))
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Op:
+        """Lists along an axis, of one number for all: xconv's own module, which torch.export sees as one call."""
+        call.get("x")
+        scale, offset = (_numbers(n if len(n) > 1 else n[0]) for n in (call["scale"], call["offset"]))
+        lists = isinstance(scale, tuple) or isinstance(offset, tuple)
+        axis, rank = call["axis"], len(call.inputs[0])
+        return Op(cls(scale, offset, axes.normal(axis, rank) if lists else rank - 1))
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """Rescaling, whose lists are for the last axis."""
@@ -74,6 +84,8 @@ class Normalization(Spec):
 
     order = Order.AXES
     keras_kinds = ("Normalization",)
+    aten_ops = ("normalization",)
+    holds = ("mean", "variance")
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
@@ -87,6 +99,17 @@ class Normalization(Spec):
             return Op(cls(keep, sizes, invert, *constants), layer.named())
         weights = layer.named("mean", "variance", "count")
         return Op(cls(keep, sizes, invert), {role: weights[role] for role in ("mean", "variance")})
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Op:
+        """Mean and variance with axes of size 1 between: xconv's own module, which torch.export sees as one call."""
+        call.get("x")
+        weights = call.named(mean="mean", variance="variance")
+        shape, rank = weights["mean"].shape, len(call.inputs[0])
+        keep = tuple(rank - len(shape) + place for place, size in enumerate(shape) if size != 1)
+        sizes = tuple(size for size in shape if size != 1)
+        held = {role: weight.reshape(sizes) for role, weight in weights.items()}
+        return Op(cls(keep, sizes, bool(call["invert"])), held)
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """Normalization, with a count of 0 beside its statistics."""

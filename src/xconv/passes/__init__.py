@@ -11,6 +11,7 @@ from xconv.passes.anchor_variables import anchor_variables, recover_variables
 from xconv.passes.expand_attention import expand_attention
 from xconv.passes.fold_pads import fold_pads
 from xconv.passes.fold_permutes import fold_flatten, merge_reshapes
+from xconv.passes.keep_names import keep_names, unfold_idioms
 from xconv.passes.name_global_pools import name_global_pools
 from xconv.passes.recover_idioms import recover_idioms
 from xconv.passes.recover_layers import recover_dense, recover_unit_norms
@@ -40,6 +41,8 @@ AFTER_LAYOUT: Sequence[Pass] = (
 )
 
 FOR_KERAS: Sequence[Pass] = (
+    unfold_idioms,
+    keep_names,
     unfold_pads,  # first: the paddings of a Keras model as it had them
     safe_zero_pads,
     trim_recurrent,

@@ -58,12 +58,19 @@ def merge_reshapes(graph: Graph) -> Graph:
         before = nodes[node.inputs[0].node]
         if isinstance(before.spec, (Reshape, Flatten)) and before.shapes[0][0] is None:
             first = changes.get(before.name) or before
-            node = replace(node, inputs=first.inputs)  # noqa: PLW2901
+            node = replace(_owned(node, first), inputs=first.inputs)  # noqa: PLW2901
             changes[node.name] = node
         if nodes[node.inputs[0].node].shapes[node.inputs[0].index] == node.shapes[0] and node.kind == "layout":
             aliases[Value(node.name)] = node.inputs[0]
             changes[node.name] = None
     return without_unused(graph.rebuilt(changes, aliases)) if changes else graph
+
+
+def _owned(node: Node, first: Node) -> Node:
+    """Layout's own reshape, as belonging to the layer whose reshape it takes the place of."""
+    if node.kind != "layout" or first.kind == "layout":
+        return node
+    return replace(node, layer=first.layer, part=first.part, call=first.call, kind=first.kind)
 
 
 def without_unused(graph: Graph) -> Graph:

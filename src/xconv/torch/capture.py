@@ -20,6 +20,7 @@ from xconv.torch.exported import examples
 from xconv.torch.kept import kept
 from xconv.torch.labels import label_inputs, labelled
 from xconv.torch.record import KEY, Record
+from xconv.torch.whole import whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +48,7 @@ def capture(module: nn.Module, examples: Sequence[Any], open_axes: Sequence[Sequ
     tensors = [_at_least_two(leaf, place) for place, leaf in enumerate(leaves)]
     free = [_dynamic(leaf, places) for leaf, places in zip(tensors, opened, strict=True)]
     record = _record_of(module)
-    with _in_inference(module), kept(module), labelled(module, record), warnings.catch_warnings():
+    with _in_inference(module), kept(module), whole(module), labelled(module, record), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's own deprecations, about its own code
         try:
             program = torch.export.export(

@@ -33,7 +33,7 @@ def labelled(module: nn.Module, record: Record | None) -> Iterator[None]:
     def forward(*args: Any, **kwargs: Any) -> Any:
         return runner.run(*_in_order(module, args, kwargs))
 
-    forward.__signature__ = inspect.signature(module.forward)
+    vars(forward)["__signature__"] = inspect.signature(module.forward)
     module.forward = forward
     labels = dict(_labels(module, record.sources))
     for node, label in labels.items():

@@ -271,6 +271,11 @@ def _from_arrays(arrays: Arrays) -> Reader:
     return read
 
 
+def _said(node: Node, owned: Mapping[str, int]) -> str:
+    """The name of a node in the source: its layer's, where layout put it in the place of all that the layer was."""
+    return node.layer if owned[node.layer] == 1 and not node.part and not node.call else node.name
+
+
 def record_of(graph: Graph, input_layout: str, names: Mapping[Weight, list[str]]) -> Record:
     """What the module remembers of its source."""
     nodes = graph.by_name()
@@ -310,8 +315,9 @@ def record_of(graph: Graph, input_layout: str, names: Mapping[Weight, list[str]]
     inputs = tuple(port(value, orders[value]) for value in graph.input_values())
     returned = iter(graph.returned)
     outputs = map_structure(lambda value: port(value, next(returned, orders[value])), graph.outputs)
+    owned = Counter(node.layer for node in graph.nodes)
     sources = {
-        identifier(node.name): Source(node.name, node.layer, node.call, node.part, node.kind, node.notes)
+        identifier(node.name): Source(_said(node, owned), node.layer, node.call, node.part, node.kind, node.notes)
         for node in graph.nodes
         if node.layer
     }

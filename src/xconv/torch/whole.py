@@ -1,0 +1,75 @@
+"""Layers of Keras that torch has no module for, captured as one call of xconv's own module.
+
+before   Rescaling(0.5, -1)(x) is x * 0.5 + -1 in the exported program, an addition and a product
+after    xconv::rescaling(x, [0.5], [-1.0], 1)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xconv.torch.modules import Normalization, Rescaling
+
+__all__ = ["whole"]
+
+
+@torch.library.custom_op("xconv::rescaling", mutates_args=())
+def rescaling(x: Tensor, scale: Sequence[float], offset: Sequence[float], axis: int) -> Tensor:
+    """x * scale + offset; each one number, or one along the axis."""
+    result: Tensor = Rescaling(_numbers(scale), _numbers(offset), axis)(x)
+    return result
+
+
+@torch.library.custom_op("xconv::normalization", mutates_args=())
+def normalization(x: Tensor, mean: Tensor, variance: Tensor, invert: bool) -> Tensor:
+    """(x - mean) / max(sqrt(variance), 1e-7), or the way back."""
+    deviation = variance.sqrt().clamp(min=1e-7)
+    return mean + x * deviation if invert else (x - mean) / deviation
+
+
+def _floating(x: Tensor) -> Tensor:
+    return torch.empty_like(x, dtype=x.dtype if x.is_floating_point() else torch.get_default_dtype())
+
+
+rescaling.register_fake(lambda x, scale, offset, axis: _floating(x))
+normalization.register_fake(lambda x, mean, variance, invert: _floating(x))
+
+
+@contextmanager
+def whole(module: nn.Module) -> Iterator[None]:
+    """The module with such layers as one call each; as it was afterwards."""
+    changed = []
+    for child in module.modules():
+        call = _call(child)
+        if call is not None and "forward" not in vars(child):
+            child.forward = call
+            changed.append(child)
+    try:
+        yield
+    finally:
+        for child in changed:
+            del child.forward
+
+
+def _call(module: nn.Module) -> Callable[[Tensor], Tensor] | None:
+    """What the module says in one call; None where it is said otherwise."""
+    if isinstance(module, Rescaling):
+        scale, offset, axis = _list(module.scale), _list(module.offset), module.axis
+        return lambda x: rescaling(x, scale, offset, axis)
+    if isinstance(module, Normalization) and module.constants is None:
+        invert = module.invert
+        return lambda x: normalization(x, module.mean, module.variance, invert)
+    return None
+
+
+def _list(numbers: Any) -> list[float]:
+    return [float(number) for number in numbers] if isinstance(numbers, Sequence) else [float(numbers)]
+
+
+def _numbers(numbers: Sequence[float]) -> Any:
+    return numbers[0] if len(numbers) == 1 else tuple(numbers)
