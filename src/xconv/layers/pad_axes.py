@@ -170,11 +170,16 @@ def _constant(pads: Pads, value: float | None) -> Sequence[Op]:
     cut = tuple((min(before, 0), min(after, 0)) for before, after in pads)
     grown = tuple((max(before, 0), max(after, 0)) for before, after in pads)
     image = value == 0.0 and len(pads) in (3, 4, 5) and not any(map(any, pads[:2]))
-    ops = []
-    if any(map(any, cut)):
-        items = tuple((-before or None, after or None, None) for before, after in cut)
-        spec = Pad(cut[2:], 1) if image else Slicing(items)
-        ops.append(Op(spec, {}, "crop" if any(map(any, grown)) else ""))
+    word = "crop" if any(map(any, grown)) else ""
+    ops: list[Op] = []
+    if image and any(map(any, cut)):
+        ops.append(Op(Pad(cut[2:], 1), {}, word))
+    elif not image:
+        for axis, (before, after) in enumerate(cut):
+            if before or after:
+                item: Item = (-before or None, after or None, None)
+                items = tuple(item if place == axis else WHOLE for place in range(len(cut)))
+                ops.append(Op(Slicing(items), {}, word))
     if any(map(any, grown)):
         ops.append(Op(Pad(grown[2:], 1) if image else PadAxes(grown, "constant", float(value or 0.0))))
     return ops

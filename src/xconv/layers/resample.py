@@ -149,7 +149,7 @@ def _nearest(call: AtenCall, axes: Sequence[tuple[int, int, float | None]]) -> S
     for n, m, factor in axes:
         places = _nearest_places(n, m, factor, half)
         copies = m % n == 0 and places == [j // (m // n) for j in range(m)]
-        steps = None if copies else _steps(places)
+        steps = None if copies else _steps(places, n)
         factors.append(m // n if copies else 1)
         items.append(steps or WHOLE)
         plain = copies or steps is not None
@@ -157,8 +157,10 @@ def _nearest(call: AtenCall, axes: Sequence[tuple[int, int, float | None]]) -> S
     ops: list[Op] = []
     if any(factor != 1 for factor in factors):
         ops.append(Op(Upsample(tuple(factors), "nearest", 1)))
-    if any(item != WHOLE for item in items):
-        ops.append(Op(Slicing((WHOLE, WHOLE, *items)), {}, "steps" if ops else ""))
+    for axis, item in enumerate(items, 2):
+        if item != WHOLE:
+            every = tuple(item if place == axis else WHOLE for place in range(len(items) + 2))
+            ops.append(Op(Slicing(every), {}, f"axis{axis}"))
     return _by_matrices(matrices, call.dtype, ops)
 
 
@@ -179,12 +181,13 @@ def _nearest_places(n: int, m: int, factor: float | None, half: float) -> list[i
     return exact
 
 
-def _steps(places: Sequence[int]) -> Item | None:
-    """The places as a slice, where they are as far apart everywhere."""
+def _steps(places: Sequence[int], size: int) -> Item | None:
+    """The places as a slice of an axis of this size, where they are as far apart everywhere."""
     first, step = places[0], places[1] - places[0] if len(places) > 1 else 1
     if step < 1 or any(place != first + j * step for j, place in enumerate(places)):
         return None
-    return first or None, places[-1] + 1, step
+    stop = places[-1] + 1 if places[-1] + step < size else None
+    return first or None, stop, step if step > 1 else None
 
 
 def _by_matrices(matrices: Sequence[Matrix | None], dtype: str, before: Sequence[Op] = ()) -> Sequence[Op]:
