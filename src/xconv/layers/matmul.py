@@ -264,7 +264,9 @@ def _check_tensors(layer: KerasLayer, given: Sequence[object]) -> None:
 
 
 def _written_out(equation: str, shapes: Sequence[Shape]) -> str:
-    """Subscripts without blanks and ellipses, with the result that an equation without '->' implies.
+    """Subscripts in small letters without blanks and ellipses, with the result that one without '->' implies.
+
+    Keras infers no shape from capital letters.
 
     >>> _written_out("b ... c, d c", [(None, 4, 5, 3), (2, 3)])
     'baec,dc->aebd'
@@ -283,7 +285,19 @@ def _written_out(equation: str, shapes: Sequence[Shape]) -> str:
         right = "..." * ("..." in left) + "".join(sorted(x for x in set(letters) if letters.count(x) == 1))
     terms = [term.replace("...", dots[most - rank :]) for term, rank in zip(terms, ranks, strict=True)]
     _check_sizes(terms, shapes)
-    return f"{','.join(terms)}->{right.replace('...', dots)}"
+    return _in_small_letters(f"{','.join(terms)}->{right.replace('...', dots)}")
+
+
+def _in_small_letters(equation: str) -> str:
+    """The same subscripts with a small letter for every capital one.
+
+    >>> _in_small_letters("aIJ,aJ->aI")
+    'abc,ac->ab'
+    """
+    capitals = dict.fromkeys(letter for letter in equation if letter.isupper())
+    spare = (letter for letter in ascii_lowercase if letter not in equation)
+    names = dict(zip(capitals, spare, strict=False))
+    return "".join(names.get(letter, letter) for letter in equation)
 
 
 def _check_sizes(terms: Sequence[str], shapes: Sequence[Shape]) -> None:
