@@ -142,13 +142,13 @@ class Elementwise(Spec):
             raise Unsupported("the bits of integers", remedy="use truth values")
         first, second = (number_of(item) for item in (call.get("self"), call.get("other", call.get("exponent"))))
         rounding, alpha = call.get("rounding_mode"), call.get("alpha", 1)
+        if call.op == "rsub":  # alpha belongs to what is subtracted
+            first, second = second, first
         steps = Steps()
         if alpha != 1 and not isinstance(second, Slot):
             second = second * alpha
         elif alpha != 1:
             second = steps.add(cls("multiply", (Slot(0), float(alpha))), second, name="scaled")
-        if call.op == "rsub":
-            first, second = second, first
         if name in BOUNDS and not isinstance(first, (Slot, Made)):
             first, second = second, first
         if rounding == "floor":
@@ -213,7 +213,7 @@ class Elementwise(Spec):
 
     @classmethod
     def torch_examples(cls) -> Iterator[TorchExample]:
-        """`alpha`, rounding, numbers on either side, another rank, other spellings."""
+        """`alpha`, rounding, numbers on either side, sizes of 1, other spellings."""
         two, one = ((4, 5, 3),) * 2, ((4, 5, 3),)
         yield TorchExample("torch.add", two, args=(Slot(0), Slot(1)), kwargs={"alpha": 0.5})
         yield TorchExample("torch.sub", two, args=(Slot(0), Slot(1)), kwargs={"alpha": 2})
@@ -222,7 +222,7 @@ class Elementwise(Spec):
         yield TorchExample("torch.rsub", one, args=(Slot(0), 1.5))
         yield TorchExample("torch.div", two, args=(Slot(0), Slot(1)), kwargs={"rounding_mode": "trunc"})
         yield TorchExample("torch.div", one, args=(Slot(0), 0.5), kwargs={"rounding_mode": "floor"})
-        yield TorchExample("torch.mul", ((4, 5, 3), (5, 1)), args=(Slot(0), Slot(1)))
+        yield TorchExample("torch.mul", ((4, 5, 3), (4, 5, 1)), args=(Slot(0), Slot(1)))
         yield TorchExample("torch.pow", one, args=(2.0, Slot(0)))
         yield TorchExample("torch.pow", one, args=(Slot(0), 3))
         yield TorchExample("torch.true_divide", one, args=(Slot(0), 4))
