@@ -10,7 +10,9 @@ from typing import Any
 
 import keras
 import pytest
+import torch
 from keras import layers
+from torch import nn
 
 import xconv
 from tests.models.small_models import SMALL
@@ -30,6 +32,16 @@ def lambda_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     image = keras.Input((6,))
     double = layers.Lambda(lambda t: t * 2, output_shape=(6,), name="double")(image)
     keras.Model(image, layers.Dense(2, name="dense")(double)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def program_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("cli") / "net.pt2"
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(168, 5)).eval()
+    free = ({0: torch.export.Dim.DYNAMIC},)
+    torch.export.save(torch.export.export(network, (torch.randn(2, 3, 9, 8),), dynamic_shapes=free), path)
     return path
 
 
@@ -59,6 +71,78 @@ def test_convert_then_verify_is_a_match(keras_file: Path, tmp_path: Path, capsys
     assert said["inputs"][0]["order"] == [0, 3, 1, 2]
     assert run(["verify", str(keras_file), str(target)]) == 0
     assert "exact" in capsys.readouterr().out
+
+
+def test_a_program_becomes_a_keras_file(program_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    target = tmp_path / "net.keras"
+    assert run(["convert", str(program_file), "-o", str(target), "--verify", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["report"]["verdict"] == "exact"
+    assert said["inputs"][0]["order"] == [0, 2, 3, 1]
+    assert (said["output"], said["parameters"]) == (str(target), 957)
+    assert keras.saving.load_model(target).name == "net"
+    assert run(["verify", str(program_file), str(target), "-q"]) == 0
+    back, again = tmp_path / "back.safetensors", tmp_path / "again.keras"
+    assert run(["convert", str(target), "-o", str(back), "-q"]) == 0
+    assert run(["convert", str(back), "-o", str(again), "--input-layout", "channels_first", "-q"]) == 0
+    assert keras.saving.load_model(again).input_shape == (None, 3, 9, 8)
+
+
+def test_a_keras_file_is_written_without_keras(program_file: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from xconv.cli import run; assert run(['convert', sys.argv[1], '-o', sys.argv[2]]) == 0;"
+        "print(sorted({'keras', 'tensorflow', 'tf_keras'} & sys.modules.keys()))"
+    )
+    command = [sys.executable, "-c", code, str(program_file), str(tmp_path / "m.keras")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout == f"{tmp_path / 'm.keras'}: 957 parameters\n[]\n"
+
+
+def test_what_differs_is_not_written(
+    program_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "m.keras"
+    target.write_bytes(b"old")
+    load_model = keras.saving.load_model
+
+    def damaged(*arguments: Any, **options: Any) -> Any:
+        model = load_model(*arguments, **options)
+        model.set_weights([weight + 0.5 for weight in model.get_weights()])
+        return model
+
+    monkeypatch.setattr(keras.saving, "load_model", damaged)
+    assert run(["convert", str(program_file), "-o", str(target), "--verify"]) == 1
+    assert "nothing was written: the result differs from its source" in capsys.readouterr().out
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("m.keras", b"old")]
+
+
+def test_pairs_between_which_there_is_nothing_to_convert(
+    keras_file: Path, program_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = tmp_path / "m.pt"
+    weights.touch()
+    for source, target, words in (
+        (program_file, "m.pt", "are both of PyTorch; write a .keras file"),
+        (keras_file, "m.keras", "are both of Keras; write .safetensors, .pt2 or .pt"),
+        (weights, "m.keras", "holds weights and no graph; give a .pt2 file"),
+        (program_file, "m.h5", "names no format; use .keras"),
+        (keras_file, "m.onnx", "names no format; use .safetensors, .pt2 or .pt"),
+        (program_file.with_name("none.pt2"), "m.keras", "there is no such file"),
+    ):
+        assert run(["convert", str(source), "-o", str(tmp_path / target)]) == 2
+        assert words in capsys.readouterr().err
+    assert run(["convert", str(program_file), "-o", str(tmp_path / "m.keras"), "--config", str(weights)]) == 2
+    assert "belong to a Keras model" in capsys.readouterr().err
+
+
+def test_weights_of_a_program_that_are_not_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    network = nn.Linear(4, 3).eval()
+    nn.init.constant_(network.bias, float("inf"))
+    torch.export.save(torch.export.export(network, (torch.randn(2, 4),)), tmp_path / "m.pt2")
+    assert run(["convert", str(tmp_path / "m.pt2"), "-o", str(tmp_path / "m.keras")]) == 0
+    assert "warning: bias: 3 infinite among 3 numbers" in capsys.readouterr().err
+    assert run(["convert", str(tmp_path / "m.pt2"), "-o", str(tmp_path / "strict.keras"), "--strict"]) == 2
+    assert not (tmp_path / "strict.keras").exists()
 
 
 def test_a_model_that_differs_is_exit_code_1(
