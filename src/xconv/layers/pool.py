@@ -85,7 +85,8 @@ class Pool(Spec):
     def from_torch(cls, call: AtenCall) -> Sequence[Op]:
         """The window, its stride (the window's size where none is given) and pads, which are -inf for the maximum.
 
-        `ceil_mode` adds places after, which never count: without it the last window would fall off.
+        `ceil_mode` adds places after, which never count: without it the last window would fall off. The mean along one
+        axis of a single channel is a sum of slices: so torch writes LocalResponseNorm, and no float64 kernel has it.
         """
         for key in ("self", "input"):
             call.get(key)
@@ -100,8 +101,13 @@ class Pool(Spec):
         pads = _sum(even, extra)
         if call.op.startswith("max"):
             if any(n != 1 for n in dilation):
-                return _dilated(kernel, stride, dilation, pads)
+                return _by_slices("maximum", kernel, stride, dilation, pads)
             return (Op(cls("max", kernel, stride, pads, 1)),)
+        if rank == 3 and call.inputs[0][1] == 1 and sorted(kernel)[:2] == [1, 1] and not any(map(any, pads)):
+            sums = _by_slices("add", kernel, stride, dilation, pads)
+            factor = 1 / (call.get("divisor_override") or max(kernel))
+            call.get("count_include_pad")
+            return *sums, Op(Elementwise("multiply", (Slot(0), factor)), {}, "", (Made(len(sums) - 1),))
         return _average(call, cls("average", kernel, stride, pads, 1), even, extra)
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
@@ -200,6 +206,8 @@ class Pool(Spec):
         yield TorchExample("torch.nn.AvgPool3d", cube, wide, float64=False)
         uneven = {**wide, "ceil_mode": True, "count_include_pad": False}
         yield TorchExample("torch.nn.AvgPool3d", cube, uneven, float64=False)
+        yield TorchExample("torch.nn.LocalResponseNorm", ((5, 4, 3),), {"size": 3, "alpha": 0.2})
+        yield TorchExample("torch.nn.LocalResponseNorm", ((5, 4, 3),), {"size": 4, "alpha": 0.3, "beta": 0.6, "k": 2.0})
         values = {"kernel_size": 2, "padding": 1, "stride": 2}
         yield TorchExample("torch.nn.functional.max_pool2d", flat, args=(Slot(0),), kwargs=values)
 
@@ -288,8 +296,8 @@ def _average(call: AtenCall, spec: Pool, even: Pads, extra: Pads) -> Sequence[Op
     return Op(Pad(even, 1), {}, "pad"), Op(replace(spec, padding=extra))
 
 
-def _dilated(kernel: Sizes, stride: Sizes, dilation: Sizes, pads: Pads) -> Sequence[Op]:
-    """The maximum of shifted slices, one axis after the other."""
+def _by_slices(word: str, kernel: Sizes, stride: Sizes, dilation: Sizes, pads: Pads) -> Sequence[Op]:
+    """The maximum, or the sum, of shifted slices, one axis after the other."""
     ops: list[Op] = []
     current: Slot | Made = Slot(0)
     if any(map(any, pads)):
@@ -297,13 +305,15 @@ def _dilated(kernel: Sizes, stride: Sizes, dilation: Sizes, pads: Pads) -> Seque
         current = Made(0)
     for axis, (k, s, d) in enumerate(zip(kernel, stride, dilation, strict=True), 2):
         first = len(ops)
+        if k == s == 1:
+            continue
         for i in range(k):
             item: Item = (i * d or None, (i + 1 - k) * d or None, s if s > 1 else None)
             items = tuple(item if place == axis else WHOLE for place in range(len(pads) + 2))
             ops.append(Op(Slicing(items), {}, f"axis{axis}.{i}", (current,)))
         current = Made(first)
         for i in range(1, k):
-            spec, pair = Elementwise("maximum", (Slot(0), Slot(1)), merge=True), (current, Made(first + i))
-            ops.append(Op(spec, {}, f"axis{axis}.max{i}", pair))
+            spec, pair = Elementwise(word, (Slot(0), Slot(1)), merge=True), (current, Made(first + i))
+            ops.append(Op(spec, {}, f"axis{axis}.{word}{i}", pair))
             current = Made(len(ops) - 1)
     return ops
