@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xconv.errors import Mismatch, Unsupported
-from xconv.spec import Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, Weights
+from xconv.spec import Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, TorchExample, Weights
 from xconv.weights import Weight
 
 __all__ = ["MultiHeadAttention"]
@@ -112,6 +112,21 @@ class MultiHeadAttention(Spec):
         wide = {**same, "value_dim": 5, "output_shape": [7]}
         yield Example("MultiHeadAttention", ((6, 8), (4, 3), (4, 5)), wide, other, three)
         yield Example("MultiHeadAttention", ((6, 8), (4, 8)), {**same, "use_bias": False}, shapes[::2], two)
+
+    @classmethod
+    def torch_examples(cls) -> Iterator[TorchExample]:
+        """Self and cross attention, with and without the weights, joint and separate projections, a whole block."""
+        same, cross = (Slot(0), Slot(0), Slot(0)), (Slot(0), Slot(1), Slot(2))
+        target, heads = "torch.nn.MultiheadAttention", {"embed_dim": 8, "num_heads": 2, "batch_first": True}
+        for options in ({}, {"bias": False}):
+            yield TorchExample(target, ((6, 8),), {**heads, **options}, same, {"need_weights": False})
+        yield TorchExample(target, ((6, 8),), heads, same)
+        apart = {**heads, "kdim": 5, "vdim": 3}
+        yield TorchExample(target, ((6, 8), (4, 5), (4, 3)), apart, cross, {"need_weights": False})
+        yield TorchExample(target, ((6, 8), (4, 5), (4, 3)), {**apart, "add_bias_kv": True}, cross)
+        block = {"d_model": 8, "nhead": 2, "dim_feedforward": 7, "dropout": 0.0, "batch_first": True}
+        yield TorchExample("torch.nn.TransformerEncoderLayer", ((6, 8),), block)
+        yield TorchExample("torch.nn.TransformerDecoderLayer", ((6, 8), (4, 8)), {**block, "norm_first": True})
 
 
 def _flat(role: str, weight: Weight) -> Weight:
