@@ -109,28 +109,52 @@ def read_torch(source: Any, example_inputs: Any = None, *, input_shape: Any = No
 
 
 def inspect(
-    source: Any, *, input_layout: Layout = "channels_first", weights: Any = None, config: Any = None
+    source: Any,
+    *,
+    input_layout: Layout | None = None,
+    weights: Any = None,
+    config: Any = None,
+    example_inputs: Any = None,
+    input_shape: Any = None,
 ) -> Inspection:
-    """What a conversion would do with each layer of a Keras model, without carrying it out.
+    """What a conversion would do with each layer of a Keras or torch model, without carrying it out.
 
     Args:
-        source: a live model or a file, as for `keras_to_torch`; so are `input_layout`, `weights` and `config`.
-        input_layout: how images would be taken.
+        source: a live Keras model or a file, as for `keras_to_torch`; or a torch module, an ExportedProgram or a `.pt2`
+            file, as for `torch_to_keras`. A module that xconv made goes to Keras.
+        input_layout: how images would be taken; by default as torch takes them on the way to torch, as Keras does on
+            the way to Keras.
         weights: the path of a weights file for a `source` that is a configuration.
         config: the configuration for a `source` that holds weights alone.
+        example_inputs: of a torch module, as for `torch_to_keras`.
+        input_shape: instead of `example_inputs`.
 
     Returns:
-        An `Inspection`: for each layer its class, output shape in Keras's layout, number of weights, and whether it is
-        exact, differs in training (and how), or is unsupported (and why); the permutes that would remain. `str()` is a
-        table, `to_dict()` plain data. Layers that cannot be converted are listed, not raised.
+        An `Inspection`: for each layer its class or operators, what it becomes in Keras, its output shape as the source
+        writes it, number of weights, and whether it is exact, differs in training (and how), or is unsupported (and
+        why); the permutes that would remain. `str()` is a table, `to_dict()` plain data. Layers that cannot be
+        converted are listed, not raised.
 
     Raises:
         Unreadable, NotFound: the file is not what it should be.
-        Unsupported: there is no graph to look at, such as in the file of a subclassed model.
+        Unsupported: there is no graph: the file of a subclassed model, a module that torch.export cannot say.
+        InvalidInput: a torch module without `example_inputs` or `input_shape`.
     """
-    from xconv.inspection import inspection_of
+    from xconv.inspection import inspection_of, inspection_of_torch
 
-    return inspection_of(_records(source, weights, config), input_layout)
+    if _is_torch(source):
+        from xconv.torch.capture import program_of
+
+        return inspection_of_torch(*program_of(source, example_inputs, input_shape), input_layout or "channels_last")
+    return inspection_of(_records(source, weights, config), input_layout or "channels_first")
+
+
+def _is_torch(source: Any) -> bool:
+    """Whether it is a torch module, an exported program, or the path of one."""
+    if isinstance(source, (str, os.PathLike)):
+        return os.fspath(source).endswith((".pt2", ".safetensors"))
+    kinds = {kind.__module__.partition(".")[0] for kind in type(source).__mro__}
+    return "torch" in kinds and "keras" not in kinds
 
 
 def save(module: torch.nn.Module, path: str | os.PathLike[str]) -> None:

@@ -1,4 +1,4 @@
-"""What a conversion would do with each layer of a Keras model: a table, before anything is converted."""
+"""What a conversion would do with each layer of a Keras or torch model: a table, before anything is converted."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ from xconv.errors import Problem, XConvError
 from xconv.graph import Graph, Node
 from xconv.keras.read import survey
 from xconv.keras.records import Entry, KerasModel, Ref
+from xconv.layers.io import Input
 from xconv.layers.reshape import Permute
 from xconv.layout import Layout, resolve
-from xconv.passes import AFTER_LAYOUT, BEFORE_LAYOUT, run
+from xconv.passes import AFTER_LAYOUT, BEFORE_LAYOUT, FOR_KERAS, run
 from xconv.spec import Shape
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["Inspection", "Row", "inspection_of"]
+__all__ = ["Inspection", "Row", "inspection_of", "inspection_of_torch"]
 
 EXACT, TRAINING, UNSUPPORTED, UNREAD = "exact", "differs in training", "unsupported", "not read"
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One layer: `shape` is that of its last output as Keras writes it; `parameters` counts numbers of its weights.
+    """One layer: `shape` is that of its last output as the source writes it; `parameters` counts its weights' numbers.
 
-    `exactness` is 'exact', 'differs in training', 'unsupported', or 'not read' for what lies behind an unsupported
-    layer; `why` tells the reason.
+    Of a torch model it is a module that is a layer, or a function's call, with `kind` its ATen operators; `becomes` are
+    the classes of Keras that say it. `exactness` is 'exact', 'differs in training', 'unsupported', or 'not read' for
+    what lies behind an unsupported layer; `why` tells the reason.
     """
 
     layer: str
@@ -38,6 +40,7 @@ class Row:
     parameters: int
     exactness: str
     why: str = ""
+    becomes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ class Inspection:
             "ok": self.ok,
             "parameters": self.parameters,
             "counts": self.counts(),
-            "layers": [{**asdict(row), "shape": row.shape and list(row.shape)} for row in self.rows],
+            "layers": [_plain(row) for row in self.rows],
             "problems": [asdict(problem) for problem in self.problems],
             "permutes": list(self.permutes),
         }
@@ -92,23 +95,38 @@ class Inspection:
         return "\n".join([*lines, f"{len(self.permutes)} permutes will remain{remaining}"])
 
     def __str__(self) -> str:
-        cells = [("layer", "class", "output", "parameters", "exactness"), *map(_cells, self.rows)]
-        widths = [max(len(row[place]) for row in cells) for place in range(4)]
-        lines = ["  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[4]]) for row in cells]
+        cells = [self._header(), *(self._cells(row) for row in self.rows)]
+        widths = [max(len(row[place]) for row in cells) for place in range(len(cells[0]) - 1)]
+        lines = ["  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[-1]]) for row in cells]
         return "\n".join([*lines, "", self.summary()])
 
     def __rich__(self) -> Table:
         from rich.markup import escape
         from rich.table import Table
 
-        table = Table("layer", "class", "output", "parameters", "exactness", caption=escape(self.summary()))
+        table = Table(*self._header(), caption=escape(self.summary()))
         table.caption_justify = "left"
-        table.columns[3].justify = "right"
+        table.columns[-2].justify = "right"
         colours = {EXACT: "green", TRAINING: "yellow", UNSUPPORTED: "red", UNREAD: "dim"}
         for row in self.rows:
-            *cells, exactness = map(escape, _cells(row))
+            *cells, exactness = map(escape, self._cells(row))
             table.add_row(*cells, f"[{colours[row.exactness]}]{exactness}[/]")
         return table
+
+    def _header(self) -> tuple[str, ...]:
+        if any(row.becomes for row in self.rows):
+            return "layer", "operators", "becomes", "output", "parameters", "exactness"
+        return "layer", "class", "output", "parameters", "exactness"
+
+    def _cells(self, row: Row) -> tuple[str, ...]:
+        layer, kind, *rest = _cells(row)
+        return (layer, kind, ", ".join(row.becomes), *rest) if len(self._header()) > 5 else (layer, kind, *rest)
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    """A row as plain data; `becomes` where it is known."""
+    data = {**asdict(row), "shape": row.shape and list(row.shape), "becomes": list(row.becomes)}
+    return data if row.becomes else {key: value for key, value in data.items() if key != "becomes"}
 
 
 def inspection_of(model: KerasModel, input_layout: Layout = "channels_first") -> Inspection:
@@ -127,6 +145,76 @@ def inspection_of(model: KerasModel, input_layout: Layout = "channels_first") ->
     seen: set[str] = set()
     rows = tuple(_row(*item, nodes, problems, seen) for item in _entries(model, ""))
     return Inspection(source, rows, problems, permutes)
+
+
+def inspection_of_torch(program: Any, name: str, input_layout: Layout = "channels_last") -> Inspection:
+    """The inspection of an exported program, on its way to Keras; what cannot be said is listed, not raised."""
+    from xconv.torch.read import survey as survey_torch
+
+    graph, problems = survey_torch(program, name)
+    permutes: tuple[str, ...] = ()
+    becomes: dict[str, list[str]] = {}
+    if not problems:
+        try:
+            permutes, becomes = _in_keras(graph, input_layout)
+        except XConvError as error:
+            problems = error.problems
+    groups: dict[tuple[str, int], list[Node]] = {}
+    outer = {node.layer[:place] for node in graph for place, sign in enumerate(node.layer) if sign == "."}
+    for node in graph:
+        is_module = node.layer and node.layer not in outer
+        groups.setdefault((node.layer, node.call) if is_module else (_function(node), 0), []).append(node)
+    seen: set[str] = set()
+    rows = tuple(_torch_row(path, call, own, problems, becomes, seen) for (path, call), own in groups.items())
+    return Inspection(name, rows, problems, permutes)
+
+
+def _function(node: Node) -> str:
+    """The name of the call that a node is, or is a part of."""
+    end = node.name.rfind(f".{node.part}") if node.part else -1
+    return node.name if end < 0 else node.name[:end]
+
+
+def _in_keras(graph: Graph, input_layout: Layout) -> tuple[tuple[str, ...], dict[str, list[str]]]:
+    """The permutes that stay in Keras, and the classes that each node becomes, by its name."""
+    from xconv.keras.names import layer_name
+    from xconv.keras.write import records_of
+
+    resolved = resolve(run(BEFORE_LAYOUT, graph), "last", input_layout)
+    final = run(FOR_KERAS, run(AFTER_LAYOUT, resolved))
+    model = records_of(final)
+    owner = {ref.layer: value.node for ref, value in model.origins.items()}
+    names = {layer_name(node.name): node.name for node in final}
+    becomes: dict[str, list[str]] = {}
+    for entry in model.entries:
+        around = entry.name
+        while around and around not in names:
+            around = around.rpartition(">")[0]
+        place = owner.get(entry.name) or names.get(around, "")
+        becomes.setdefault(place, []).append(f"ops.{entry.kind}" if entry.is_op else entry.kind)
+    return tuple(node.name for node in final if isinstance(node.spec, Permute)), becomes
+
+
+def _torch_row(
+    path: str,
+    call: int,
+    own: list[Node],
+    problems: tuple[Problem, ...],
+    becomes: Mapping[str, list[str]],
+    seen: set[str],
+) -> Row:
+    """One module's call or one function's."""
+    weights = [weight for node in own for weight in node.weights.values() if weight.key]
+    fresh = {weight.key: weight for weight in weights if weight.key not in seen}
+    seen.update(fresh)
+    parameters = sum(prod(weight.source) for weight in fresh.values())
+    kinds = dict.fromkeys("input" if isinstance(node.spec, Input) else node.kind for node in own)
+    places = {node.name for node in own} | {path}
+    wrong = [problem.what for problem in problems if problem.place in places]
+    exactness, why = (UNSUPPORTED, "; ".join(dict.fromkeys(wrong))) if wrong else _exactness(path, own, ())
+    made = tuple(dict.fromkeys(kind for node in own for kind in becomes.get(node.name, ())))
+    name = f"{path} (call {call})" if call else path
+    return Row(name, ", ".join(kinds), own[-1].shapes[0] if own[-1].shapes else None, parameters, exactness, why, made)
 
 
 def _permutes(graph: Graph, input_layout: Layout) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ def randomize(model: Model, seed: int = 0) -> Model:
     Kernels are normal with deviation sqrt(2 / fan_in), less before BatchNorm and at the end of residual branches (see
     `gains`), so that activations neither vanish nor explode through hundreds of layers; biases N(0, 0.1), beta and
     means N(0, 0.2), gamma U(0.5, 1.5), variances U(0.2, 1.8), LayerScale U(0.1, 1), slopes of PReLU U(0.05, 0.4).
-    Integer variables and seeds stay. Every variable is drawn in float32 from a generator of its own, seeded by `seed`
+    Integer variables, seeds and a torch module's other buffers (masks, tables of places) stay. Every variable is drawn in float32 from a generator of its own, seeded by `seed`
     and the variable's place and name, so that the result does not depend on the order of drawing.
 
     Raises:
@@ -181,7 +181,8 @@ def _randomize_torch(model: Any, seed: int) -> None:
     seen: set[int] = set()
     for path, module in model.named_modules():
         kind = type(module).__name__
-        own = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
+        live = [(n, b) for n, b in module.named_buffers(recurse=False) if n in STATISTICS or kind == "Normalization"]
+        own = [*module.named_parameters(recurse=False), *live]
         for short, tensor in own:
             if id(tensor) in seen or not tensor.is_floating_point():
                 continue

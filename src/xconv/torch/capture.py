@@ -72,8 +72,10 @@ def program_of(source: Any, example_inputs: Any = None, input_shape: Any = None)
         Unreadable, NotFound: the file is not what it should be.
     """
     if isinstance(source, (str, os.PathLike)):
-        from xconv.torch.files import read_program
+        from xconv.torch.files import load, read_program
 
+        if os.fspath(source).endswith(".safetensors"):
+            return program_of(load(source), example_inputs, input_shape)
         return read_program(source)[0], Path(source).stem
     if isinstance(source, torch.export.ExportedProgram):
         return source, "model"
