@@ -203,6 +203,12 @@ def test_inspect_prints_a_table(keras_file: Path, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out == ""
 
 
+def test_inspect_takes_a_program(program_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["inspect", str(program_file), "--json"]) == 0
+    data = json.loads(capsys.readouterr().out)
+    assert (data["ok"], data["counts"]["unsupported"], data["permutes"]) == (True, 0, [])
+
+
 def test_weights_and_configuration_apart(keras_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = SMALL["several"]()
     model.save_weights(tmp_path / "m.weights.h5")
