@@ -125,12 +125,12 @@ ATEN_FILES: Mapping[str, str] = {
     "prelu": "_prelu_kernel prelu",
     "recurrent": "gru lstm rnn_relu rnn_tanh",
     "reduce": "all amax amin aminmax any argmax argmin logsumexp max mean min prod std std_mean sum var var_mean",
-    "rescale": "normalization rescaling",
     "resample": (
         "_upsample_bicubic2d_aa _upsample_bilinear2d_aa _upsample_nearest_exact1d _upsample_nearest_exact2d "
         "_upsample_nearest_exact3d upsample_bicubic2d upsample_bilinear2d upsample_linear1d upsample_nearest1d "
         "upsample_nearest2d upsample_nearest3d upsample_trilinear3d"
     ),
+    "rescale": "normalization rescaling",
     "reshape": (
         "_unsafe_view flatten movedim numpy_T permute reshape reshape_as swapaxes swapdims t transpose unflatten view "
         "view_as"
@@ -143,8 +143,8 @@ ATEN_FILES: Mapping[str, str] = {
     "triangle": "tril triu",
     "unary": (
         "_to_copy abs absolute acos acosh asin asinh atan atanh bitwise_not ceil clamp clamp_max clamp_min clip cos "
-        "cosh erf erfc erfinv exp exp2 expm1 fix floor isfinite isinf isnan log log10 log1p log2 logical_not neg "
-        "negative reciprocal round rsqrt sgn sign sin sinh sqrt square tan to trunc type_as"
+        "cosh detach erf erfc erfinv exp exp2 expm1 fix floor isfinite isinf isnan log log10 log1p log2 logical_not "
+        "neg negative reciprocal round rsqrt sgn sign sin sinh sqrt square tan to trunc type_as"
     ),
     "where": "masked_fill where",
 }

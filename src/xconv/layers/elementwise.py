@@ -172,6 +172,8 @@ class Elementwise(Spec):
             return TorchCall("torch.div", (_nested("torch.add", self.operands), len(self.operands)))
         operands: list[Any] = list(self.operands)
         if any(not isinstance(item, Slot) for item in operands):
+            if self.name == "subtract" and not isinstance(operands[0], Slot):
+                return TorchCall("torch.rsub", (Slot(0), operands[0]))
             if self.name in BOUNDS:
                 number = next(item for item in operands if not isinstance(item, Slot))
                 return TorchCall("torch.clamp", (Slot(0),), {BOUNDS[self.name]: number})

@@ -326,12 +326,16 @@ def _contraction(shapes: Sequence[Shape], sums: tuple[Sequence[int], Sequence[in
 
 
 def _bilinear(call: AtenCall) -> Sequence[Op]:
-    """For every feature, first tensor times a matrix times second tensor; plus a bias."""
+    """For every feature, first tensor times a matrix times second tensor; plus a bias.
+
+    In two sums: torch.export ties the batch down where it sees three tensors in one.
+    """
     first, second, kernel, bias = (call[key] for key in ("input1", "input2", "weight", "bias"))
     front = ascii_lowercase[3 : 2 + len(call.inputs[first.index])]
     steps = Steps()
-    sums = Einsum(f"{front}a,cab,{front}b->{front}c")
-    result = steps.add(sums, first, kernel, second, name="" if bias is None else "product")
+    rows = steps.add(Einsum(f"{front}a,cab->{front}cb"), first, kernel, name="rows")
+    sums = Einsum(f"{front}cb,{front}b->{front}c")
+    result = steps.add(sums, rows, second, name="" if bias is None else "product")
     if bias is not None:
         steps.add(Elementwise("add", (Slot(0), Slot(1))), result, bias)
     return steps.done()

@@ -53,7 +53,7 @@ FUNCTIONS = {
 }
 """The class of keras.ops -> the torch function of the same meaning."""
 
-ATEN = {name: name for name in (*FUNCTIONS.values(), "round") if name not in ("detach", "ones_like", "zeros_like")}
+ATEN = {name: name for name in (*FUNCTIONS.values(), "round") if name not in ("ones_like", "zeros_like")}
 ATEN |= {"absolute": "abs", "negative": "neg", "fix": "trunc", "sgn": "sign", "bitwise_not": "logical_not"}
 """The ATen operator -> the torch function of the same meaning."""
 
