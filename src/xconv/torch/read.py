@@ -31,7 +31,7 @@ from xconv.weights import Weight
 
 __all__ = ["read", "survey"]
 
-NOTHING = frozenset({"alias", "clone", "contiguous", "detach", "lift_fresh_copy", "detach_", "positive", "lift_fresh"})
+NOTHING = frozenset({"alias", "clone", "contiguous", "lift_fresh_copy", "detach_", "positive", "lift_fresh"})
 """Operators that give their input back."""
 
 COPIES = frozenset({"clone", "lift_fresh_copy"})
