@@ -21,7 +21,7 @@ PYTEST  := $(BIN)/python -m pytest -q
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(STAMP) ## Convert and verify full-size ResNet50 and MobileNetV2.
+demo: $(STAMP) ## Convert and verify full-size ResNet50 and MobileNetV2, both ways.
 	$(BIN)/python examples/demo.py
 
 test: lint types words layers models ## Everything: style, types and the three tiers of tests.

@@ -31,8 +31,9 @@ def randomize(model: Model, seed: int = 0) -> Model:
     Kernels are normal with deviation sqrt(2 / fan_in), less before BatchNorm and at the end of residual branches (see
     `gains`), so that activations neither vanish nor explode through hundreds of layers; biases N(0, 0.1), beta and
     means N(0, 0.2), gamma U(0.5, 1.5), variances U(0.2, 1.8), LayerScale U(0.1, 1), slopes of PReLU U(0.05, 0.4).
-    Integer variables, seeds and a torch module's other buffers (masks, tables of places) stay. Every variable is drawn in float32 from a generator of its own, seeded by `seed`
-    and the variable's place and name, so that the result does not depend on the order of drawing.
+    Integer variables, seeds and a torch module's other buffers (masks, tables of places) stay. Every variable is drawn
+    in float32 from a generator of its own, seeded by `seed` and the variable's place and name, so that the result does
+    not depend on the order of drawing.
 
     Raises:
         InvalidInput: neither a built Keras model nor a torch module.
