@@ -42,7 +42,6 @@ def assert_read_back_from_torch(case: Case) -> None:
     if specs(again) == specs(said):
         _same_weights(again, said)
     elif calls(again) != calls(said):
-        assert case.graph is not None, "what was read from torch once must be read as the same again"
         third = resolved(turned_to_torch(first, again).captured, "first")
         assert calls(third) == calls(again)
 

@@ -21,10 +21,11 @@ from tests.layers.torch_reference import (
     of_keras,
     told,
 )
+from xconv.errors import Unsupported
 from xconv.layers import families
 from xconv.layout import resolve
 from xconv.passes import BEFORE_LAYOUT, run
-from xconv.spec import TorchExample
+from xconv.spec import Example, TorchExample
 
 
 def _cases() -> tuple[list[Any], list[Any]]:
@@ -45,7 +46,19 @@ TORCH, KERAS = _cases()
 @pytest.fixture(scope="module", params=[*TORCH, *KERAS])
 def case(request: Any) -> Case:
     """Every example in turn; its module is captured once for all tests of it."""
-    return case_of(request.param)
+    made = case_of(request.param)
+    if isinstance(request.param, Example) and any(None in shape for shape in request.param.inputs):
+        _skip_computed_pads(made)
+    return made
+
+
+def _skip_computed_pads(case: Case) -> None:
+    """'same' at an open size is a module of xconv's own in torch; what it computes is refused with its remedy."""
+    try:
+        _ = case.captured
+    except Unsupported as error:
+        assert "sizes" in str(error)  # noqa: PT017
+        pytest.skip(str(error))
 
 
 # ------------------------------------------------------------------------------------------------------ numbers
