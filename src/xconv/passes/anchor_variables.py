@@ -8,6 +8,7 @@ The way back: an Embedding of one row, called on zeros, is a Variable, and the r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from xconv.errors import Unsupported
@@ -15,7 +16,7 @@ from xconv.graph import Graph, Node, Value
 from xconv.layers.embedding import Embedding
 from xconv.layers.io import Input, Origin, Variable
 from xconv.layers.reshape import Regroup, Reshape
-from xconv.layers.unary import Unary
+from xconv.layers.unary import Cast, Unary
 
 __all__ = ["anchor_variables", "recover_variables"]
 
@@ -63,8 +64,18 @@ def recover_variables(graph: Graph) -> Graph:
         weights = {"weight": node.weights["embeddings"].reshape(shape)}
         variable = replace(node, spec=Variable(shape), weights=weights, inputs=(), shapes=(shape,), kind="Variable")
         changes[node.name] = None
+        cast = _cast_back(variable, consumers.get(Value(user.name), []))
+        if cast is not None:
+            changes[user.name], user = None, cast
         changes[user.name] = replace(variable, name=user.name, layer=user.layer, part=user.part)
     return _without_unused(graph.rebuilt(changes)) if changes else graph
+
+
+def _cast_back(variable: Node, users: Sequence[Node]) -> Node | None:
+    """The cast that gives a free weight of integers or truth values, which a table holds as floats, its dtype again."""
+    (weight,) = variable.weights.values()
+    whole = weight.dtype == "bool" or "int" in weight.dtype
+    return users[0] if whole and len(users) == 1 and isinstance(users[0].spec, Cast) else None
 
 
 def _static_target(node: Node) -> tuple[int, ...] | None:
