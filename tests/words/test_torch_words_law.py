@@ -199,13 +199,23 @@ def test_a_call_is_read_and_every_argument_of_it(name: str) -> None:
     assert call.unread - {"cudnn_enabled"} == {"surprise"}
 
 
-@pytest.mark.parametrize("name", ["conv2d", "linear", "batch_norm"])
+@pytest.mark.parametrize("name", ["conv2d", "batch_norm"])
 def test_a_weight_that_the_network_computes_is_refused(name: str) -> None:
     """A kernel made by another layer is no weight."""
     arguments, shape, _ = CALLS[name]
     call = AtenCall(name, {**arguments, "weight": Slot(1)}, (shape, (4, 3)), (None,), ("float32",) * 2)
     with pytest.raises(Unsupported, match="weight"):
         ATEN_RULES[name].from_torch(call)
+
+
+def test_a_linear_layer_whose_weight_is_computed_is_a_product() -> None:
+    """The transposed weight, the product, the bias as a tensor."""
+    arguments, shape, _ = CALLS["linear"]
+    call = AtenCall("linear", {**arguments, "weight": Slot(1)}, (shape, (4, 3)), (None,), ("float32",) * 2)
+    found = ATEN_RULES["linear"].from_torch(call)
+    assert not isinstance(found, Op)
+    assert [type(op.spec).__name__ for op in found][:2] == ["Permute", "MatMul"]
+    assert not call.unread
 
 
 def test_no_operator_belongs_to_two_families() -> None:
