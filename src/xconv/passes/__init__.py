@@ -11,6 +11,7 @@ from xconv.passes.anchor_variables import anchor_variables, recover_variables
 from xconv.passes.expand_attention import expand_attention
 from xconv.passes.fold_pads import fold_pads
 from xconv.passes.fold_permutes import fold_flatten, merge_reshapes
+from xconv.passes.fold_same import fold_same
 from xconv.passes.keep_names import keep_names, unfold_idioms
 from xconv.passes.name_global_pools import name_global_pools
 from xconv.passes.recover_idioms import recover_idioms
@@ -18,7 +19,7 @@ from xconv.passes.recover_layers import recover_dense, recover_unit_norms
 from xconv.passes.safe_zero_pads import safe_zero_pads
 from xconv.passes.split_strides import join_strides, split_strides
 from xconv.passes.tie_layers import join_variables, tie_layers
-from xconv.passes.trim_recurrent import trim_recurrent
+from xconv.passes.trim_recurrent import trim_recurrent, without_unused
 from xconv.passes.unfold_pads import unfold_pads
 
 __all__ = ["AFTER_LAYOUT", "BEFORE_LAYOUT", "FOR_KERAS", "Pass", "run"]
@@ -27,12 +28,14 @@ Pass: TypeAlias = Callable[[Graph], Graph]
 
 BEFORE_LAYOUT: Sequence[Pass] = (
     recover_variables,
+    fold_same,
     recover_idioms,  # before fold_pads: the patterns are those that Keras wrote
     join_variables,
     recover_unit_norms,
     recover_dense,
     join_strides,
     fold_pads,  # before layout, so that no permute comes between a pad and its convolution
+    trim_recurrent,
 )
 
 AFTER_LAYOUT: Sequence[Pass] = (
@@ -41,6 +44,7 @@ AFTER_LAYOUT: Sequence[Pass] = (
 )
 
 FOR_KERAS: Sequence[Pass] = (
+    without_unused,
     unfold_idioms,
     keep_names,
     unfold_pads,  # first: the paddings of a Keras model as it had them

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xconv.torch.modules import Normalization, Rescaling
+from xconv.torch.modules import AveragePool, Normalization, Rescaling, SamePad
 
 __all__ = ["whole"]
 
@@ -32,10 +32,36 @@ def normalization(x: Tensor, mean: Tensor, variance: Tensor, invert: bool) -> Te
     return mean + x * deviation if invert else (x - mean) / deviation
 
 
+@torch.library.custom_op("xconv::same_pad", mutates_args=())
+def same_pad(x: Tensor, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int], value: float) -> Tensor:
+    """Pads as TensorFlow's SAME does for the size that arrives."""
+    result: Tensor = SamePad(kernel, stride, dilation, value)(x)
+    return result.clone()
+
+
+@torch.library.custom_op("xconv::same_average", mutates_args=())
+def same_average(x: Tensor, kernel: Sequence[int], stride: Sequence[int], pads: Sequence[int]) -> Tensor:
+    """The mean of each window's real pixels; without pads, as TensorFlow's SAME."""
+    result: Tensor = AveragePool(kernel, stride, tuple(zip(pads[::2], pads[1::2], strict=True)) or None)(x)
+    return result
+
+
 def _floating(x: Tensor) -> Tensor:
     return torch.empty_like(x, dtype=x.dtype if x.is_floating_point() else torch.get_default_dtype())
 
 
+def _padded(x: Tensor, kernel: Sequence[int], stride: Sequence[int], dilation: Sequence[int], value: float) -> Tensor:
+    result: Tensor = SamePad(kernel, stride, dilation, value)(x)
+    return result
+
+
+def _averaged(x: Tensor, kernel: Sequence[int], stride: Sequence[int], pads: Sequence[int]) -> Tensor:
+    result: Tensor = AveragePool(kernel, stride, tuple(zip(pads[::2], pads[1::2], strict=True)) or None)(x)
+    return result
+
+
+same_pad.register_fake(_padded)
+same_average.register_fake(_averaged)
 rescaling.register_fake(lambda x, scale, offset, axis: _floating(x))
 normalization.register_fake(lambda x, mean, variance, invert: _floating(x))
 
@@ -61,6 +87,12 @@ def _call(module: nn.Module) -> Callable[[Tensor], Tensor] | None:
     if isinstance(module, Rescaling):
         scale, offset, axis = _list(module.scale), _list(module.offset), module.axis
         return lambda x: rescaling(x, scale, offset, axis)
+    if isinstance(module, SamePad):
+        window = list(module.kernel_size), list(module.stride), list(module.dilation), float(module.value)
+        return lambda x: same_pad(x, *window)
+    if isinstance(module, AveragePool):
+        pads = [size for pair in module.padding or () for size in pair]
+        return lambda x: same_average(x, list(module.kernel_size), list(module.stride), pads)
     if isinstance(module, Normalization) and module.constants is None:
         invert = module.invert
         return lambda x: normalization(x, module.mean, module.variance, invert)
