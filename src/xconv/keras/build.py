@@ -109,3 +109,5 @@ def _fill(layer: Any, entry: Entry, arrays: Arrays, dtype: str, backend: str) ->
             what = f"{variable.name} has shape {tuple(variable.shape)}, its weight {weight.shape}"
             raise Mismatch(what, place=entry.name)
         variable.assign(on_backend(numbers(weight, arrays, dtype), backend))
+    if hasattr(layer, "finalize_state"):  # a Normalization computes with numbers that it makes of its variables
+        layer.finalize_state()
