@@ -262,9 +262,10 @@ class Converted:
 
     def variables(self) -> Iterator[tuple[Any, Any]]:
         """Every weight of the records with the variable that holds it."""
+        layers = {layer.name: layer for layer in self.model.layers}
         for entry in self.records.entries:
-            if entry.weights:
-                layer = self.model.get_layer(entry.name)
+            if entry.weights and entry.name in layers:
+                layer = layers[entry.name]
                 yield from zip(entry.weights, layer.weights, strict=True)
 
 
@@ -310,7 +311,7 @@ def of_torch(module: nn.Module, arrays: Sequence[Any], training: bool) -> Answer
     tensors = [torch.tensor(array, requires_grad=array.dtype.kind == "f") for array in arrays]
     module.train(training)
     module.zero_grad()
-    outputs = pytree.tree_leaves(module(*tensors))
+    outputs = [y for y in pytree.tree_leaves(module(*tensors)) if y is not None]
     seeds = _seeds([tuple(y.shape) for y in outputs])
     terms = [(y * torch.tensor(s).to(y.dtype)).sum() for y, s in zip(outputs, seeds, strict=True) if y.requires_grad]
     if terms:
@@ -389,17 +390,19 @@ def assert_same_answers(case: Case, found: Converted, training: bool) -> None:
         for got, want in zip(actual.outputs, expected.outputs, strict=True):
             floats = want.is_floating_point()
             assert_same(got, want, relative=case.relative, dtype=floats)
+    known = [g for g in (*expected.inputs, *expected.weights.values()) if g is not None and g.numel()]
+    scale = max((float(g.abs().max()) for g in known), default=0.0)
     with told(f"gradients of inputs {what}"):
         for got, want in zip(actual.inputs, expected.inputs, strict=True):
-            _same_gradient(case, got, want)
+            _same_gradient(case, got, want, scale)
     with told(f"gradients of weights {what}"):
         _join_rows(actual.weights, expected.weights)
-        computed = any(key.startswith("constant:") for key in actual.weights)
         for name, want in expected.weights.items():
-            if case.still is not None and name in actual.weights:
-                actual.weights[name][case.still] = 0
-            if want is not None and (name in actual.weights or (want.abs().max() > 0 and not computed)):
-                _same_gradient(case, actual.weights.get(name), want)
+            got = _whole(name, actual.weights, want)
+            if case.still is not None and got is not None:
+                got[case.still] = 0
+            if name in found.records.arrays or not _computes(found.records):
+                _same_gradient(case, got, want, scale)
     if training:
         with told("running statistics"):
             _same_statistics(case, found, actual, expected)
@@ -410,18 +413,37 @@ def _join_rows(actual: dict[str, Any], expected: Mapping[str, Any]) -> None:
     for key in [key for key in actual if key.endswith("]")]:
         name, _, rows = key.removesuffix("]").partition("[")
         start, stop = map(int, rows.split(":"))
-        whole = actual.setdefault(name, np.zeros(tuple(expected[name].shape)))
-        whole[start:stop] += actual.pop(key)
+        gradient = actual.pop(key)
+        if name in expected:
+            actual.setdefault(name, np.zeros(tuple(expected[name].shape)))[start:stop] += gradient
 
 
-def _same_gradient(case: Case, got: Any, want: Any) -> None:
-    """No gradient counts as zero."""
+def _whole(name: str, weights: dict[str, Any], like: Any) -> Any:
+    """The gradient of a parameter, put together where Keras holds it in parts: `in_proj_weight[0:8]`."""
+    parts = {key: part for key, part in weights.items() if key.startswith(f"{name}[")}
+    if not parts:
+        return weights.get(name)
+    whole = np.zeros(tuple(like.shape))
+    for key, part in parts.items():
+        first, last = map(int, key.removeprefix(f"{name}[").removesuffix("]").split(":"))
+        whole[first:last] += part
+    return whole
+
+
+def _computes(records: KerasModel) -> bool:
+    """Whether a weight is computed from several parameters, such as the sum of two biases."""
+    return any(key.startswith("constant:") for key in records.arrays)
+
+
+def _same_gradient(case: Case, got: Any, want: Any, scale: float) -> None:
+    """No gradient counts as zero; one that is nothing but rounding beside the others is compared with those."""
     if got is None and want is None:
         return
     got = np.zeros(tuple(want.shape)) if got is None else got
-    want = np.zeros(got.shape) if want is None else want
-    if case.relative <= 1e-9 and max(abs(np.asarray(got)).max(initial=0), abs(np.asarray(want)).max(initial=0)) < 1e-12:
-        return  # zero but for rounding, as for the bias of attention's keys
+    want = np.zeros(got.shape) if want is None else want.numpy()
+    if np.abs(want).max(initial=0.0) < 1e-6 * scale:
+        assert np.abs(got - want).max(initial=0.0) <= scale * case.relative
+        return
     assert_same(got, want, relative=10 * case.relative, dtype=False)
 
 
