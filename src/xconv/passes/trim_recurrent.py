@@ -2,6 +2,8 @@
 
 before   x -> r: Recurrent (sequences, states) -> [:, -1]            after   x -> r: Recurrent -> y
               r[1] -> h: Stack (unused)
+
+A state that is picked from the stack of all, as torch gives them, is taken from its layer.
 """
 
 from __future__ import annotations
@@ -9,11 +11,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from xconv.graph import Graph, Node, Value
+from xconv.layers.concat import Stack
 from xconv.layers.io import Input
 from xconv.layers.recurrent import Recurrent
 from xconv.layers.slicing import WHOLE, Slicing
 
-__all__ = ["trim_recurrent"]
+__all__ = ["trim_recurrent", "without_unused"]
 
 LAST = (WHOLE, -1, WHOLE)
 
@@ -22,7 +25,7 @@ def trim_recurrent(graph: Graph) -> Graph:
     """The graph without unused states, and with the last step alone where nothing else is taken."""
     if not any(isinstance(node.spec, Recurrent) for node in graph.nodes):
         return graph
-    graph = without_unused(graph)
+    graph = without_unused(_picked(graph))
     consumers, outputs = graph.consumers(), set(graph.output_values())
     changes: dict[str, Node | None] = {}
     aliases: dict[Value, Value] = {}
@@ -42,6 +45,22 @@ def trim_recurrent(graph: Graph) -> Graph:
             aliases[Value(users[0].name)] = Value(node.name)
         changes[node.name] = replace(node, spec=spec, shapes=shapes)
     return graph.rebuilt(changes, aliases)
+
+
+def _picked(graph: Graph) -> Graph:
+    """The graph with every state that is picked from a stack taken from where it was made."""
+    nodes = graph.by_name()
+    changes: dict[str, Node | None] = {}
+    aliases: dict[Value, Value] = {}
+    for node in graph.nodes:
+        stack = nodes[node.inputs[0].node] if isinstance(node.spec, Slicing) else None
+        if stack is None or stack.spec != Stack(0) or not isinstance(node.spec, Slicing):
+            continue
+        first, *rest = node.spec.items
+        if isinstance(first, int) and all(item == WHOLE for item in rest):
+            changes[node.name] = None
+            aliases[Value(node.name)] = stack.inputs[first]
+    return graph.rebuilt(changes, aliases) if changes else graph
 
 
 def without_unused(graph: Graph) -> Graph:

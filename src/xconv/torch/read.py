@@ -12,7 +12,7 @@ from torch import fx
 from torch.utils import _pytree as pytree
 
 from xconv.errors import Mismatch, Problem, Unknown, Unsupported, XConvError
-from xconv.graph import Graph, Node, Value, map_structure, values_in
+from xconv.graph import Graph, Node, Value, values_in
 from xconv.layers import ATEN_RULES
 from xconv.layers.io import Input, Unsaid, Variable
 from xconv.layers.unary import Cast, Unary
@@ -25,8 +25,8 @@ from xconv.torch.held import FACTORIES, FILLS, REARRANGED, RESHAPES, Filled, Hel
 from xconv.torch.in_place import VIEWS, Aliases
 from xconv.torch.indexing import FEW, picked
 from xconv.torch.module_names import Names, source_of
-from xconv.torch.regions import collapse_attention
 from xconv.torch.open_sizes import carrier, exact, filling, opened, vector
+from xconv.torch.regions import collapse_attention
 from xconv.weights import Weight
 
 __all__ = ["read", "survey"]
@@ -651,7 +651,7 @@ class _Reader:
             what = f"it changes its buffers {names} in inference"
             self.problems.append((Problem("", what, "export it in eval mode"), Unsupported))
         leaves = [self._returned(item) for item in output.args[0]]
-        return map_structure(lambda item: item, pytree.tree_unflatten(leaves, self.program.call_spec.out_spec))
+        return _without_none(pytree.tree_unflatten(leaves, self.program.call_spec.out_spec))
 
     def _returned(self, item: Any) -> Value | None:
         if not isinstance(item, fx.Node):
@@ -666,6 +666,22 @@ class _Reader:
         what = f"it returns {item.name}, which does not depend on its input"
         self.problems.append((Problem(item.name, what, "return tensors that the network computes"), Unsupported))
         return None
+
+
+def _without_none(structure: Any) -> Any:
+    """What a network returns without the places where it returns nothing; a Keras model cannot.
+
+    >>> _without_none((1, None, [2, 3])), _without_none((1, None))
+    ((1, [2, 3]), 1)
+    """
+    if isinstance(structure, Mapping):
+        return {key: _without_none(item) for key, item in structure.items() if item is not None}
+    if not isinstance(structure, (tuple, list)):
+        return structure
+    kept = [_without_none(item) for item in structure if item is not None]
+    if len(kept) == 1 < len(structure):
+        return kept[0]
+    return kept if isinstance(structure, list) else tuple(kept)
 
 
 def _operator(target: Any) -> tuple[str, bool]:
