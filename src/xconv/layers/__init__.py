@@ -68,7 +68,7 @@ FILES: Mapping[str, str] = {
     "scale": "CustomScaleLayer LayerScale",
     "slicing": "ops.GetItem",
     "softmax": "Softmax ops.Glu ops.LogSoftmax ops.Softmax",
-    "take": "ops.Take",
+    "take": "ops.Take ops.TakeAlongAxis",
     "tile": "ops.Cumsum ops.Flip ops.Repeat ops.Roll ops.Tile",
     "top": "ops.TopK",
     "triangle": "ops.Tril ops.Triu",
@@ -135,9 +135,10 @@ ATEN_FILES: Mapping[str, str] = {
         "_unsafe_view flatten movedim numpy_T permute reshape reshape_as swapaxes swapdims t transpose unflatten view "
         "view_as"
     ),
+    "same": "same_average same_pad",
     "slicing": "narrow select slice",
     "softmax": "_log_softmax _softmax glu log_softmax softmax special_log_softmax special_softmax",
-    "take": "index index_select",
+    "take": "gather index index_select take_along_dim",
     "tile": "broadcast_to cumsum expand expand_as flip fliplr flipud repeat repeat_interleave roll tile",
     "top": "sort topk",
     "triangle": "tril triu",
