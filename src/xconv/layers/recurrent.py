@@ -215,6 +215,10 @@ def _wrapped(layer: KerasLayer) -> tuple[str, Mapping[str, Any]]:
     layer.get("weights")
     if config.get("go_backwards"):
         raise Unsupported("Bidirectional around a layer that goes backwards")
+    known = NO_EFFECT | {"stateful", "dropout", "recurrent_dropout"}
+    left = [key for key in config if key not in known and not _trains(key) and config[key] is not None]
+    if left:
+        raise Unsupported(f"{kind} has {', '.join(sorted(left))}, which xconv does not know")
     for key, item in ((other or {}).get("config") or {}).items():
         if key in ("name", "go_backwards", "seed", "dtype") or key.endswith(TRAINING_ONLY):
             continue
@@ -236,11 +240,6 @@ def _check_options(kind: str, config: Mapping[str, Any]) -> None:
         raise Unsupported(f"SimpleRNN with activation {activation!r}", remedy="torch has tanh and relu")
     if kind != "SimpleRNN" and config.get("recurrent_activation", "sigmoid") != "sigmoid" and gate != "sigmoid":
         raise Unsupported(f"{kind} with recurrent_activation {gate!r}")
-    known = NO_EFFECT | {"stateful", "dropout", "recurrent_dropout", "merge_mode", "layer", "backward_layer"}
-    unknown = [key for key in config if key not in known | {"initial_state", "mask"} and not _trains(key)]
-    left = [key for key in unknown if config[key] is not None]
-    if left:
-        raise Unsupported(f"{kind} has {', '.join(sorted(left))}, which xconv does not know")
 
 
 def _trains(key: str) -> bool:
