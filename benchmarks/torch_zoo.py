@@ -64,11 +64,14 @@ def _timm() -> Iterator[TorchModel]:
 
 
 def build(library: str, name: str, size: tuple[int, int]) -> Any:
-    """The network with random, live weights, in inference mode."""
+    """The network with random, live weights and the BatchNorm statistics of noise, disturbed; in inference mode."""
+    import torch
+
     import xconv
 
     load_torchvision()
-    return xconv.randomize(made(library, name, size), seed=0).eval()
+    noise = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    return xconv.randomize(made(library, name, size), seed=0, inputs=noise).eval()
 
 
 def made(library: str, name: str, size: Sequence[int]) -> Any:

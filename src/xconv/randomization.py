@@ -25,22 +25,33 @@ DEPTHWISE = {"DepthwiseConv1D", "DepthwiseConv2D"}
 TRANSPOSED = {"Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"}
 
 
-def randomize(model: Model, seed: int = 0) -> Model:
+def randomize(model: Model, seed: int = 0, *, inputs: Any = None) -> Model:
     """Gives a live Keras model or a torch module live weights and BatchNorm statistics, in place, and returns it.
 
-    Kernels are normal with deviation sqrt(2 / fan_in), less before BatchNorm and at the end of residual branches (see
-    `gains`), so that activations neither vanish nor explode through hundreds of layers; biases N(0, 0.1), beta and
-    means N(0, 0.2), gamma U(0.5, 1.5), variances U(0.2, 1.8), LayerScale U(0.1, 1), slopes of PReLU U(0.05, 0.4).
+    Args:
+        model: a built Keras or tf_keras model, or a torch module.
+        seed: the same seed gives the same numbers.
+        inputs: of a torch module, an example to run it on (a tensor, or the tuple of its arguments): BatchNorm
+            statistics are then those of the example, disturbed, so that activations neither vanish nor explode through
+            hundreds of layers. A Keras model needs none: its graph is known.
+
+    Kernels are normal with deviation sqrt(2 / fan_in), in a Keras model less before BatchNorm and at the end of
+    residual branches (see `gains`); biases N(0, 0.1), beta and means N(0, 0.2), gamma U(0.5, 1.5), variances
+    U(0.2, 1.8), LayerScale U(0.1, 1), slopes of PReLU U(0.05, 0.4).
     Integer variables, seeds and a torch module's other buffers (masks, tables of places) stay. Every variable is drawn
     in float32 from a generator of its own, seeded by `seed` and the variable's place and name, so that the result does
     not depend on the order of drawing.
 
     Raises:
-        InvalidInput: neither a built Keras model nor a torch module.
+        InvalidInput: neither a built Keras model nor a torch module; `inputs` given with a Keras model.
     """
     kinds = {kind.__module__.partition(".")[0] for kind in type(model).__mro__}
     if "torch" in kinds and "keras" not in kinds:
         _randomize_torch(model, seed)
+        if inputs is not None:
+            _settle_statistics(model, inputs, seed)
+    elif inputs is not None:
+        raise InvalidInput("inputs are for torch modules", remedy="call randomize(model, seed)")
     elif kinds & {"keras", "tf_keras"}:
         _randomize_keras(model, seed)
     else:
@@ -193,3 +204,37 @@ def _randomize_torch(model: Any, seed: int) -> None:
             values = draw(torch_role(kind, short, len(shape)), shape, deviation, f"{path}.{short}", seed)
             with torch.no_grad():
                 tensor.copy_(torch.from_numpy(values))
+
+
+def _settle_statistics(model: Any, inputs: Any, seed: int) -> None:
+    """Gives every BatchNorm, as the example reaches it, the statistics of what reaches it, disturbed."""
+    import torch
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    names = {module: path for path, module in model.named_modules()}
+    met: set[Any] = set()
+
+    def settle(module: Any, given: Any) -> None:
+        if module in met or module.running_mean is None:
+            return
+        met.add(module)
+        x, count = given[0].detach().double(), module.running_mean.shape
+        over = [axis for axis in range(x.dim()) if axis != 1]
+        variance = x.var(over, unbiased=False) + 1e-3
+        shift, factor = (
+            torch.from_numpy(draw(role, count, 1.0, f"{names[module]}.{role}", seed)) for role in ("mean", "variance")
+        )
+        module.running_mean.copy_(x.mean(over) + shift * variance.sqrt())
+        module.running_var.copy_(variance * factor)
+
+    modes = [(module, module.training) for module in model.modules()]
+    handles = [m.register_forward_pre_hook(settle) for m in model.modules() if isinstance(m, _BatchNorm)]
+    model.eval()
+    try:
+        with torch.no_grad():
+            model(*inputs if isinstance(inputs, (tuple, list)) else (inputs,))
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, training in modes:
+            module.training = training
