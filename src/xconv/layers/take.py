@@ -1,4 +1,4 @@
-"""Places picked by number: keras.ops.take  <->  aten.index, index_select."""
+"""Places picked by number: keras.ops.take, take_along_axis  <->  aten.index, index_select, gather."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from xconv.spec import (
     Weights,
 )
 
-__all__ = ["Take"]
+__all__ = ["Take", "TakeAlong"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +131,78 @@ class Take(Spec):
             (every, every, many),
         ):
             yield TorchExample("operator.getitem", ((4, 5, 3),), args=(Slot(0), key))
+
+
+@dataclass(frozen=True, slots=True)
+class TakeAlong(Spec):
+    """For every place of the second input, the element of the first at the number that stands there, along `axis`."""
+
+    axis: int
+
+    order = Order.AXES
+    keras_kinds = ("ops.TakeAlongAxis",)
+    aten_ops = "gather", "take_along_dim"
+
+    @classmethod
+    def from_keras(cls, layer: KerasLayer) -> Op:
+        """The axis; the others have the same sizes."""
+        axis, given = layer.argument(2, "axis"), layer.argument(1, "indices")
+        if axis is None or given != Slot(1):
+            raise Unsupported("take_along_axis of a flat tensor, or by an array", remedy="give an axis and a tensor")
+        axis = axes.normal(axis, len(layer.inputs[0]))
+        pairs = enumerate(zip(*layer.inputs, strict=True))
+        if any(x != numbers and place != axis for place, (x, numbers) in pairs):
+            raise Unsupported("take_along_axis with other axes of unequal sizes", remedy="broadcast the indices before")
+        return Op(cls(axis))
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Sequence[Op]:
+        """The axis; what lies outside the numbers along other axes is cut off."""
+        call.get("sparse_grad")
+        x, index = call["self"], call.get("index", call.get("indices"))
+        dim = call["dim"]
+        if not isinstance(x, Slot) or not isinstance(index, Slot) or dim is None:
+            raise Unsupported(f"{call.op} of a flat tensor", remedy="give it a dimension")
+        axis = axes.normal(dim, len(call.inputs[0]))
+        before, numbers = call.inputs[x.index], call.inputs[index.index]
+        if call.op == "take_along_dim":
+            return (Op(cls(axis), {}, "", (x, index)),)
+        items = tuple(
+            _until(place, wanted) if place != axis and size != wanted else WHOLE
+            for place, (size, wanted) in enumerate(zip(before, numbers, strict=True))
+        )
+        if all(item == WHOLE for item in items):
+            return (Op(cls(axis), {}, "", (x, index)),)
+        return Op(Slicing(items), {}, "cut", (x,)), Op(cls(axis), {}, "", (Made(0), index))
+
+    def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
+        """The operation."""
+        return KerasLayer("ops.TakeAlongAxis", {"axis": self.axis}, inputs=tuple(inputs))
+
+    def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
+        """torch.gather; torch.export takes a batch for fixed that meets torch.take_along_dim."""
+        return TorchCall("torch.gather", (Slot(0), self.axis, TorchCall("Tensor.long", (Slot(1),))))
+
+    def out_shape(self, *inputs: Shape) -> Shape:
+        """The size of the numbers along the axis; the others broadcast."""
+        pairs = zip(*inputs, strict=True)
+        return tuple(
+            n if place == self.axis else (m if n == 1 or n is None else n) for place, (m, n) in enumerate(pairs)
+        )
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """Inner and last axis."""
+        for axis in (1, 2):
+            shapes = ((6, 5), (6, 5))
+            yield Example("ops.TakeAlongAxis", shapes, {"axis": axis}, args=(Slot(0), Slot(1)), values="integers")
+
+
+def _until(place: int, size: int | None) -> Item:
+    """The first places of an axis, whose number must be known."""
+    if size is None:
+        raise Unsupported(f"gather from a part of axis {place} of open size", remedy="give the network known sizes")
+    return None, size, None
 
 
 def _taken(axis: int, places: tuple[int, ...], rank: int) -> Spec:
