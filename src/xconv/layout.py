@@ -104,6 +104,8 @@ class _Resolver:
     orders: dict[Value, axes.Order] = field(default_factory=dict)
     """For every value of the new graph that is not held as written, its order."""
     taken: set[str] = field(default_factory=set)
+    images: set[Value] = field(default_factory=set)
+    """The values of the source graph that spatial layers gave, through layers that keep their axes."""
     waiting: dict[Value, Node] = field(default_factory=dict)
     """Free weights with one use, which decides the order in which they are held."""
     uses: Counter[Value] = field(default_factory=Counter)
@@ -199,6 +201,9 @@ class _Resolver:
         """Add a node whose outputs are held in `order`."""
         shapes = tuple(axes.apply(shape, order) if len(shape) == len(order) else shape for shape in old.shapes)
         self._append(replace(new, inputs=inputs, shapes=shapes), order)
+        image = old.spec.order is Order.SPATIAL or not self.images.isdisjoint(old.inputs)
+        if image or (isinstance(old.spec, Input) and Value(old.name) in self.demands):
+            self.images.update(Value(old.name, index) for index in range(len(shapes)))
         for index, shape in enumerate(shapes):
             value = Value(old.name, index)
             self.where[value] = value
@@ -292,7 +297,7 @@ class _Resolver:
         def output(value: Value) -> Value:
             order, rank = self.held[value], len(self.written[value])
             native = axes.channels_first(rank) if self.target == "first" else axes.channels_last(rank)
-            keep = self.keeps and rank > 2 and order == native
+            keep = self.keeps and rank > 2 and order == native and value in self.images
             returned.append(order if keep else axes.identity(rank))
             return self._in_order(value, returned[-1])
 
