@@ -36,7 +36,8 @@ def config_of(layer: Any) -> dict[str, Any]:
         if key not in NO_MEANING and not key.endswith(("initializer", "regularizer", "constraint"))
     }
     if isinstance(config.get("axis"), (int, tuple)):
-        config["axis"] = tuple(axis % len(layer.input.shape) for axis in np.atleast_1d(config["axis"]))
+        taken = layer.input[0] if isinstance(layer.input, list) else layer.input
+        config["axis"] = tuple(axis % len(taken.shape) for axis in np.atleast_1d(config["axis"]))
     kernel = config.get("kernel_size")
     if kernel is not None and set(kernel) == {1}:
         config.pop("padding")
