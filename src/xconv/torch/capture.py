@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -52,7 +53,9 @@ def capture(module: nn.Module, examples: Sequence[Any], open_axes: Sequence[Sequ
         warnings.simplefilter("ignore")  # torch's own deprecations, about its own code
         try:
             program = torch.export.export(
-                module, pytree.tree_unflatten(tensors, spec), dynamic_shapes=pytree.tree_unflatten(free, spec)
+                module,
+                pytree.tree_unflatten(tensors, spec),
+                dynamic_shapes=_by_parameter(module, pytree.tree_unflatten(free, spec)),
             )
         except Exception as error:  # torch.export lets through whatever the module raises
             _check_takes(module, tensors, spec)
@@ -126,7 +129,8 @@ def examples_of(input_shape: Any, dtype: torch.dtype) -> tuple[tuple[torch.Tenso
     Raises:
         InvalidInput: not a shape, or a sequence of shapes.
     """
-    shapes = [input_shape] if _is_shape(input_shape) else list(input_shape)
+    several = input_shape if isinstance(input_shape, (tuple, list)) else ()
+    shapes = [input_shape] if _is_shape(input_shape) else list(several)
     if not shapes or not all(map(_is_shape, shapes)):
         raise InvalidInput(
             f"input_shape={input_shape!r}", remedy="give sizes without the batch, such as (3, 224, 224), or a list"
@@ -154,6 +158,15 @@ def _at_least_two(leaf: Any, place: int) -> torch.Tensor:
 def _dynamic(leaf: torch.Tensor, open_axes: Sequence[int]) -> dict[int, Any]:
     places = (0, *open_axes) if leaf.dim() else ()
     return dict.fromkeys(places, torch.export.Dim.DYNAMIC)
+
+
+def _by_parameter(module: nn.Module, free: tuple[Any, ...]) -> tuple[Any, ...]:
+    """One entry for each parameter of `forward`; those that `*args` takes belong together."""
+    kinds = [parameter.kind for parameter in inspect.signature(module.forward).parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL not in kinds:
+        return free
+    place = kinds.index(inspect.Parameter.VAR_POSITIONAL)
+    return (*free[:place], free[place:])
 
 
 @contextmanager
