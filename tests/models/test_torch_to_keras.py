@@ -198,6 +198,19 @@ def test_several_inputs_and_a_dict_of_outputs() -> None:
     assert_same(np.asarray(found["scores"][0]), expected["scores"][0], relative=2e-6)
 
 
+def test_any_number_of_inputs() -> None:
+    """`forward(*tensors)`."""
+
+    class Joined(nn.Module):
+        def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+            return torch.cat(tensors, 1)
+
+    model = xconv.torch_to_keras(Joined(), input_shape=[(3,), (4,), (2,)])
+    assert model.output_shape == (None, 9)
+    given = [np.full((2, size), size, "float32") for size in (3, 4, 2)]
+    assert_same(np.asarray(model(given)), np.concatenate(given, 1), relative=0)
+
+
 def test_names_and_kinds_and_rates() -> None:
     """A layer is named after its module; nothing is added between them."""
     model = xconv.torch_to_keras(net(), input_shape=SHAPE)
