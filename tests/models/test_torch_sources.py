@@ -118,6 +118,25 @@ def test_constants_of_tensorflow_in_a_plain_module() -> None:
     assert "act" in dict(report.constants)
 
 
+class Resized(nn.Module):
+    """A bilinear resize as a function between layers, which TensorFlow computes in float32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x) * 1.7
+        return self.last(functional.interpolate(x, scale_factor=2.0, mode="bilinear"))
+
+
+def test_a_function_in_float32_between_layers_is_no_difference() -> None:
+    module = xconv.randomize(Resized())
+    report = xconv.verify(module, xconv.torch_to_keras(module, input_shape=(3, 19, 18)), per_layer=True)
+    assert report.ok, str(report)
+    assert {row.layer: row.local is None for row in report.layers} == {"first": False, "last": True}
+
+
 def test_the_record_maps_both_ways(tmp_path: Path) -> None:
     module, model = converted("image")
     found = xconv.record(model, checksums=True)

@@ -45,6 +45,8 @@ class TensorflowConstants(TorchFunctionMode):
         super().__init__()
         self.layer = ""
         self.used: dict[str, str] = {}
+        self.kernels = 0
+        """How many calls computed in float32 as a whole, which turns a last bit of float64 into one of float32."""
 
     def __torch_function__(
         self, func: Any, types: Sequence[Any], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -58,6 +60,7 @@ class TensorflowConstants(TorchFunctionMode):
             if found is not None:
                 value, text = found
                 self.used[self.layer or func.__name__] = text
+                self.kernels += text.endswith("in float32")
                 return value
         return func(*args, **given)
 
