@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 import xconv
+from tests.models.small_models import SMALL
 from tests.models.test_round_trips import Block, small
 from xconv.keras.names import torch_path
 from xconv.torch.record import Record, checksum
@@ -203,3 +204,13 @@ def test_randomize_leaves_tables_alone() -> None:
     xconv.randomize(module)
     assert not module.mask.any()
     assert not (module.running_var == 1).all()
+
+
+def test_named_inputs_in_another_order_than_the_file_has_them(tmp_path: Path) -> None:
+    model = SMALL["several"]()
+    model.save(tmp_path / "m.keras")
+    module = xconv.keras_to_torch(tmp_path / "m.keras")
+    xconv.save(module, tmp_path / "m.safetensors")
+    assert xconv.verify(tmp_path / "m.keras", tmp_path / "m.safetensors").ok
+    del module.meta["xconv"]
+    assert xconv.verify(module, model).ok

@@ -59,8 +59,10 @@ def _has_fitting_record(side: Any, opposite: Any) -> bool:
     feeds = opposite.feeds() if opposite.framework == "keras" else ()
     if not feeds:
         return True
-    ports = side.record.inputs
-    return len(feeds) == len(ports) and all(map(_agree, feeds, ports))
+    ports = {port.name: port for port in side.record.inputs}
+    named = {feed.name for feed in feeds} == set(ports)
+    ordered = [ports[feed.name] for feed in feeds] if named else side.record.inputs
+    return len(feeds) == len(ordered) and all(map(_agree, feeds, ordered))
 
 
 def _agree(feed: Feed, port: Port) -> bool:
