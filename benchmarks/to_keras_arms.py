@@ -24,8 +24,8 @@ def source(network: str, folder: Path, size: str) -> Facts:
     from xconv.torch.capture import capture
 
     load_torchvision()
-    module = xconv.randomize(made("torchvision", network, ()), seed=0).eval()
     images = torch.from_numpy(np.random.default_rng(1).standard_normal((3, 3, int(size), int(size)), dtype=np.float32))
+    module = xconv.randomize(made("torchvision", network, ()), seed=0, inputs=images).eval()
     with torch.no_grad():
         outputs = module(images)
     torch.save(module.state_dict(), folder / "weights.pt")
