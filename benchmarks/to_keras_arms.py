@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
 import time
@@ -27,7 +28,7 @@ def source(network: str, folder: Path, size: str) -> Facts:
     images = torch.from_numpy(np.random.default_rng(1).standard_normal((3, 3, int(size), int(size)), dtype=np.float32))
     module = xconv.randomize(made("torchvision", network, ()), seed=0, inputs=images).eval()
     with torch.no_grad():
-        outputs = module(images)
+        outputs = copy.deepcopy(module).double()(images.double()).float()  # so that the rounding is Keras's alone
     torch.save(module.state_dict(), folder / "weights.pt")
     np.savez(folder / "reference.npz", images=images.numpy(), outputs=outputs.numpy())
     names = [name for name, child in module.named_modules() if list(child.parameters(recurse=False))]

@@ -33,8 +33,8 @@ photographs that it would download.
   torch.export's or torch.onnx.export's share. onnx2tf writes files, and so does xconv from the `.pt2` file, which it
   reads; that is part of their work.
 - **peak memory**: the largest resident memory during it, above what was held before, as a multiple of the weights.
-- **difference**: max|Keras - torch| / max|torch| at the logits, float32, batch 1; more than 1e-4 is wrong. **any
-  batch**: whether three images give the right numbers too.
+- **difference**: max|Keras - torch| / max|torch| at the logits, Keras in float32 and torch in float64, batch 1; more
+  than 1e-4 is wrong. **any batch**: whether three images give the right numbers too.
 - **transposes** inside the model; **BatchNorm** layers and **trainable** values that are left; **names**: modules that
   own parameters, found again by their path in the names of layers that own weights.
 - **reloads**: the model is saved as `.keras`, and loaded by Keras alone it gives the same numbers. **SavedModel**:
