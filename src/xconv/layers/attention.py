@@ -65,7 +65,7 @@ class Attention(Spec):
         """The queries' shape with the values' length."""
         for other in inputs[1:3]:
             pairs = zip(inputs[0][:-2], other[:-2], strict=False)
-            if len(other) != len(inputs[0]) or any(None not in pair and pair[0] != pair[1] for pair in pairs):
+            if len(other) != len(inputs[0]) or any(None not in (a, b) and b not in (1, a) for a, b in pairs):
                 shapes = ", ".join(map(str, inputs))
                 raise Mismatch(f"attention over {shapes}", remedy="give queries, keys and values the same heads")
         return (*inputs[0][:-1], inputs[2][-1])

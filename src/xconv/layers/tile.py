@@ -11,6 +11,7 @@ from xconv.errors import Unsupported
 from xconv.layers.expand import ExpandDims
 from xconv.layers.places import places_of, renamed
 from xconv.layers.reshape import Regroup, regrouping
+from xconv.layers.unary import Cast
 from xconv.layers.take import Take
 from xconv.spec import (
     AtenCall,
@@ -61,9 +62,9 @@ class Along(Spec):
         call.get("self")
         before, after = call.inputs[0], call.outputs[0]
         if call.op == "cumsum":
-            if call.get("dtype") not in (None, call.dtypes[0]):
-                raise Unsupported("cumsum in another dtype", remedy="cast before it")
-            return (Op(cls("cumsum", axes.normal(call["dim"], len(before)))),)
+            call.get("dtype")
+            cast = (Op(Cast(call.dtype), {}, "cast"),) if call.dtype != call.dtypes[0] else ()
+            return (*cast, Op(cls("cumsum", axes.normal(call["dim"], len(before)))))
         if call.op == "roll":
             name, amounts, given = "roll", call["shifts"], call.get("dims")
         else:
