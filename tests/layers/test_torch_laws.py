@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 
 from tests.comparison import assert_same
 from tests.layers.closure import assert_read_back_from_keras, assert_read_back_from_torch, specs
+from tests.layers.interpreter import Interpreted
 from tests.layers.torch_reference import (
     BATCH,
     SIZES,
@@ -22,11 +24,13 @@ from tests.layers.torch_reference import (
     of_keras,
     told,
 )
+from xconv import axes
 from xconv.errors import Unsupported
+from xconv.graph import Node
 from xconv.layers import families
 from xconv.layout import resolve
 from xconv.passes import BEFORE_LAYOUT, run
-from xconv.spec import Example, TorchExample
+from xconv.spec import Example, Order, TorchExample
 
 
 def _cases() -> tuple[list[Any], list[Any]]:
@@ -42,6 +46,17 @@ def _cases() -> tuple[list[Any], list[Any]]:
 
 
 TORCH, KERAS = _cases()
+
+
+def not_yet(request: pytest.FixtureRequest, config: dict[str, Any], reason: str) -> None:
+    """Expects the failure of the example with exactly this configuration."""
+    example = request.node.callspec.params["case"]
+    if example.config == config:
+        request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
+
+
+BIASED = {"embed_dim": 8, "num_heads": 2, "batch_first": True, "kdim": 5, "vdim": 3, "add_bias_kv": True}
+RESET_BEFORE = {"units": 3, "reset_after": False}
 
 
 @pytest.fixture(scope="module", params=[*TORCH, *KERAS])
@@ -80,7 +95,9 @@ def test_numbers(case: Case) -> None:
 # ------------------------------------------------------------------------------------------------------ closure
 
 
-def test_what_we_say_in_torch_we_read_back(case: Case) -> None:
+def test_what_we_say_in_torch_we_read_back(case: Case, request: pytest.FixtureRequest) -> None:
+    not_yet(request, BIASED, "which of two inputs is turned for a concatenation changes from turn to turn")
+    not_yet(request, RESET_BEFORE, "torch has no such layer: it is unrolled, and not in the same steps again")
     assert_read_back_from_torch(case)
 
 
@@ -91,10 +108,42 @@ def test_what_we_say_in_keras_we_read_back(case: Case) -> None:
 # -------------------------------------------------------------------------------------------------------- order
 
 
-def test_resolving_twice_is_resolving_once(case: Case) -> None:
+def test_resolving_twice_is_resolving_once(case: Case, request: pytest.FixtureRequest) -> None:
+    not_yet(request, BIASED, "which of two inputs is turned for a concatenation changes from turn to turn")
     graph = run(BEFORE_LAYOUT, case.captured)
     once = resolve(graph, "last")
     assert specs(resolve(once, "last")) == specs(once)
+
+
+def test_an_order_of_axes_changes_nothing(case: Case) -> None:
+    """Every Spec that names axes, of those that torch's words give, for every order of its first input."""
+    if case.graph is not None:
+        return  # Keras's words have this law beside their own
+    graph = case.captured
+    arrays = {key: source.tensor.detach() for key, source in graph.arrays.items()}
+    for node in graph.nodes:
+        shapes = [tuple(5 if size is None else size for size in graph.shape(value)) for value in node.inputs]
+        if node.spec.order is Order.AXES and len({len(shape) for shape in shapes}) == 1 and case.values == "normal":
+            _same_in_every_order(node, shapes, arrays)
+
+
+def _same_in_every_order(node: Node, shapes: list[Any], arrays: dict[str, Any]) -> None:
+    random = np.random.default_rng(0)
+    held = [torch.tensor(random.uniform(0.2, 2, shape)) for shape in shapes]
+    written = _leaves(Interpreted(node.spec.to_torch(node.weights, shapes), arrays)(*held))
+    for inner in itertools.permutations(range(1, held[0].dim())):
+        order = (0, *inner)
+        moved = node.spec.moved(order, node.weights)
+        turned = [axes.apply(shape, order) for shape in shapes]
+        said = moved.spec.to_torch(moved.weights, turned)
+        got = _leaves(Interpreted(said, arrays)(*(x.permute(order) for x in held)))
+        for actual, expected in zip(got, written, strict=True):
+            turn = moved.order if len(moved.order) == expected.dim() else axes.identity(expected.dim())
+            assert_same(actual, expected.permute(turn), relative=1e-12)
+
+
+def _leaves(result: Any) -> list[torch.Tensor]:
+    return list(result) if isinstance(result, (list, tuple)) else [result]
 
 
 # -------------------------------------------------------------------------------------------------------- files
