@@ -11,8 +11,8 @@ from xconv.errors import Unsupported
 from xconv.layers.expand import ExpandDims
 from xconv.layers.places import places_of, renamed
 from xconv.layers.reshape import Regroup, regrouping
-from xconv.layers.unary import Cast
 from xconv.layers.take import Take
+from xconv.layers.unary import Cast
 from xconv.spec import (
     AtenCall,
     Example,
