@@ -66,6 +66,7 @@ FILES: Mapping[str, str] = {
     "rescale": "Normalization Rescaling",
     "reshape": "Flatten Permute Reshape ops.Reshape ops.Transpose",
     "scale": "CustomScaleLayer LayerScale",
+    "scatter": "copy select_scatter slice_scatter",
     "slicing": "ops.GetItem",
     "softmax": "Softmax ops.Glu ops.LogSoftmax ops.Softmax",
     "take": "ops.Take ops.TakeAlongAxis",

@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 
-__all__ = ["decomposed"]
+from xconv.torch.kept import kept_dropouts
+
+__all__ = ["decomposed", "functional"]
 
 
 def decomposed(program: Any, operators: Iterable[Any]) -> Any:
@@ -17,11 +19,19 @@ def decomposed(program: Any, operators: Iterable[Any]) -> Any:
     An operator that torch itself implements with others (a composite) is one call of that implementation.
     """
     table = dict(_decompositions(set(operators)))
-    if not table:
-        return None
-    with warnings.catch_warnings():
+    return _run(program, table) if table else None
+
+
+def functional(program: Any) -> Any:
+    """The program without writes in place: what writes into a part of a tensor gives a new tensor."""
+    return _run(program, {})
+
+
+def _run(program: Any, table: Mapping[Any, Callable[..., Any]]) -> Any:
+    """torch's own rewriting, with these decompositions; dropouts, which do nothing in inference, stay."""
+    with warnings.catch_warnings(), kept_dropouts(program.graph):
         warnings.simplefilter("ignore")  # torch's own deprecations, about its own code
-        return program.run_decompositions(table)
+        return program.run_decompositions(dict(table))
 
 
 def _decompositions(operators: set[Any]) -> Mapping[Any, Callable[..., Any]]:

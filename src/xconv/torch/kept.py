@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
-__all__ = ["kept"]
+__all__ = ["kept", "kept_dropouts"]
 
 
 @torch.library.custom_op("xconv::drop_path", mutates_args=())
@@ -33,8 +33,44 @@ def gaussian_noise(x: Tensor, p: float) -> Tensor:  # noqa: ARG001
     return x.clone()
 
 
-for _operation in (drop_path, gaussian_dropout, gaussian_noise):
+@torch.library.custom_op("xconv::dropout", mutates_args=())
+def dropout(x: Tensor, p: float) -> Tensor:  # noqa: ARG001
+    """In training, elements are dropped with probability `p`."""
+    return x.clone()
+
+
+@torch.library.custom_op("xconv::alpha_dropout", mutates_args=())
+def alpha_dropout(x: Tensor, p: float) -> Tensor:  # noqa: ARG001
+    """The same for SELU networks."""
+    return x.clone()
+
+
+@torch.library.custom_op("xconv::feature_dropout", mutates_args=())
+def feature_dropout(x: Tensor, p: float) -> Tensor:  # noqa: ARG001
+    """In training, whole channels are dropped with probability `p`."""
+    return x.clone()
+
+
+for _operation in (drop_path, gaussian_dropout, gaussian_noise, dropout, alpha_dropout, feature_dropout):
     _operation.register_fake(lambda x, p: torch.empty_like(x))
+
+
+@contextmanager
+def kept_dropouts(graph: fx.Graph) -> Iterator[None]:
+    """The program with its dropouts as calls that torch's decompositions leave alone; as it was afterwards."""
+    own = {"dropout": dropout, "alpha_dropout": alpha_dropout, "feature_dropout": feature_dropout}
+    changed = []
+    for node in graph.nodes:
+        schema = getattr(node.target, "_schema", None)
+        operation = own.get(schema.name.removeprefix("aten::").removesuffix("_")) if schema is not None else None
+        if operation is not None:
+            changed.append((node, node.target, node.args))
+            node.target, node.args = operation._opoverload, node.args[:2]
+    try:
+        yield
+    finally:
+        for node, target, args in changed:
+            node.target, node.args = target, args
 
 
 @contextmanager
