@@ -10,6 +10,7 @@ counts what is exact; the exit code is 1 where anything is not.
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 import tempfile
 import time
@@ -215,11 +216,30 @@ def in_one_line(error: object) -> str:
 
 
 def _run(models: Sequence[TorchModel], options: argparse.Namespace) -> Iterator[tuple[TorchModel, Row]]:
-    """What each network's process answers, as they finish."""
+    """What each network's process answers, as they finish; or one after the other in this process."""
+    if options.in_process:
+        for model in models:
+            start = time.perf_counter()
+            found = _here(model, int(options.parameters))
+            yield model, {**found, "wall_seconds": spent(start)}
+        return
     with ThreadPoolExecutor(options.jobs) as pool:
         waiting = {pool.submit(_one, model, options): model for model in models}
         for done in as_completed(waiting):
             yield waiting[done], done.result()
+
+
+def _here(model: TorchModel, limit: int) -> Row:
+    """The row of a network, measured in this process, whose memory is given back before the next."""
+    import keras
+
+    try:
+        return measure(model.library, model.name, (model.height, model.width), limit)
+    except Exception as error:  # noqa: BLE001  the reason goes into the row
+        return {"reason": "stopped", "error": in_one_line(error)}
+    finally:
+        keras.backend.clear_session()
+        gc.collect()
 
 
 def _one(model: TorchModel, options: argparse.Namespace) -> Row:
@@ -247,6 +267,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--library", nargs="*", default=LIBRARIES, choices=LIBRARIES)
     parser.add_argument("--only", nargs="*", metavar="NAME", help="these networks alone")
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time")
+    parser.add_argument("--in-process", action="store_true", help="no process for each: quicker, without the limits")
     parser.add_argument("--timeout", type=float, default=900, help="seconds for one network")
     parser.add_argument("--memory", type=float, default=10, help="GiB for one process")
     parser.add_argument("--parameters", type=float, default=250e6, help="with more, repeated blocks are left out")
