@@ -184,6 +184,9 @@ class _Resolver:
         elif first and node.spec.order is Order.AXES:
             same = (self.held[value] for value in node.inputs if len(self.written[value]) == rank)
             order = next((o for o in same if not axes.is_identity(o)), order)
+            if self.target == "last" and node.spec.keras_axis_last:
+                axis = axes.normal(node.spec.axis, rank)  # type: ignore[attr-defined]
+                order = (*(place for place in order if place != axis), axis)
         ranks = [len(self.written[value]) for value in node.inputs]
         inputs = tuple(
             self._in_order(value, order if own == rank else axes.identity(own))

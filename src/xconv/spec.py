@@ -322,6 +322,8 @@ class Spec:
     """The operators' arguments that are weights of the layer; any other tensor is an input."""
     spares_zeros: ClassVar[tuple[str, ...]] = ()
     """The operators' arguments that are None to the rule where they are zeros throughout."""
+    keras_axis_last: ClassVar[bool] = False
+    """Whether Keras's layer works on the last axis alone, wherever `axis` is."""
     training: ClassVar[str] = ""
     """How training differs between the two frameworks; empty where it does not."""
 

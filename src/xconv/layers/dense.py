@@ -31,6 +31,7 @@ class Dense(Spec):
     axis: int = -1
 
     order = Order.AXES
+    keras_axis_last = True
     keras_kinds = ("Dense",)
     aten_ops = ("linear",)
     holds = "weight", "bias"
