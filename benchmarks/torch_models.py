@@ -173,7 +173,7 @@ def missing_operators(program: Any) -> list[str]:
     from torch import Tensor
 
     from xconv.layers import ATEN_RULES
-    from xconv.torch.read import ASSERTIONS, NOTHING
+    from xconv.torch.reading.operators import ASSERTIONS, NOTHING
 
     depends = set(program.graph_signature.user_inputs)
     found = set()

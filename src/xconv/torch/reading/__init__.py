@@ -1,0 +1,1 @@
+"""The parts of reading a torch network, one question a file; `xconv.torch.read` walks the program and asks them."""
