@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -22,7 +22,7 @@ from xconv.statistics import Array
 from xconv.torch.precision import full_precision, in_precision, recast
 from xconv.torch.record import KEY, Port, Record
 from xconv.torch.reuse import without_reuse
-from xconv.torch.tensorflow_constants import TensorflowConstants, float32_attributes
+from xconv.torch.tensorflow_constants import TensorflowConstants, attention_layers, float32_attributes
 from xconv.torch.trace import Traced, keys_of, to_held, to_written, trace
 from xconv.torch.watch import Visitor, watched
 
@@ -106,9 +106,14 @@ class TorchSide:
         with _foreign_errors(self.name, dtype), full_precision(module, dtype):
             return self._finished(self._call(module, module, self._held(inputs, module)))
 
-    def outputs_as_tensorflow(self, inputs: Sequence[Array]) -> tuple[tuple[Named, ...], dict[str, str]]:
-        """The float64 outputs with TensorFlow's float32 constants, and what was rounded, by layer."""
-        module, mode = self._in("float64"), TensorflowConstants()
+    def outputs_as_tensorflow(
+        self, inputs: Sequence[Array], kinds: Mapping[str, str]
+    ) -> tuple[tuple[Named, ...], dict[str, str]]:
+        """The float64 outputs with TensorFlow's float32 constants, and what was rounded, by layer.
+
+        `kinds` are the classes of the Keras side's layers, by path.
+        """
+        module, mode = self._in("float64"), TensorflowConstants(attention_layers(kinds))
 
         def announce(layer: str) -> None:
             mode.layer = layer

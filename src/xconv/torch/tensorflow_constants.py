@@ -15,7 +15,7 @@ Each was found by experiment (Keras 3.15, TensorFlow 2.21): with it, the differe
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["TensorflowConstants", "float32_attributes"]
+__all__ = ["TensorflowConstants", "attention_layers", "float32_attributes"]
 
 
 def single(value: float) -> float:
@@ -41,8 +41,10 @@ class TensorflowConstants(TorchFunctionMode):
     `used` tells for each layer what was rounded; `layer` is set by the runner to the layer that it is running.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, attention: Iterable[str] = ()) -> None:
+        """`attention` names the layers whose scale Keras keeps in float32; elsewhere it is an exact factor."""
         super().__init__()
+        self.attention = frozenset(attention)
         self.layer = ""
         self.used: dict[str, str] = {}
         self.kernels = 0
@@ -54,7 +56,10 @@ class TensorflowConstants(TorchFunctionMode):
         """Runs one torch function, with its constants rounded where TensorFlow would."""
         del types
         given = dict(kwargs or {})
-        rule = RULES.get(str(getattr(func, "__name__", "")).partition(".")[0])
+        name = str(getattr(func, "__name__", "")).partition(".")[0]
+        rule = RULES.get(name)
+        if name in SCALED and not self._scale_is_rounded():
+            rule = None
         if rule is not None and args and isinstance(args[0], Tensor) and args[0].dtype == torch.float64:
             found = rule(args, given)
             if found is not None:
@@ -63,6 +68,23 @@ class TensorflowConstants(TorchFunctionMode):
                 self.kernels += text.endswith("in float32")
                 return value
         return func(*args, **given)
+
+
+    def _scale_is_rounded(self) -> bool:
+        """Whether the layer that is running is, holds, or lies in one whose scale is kept in float32."""
+        if not self.layer:
+            return bool(self.attention)
+        here = f"{self.layer}/"
+        return any(here.startswith(f"{path}/") or path.startswith(here) for path in self.attention)
+
+
+def attention_layers(kinds: Mapping[str, str]) -> Iterator[str]:
+    """The layers of a Keras model that keep the scale of attention in float32, by path.
+
+    >>> list(attention_layers({"encoder>attn": "MultiHeadAttention", "head": "Dense"}))
+    ['encoder/attn']
+    """
+    return (path.replace(">", "/") for path, kind in kinds.items() if kind in ATTENTION)
 
 
 def _argument(args: Sequence[Any], kwargs: Mapping[str, Any], place: int, name: str, default: Any) -> Any:
@@ -94,6 +116,22 @@ def _attention(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Found:
         return None
     options = {**kwargs, "scale": rounded}
     return nn.functional.scaled_dot_product_attention(*args[:6], **options), "1/sqrt(head size) of attention"
+
+
+def _heads(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Found:
+    """torch.nn.MultiheadAttention: its queries' projection, turned by what rounding does to the scale."""
+    size = args[0].shape[-1] // args[4]
+    ratio = float(1 / torch.tensor(size, dtype=torch.float32).sqrt()) * math.sqrt(size)
+    if ratio == 1.0:
+        return None
+    given, options, embedded = list(args), dict(kwargs), args[0].shape[-1]
+    if options.get("use_separate_proj_weight"):
+        options["q_proj_weight"] = options["q_proj_weight"] * ratio
+    else:
+        given[5] = torch.cat([args[5][:embedded] * ratio, args[5][embedded:]])
+    if args[6] is not None:
+        given[6] = torch.cat([args[6][:embedded] * ratio, args[6][embedded:]])
+    return nn.functional.multi_head_attention_forward(*given, **options), "1/sqrt(head size) of attention"
 
 
 def _interpolate(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Found:
@@ -142,10 +180,17 @@ def _taps(new: int, old: int, device: torch.device) -> tuple[Tensor, Tensor, Ten
 RULES: dict[str, Callable[[Sequence[Any], Mapping[str, Any]], Found]] = {
     "gelu": _gelu,
     "leaky_relu": _leaky_relu,
+    "multi_head_attention_forward": _heads,
     "scaled_dot_product_attention": _attention,
     "interpolate": _interpolate,
     "upsample_bilinear2d": _upsample,
 }
+
+SCALED = frozenset({"multi_head_attention_forward", "scaled_dot_product_attention"})
+"""Functions with a scale of 1/sqrt(head size)."""
+
+ATTENTION = frozenset({"DotProductAttention", "GroupQueryAttention", "GroupedQueryAttention", "MultiHeadAttention"})
+"""The Keras classes that keep it in float32."""
 
 ATTRIBUTES = {"Rescaling": ("scale", "offset"), "Normalization": ("constants",), "ClippedReLU": ("max_value",)}
 

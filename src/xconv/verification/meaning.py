@@ -81,7 +81,7 @@ def _imitated(reference: Side, other: Any, inputs: Sequence[Array], found: Meani
     """The torch side again with TensorFlow's float32 constants; None where there are none to imitate."""
     if getattr(reference, "backend", "") != "tensorflow" or not hasattr(other, "outputs_as_tensorflow"):
         return None
-    outputs, used = other.outputs_as_tensorflow(inputs)
+    outputs, used = other.outputs_as_tensorflow(inputs, reference.kinds())
     if not used:
         return None
     plain = _error(found.theirs or (), found.truth or ())
