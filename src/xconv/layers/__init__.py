@@ -66,7 +66,6 @@ FILES: Mapping[str, str] = {
     "rescale": "Normalization Rescaling",
     "reshape": "Flatten Permute Reshape ops.Reshape ops.Transpose",
     "scale": "CustomScaleLayer LayerScale",
-    "scatter": "copy select_scatter slice_scatter",
     "slicing": "ops.GetItem",
     "softmax": "Softmax ops.Glu ops.LogSoftmax ops.Softmax",
     "take": "ops.Take ops.TakeAlongAxis",
@@ -137,6 +136,7 @@ ATEN_FILES: Mapping[str, str] = {
         "view_as"
     ),
     "same": "same_average same_pad",
+    "scatter": "copy select_scatter slice_scatter",
     "slicing": "narrow select slice",
     "softmax": "_log_softmax _softmax glu log_softmax softmax special_log_softmax special_softmax",
     "take": "gather index index_select take_along_dim",

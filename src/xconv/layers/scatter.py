@@ -51,13 +51,11 @@ class Scatter(Spec):
     @classmethod
     def torch_examples(cls) -> Iterator[TorchExample]:
         """A slice in the middle, at the end, a single place."""
-        two = {"inputs": ((4, 5), (2, 5))}
-        yield TorchExample(
-            "torch.slice_scatter", **two, args=(Slot(0), Slot(1)), kwargs={"dim": 1, "start": 1, "end": 3}
-        )
-        yield TorchExample("torch.slice_scatter", **two, args=(Slot(0), Slot(1)), kwargs={"dim": 1, "start": -2})
+        two, slots = ((4, 5), (2, 5)), (Slot(0), Slot(1))
+        yield TorchExample("torch.slice_scatter", two, args=slots, kwargs={"dim": 1, "start": 1, "end": 3})
+        yield TorchExample("torch.slice_scatter", two, args=slots, kwargs={"dim": 1, "start": -2})
         one = ((4, 5), (4,))
-        yield TorchExample("torch.select_scatter", one, args=(Slot(0), Slot(1)), kwargs={"dim": -1, "index": -2})
+        yield TorchExample("torch.select_scatter", one, args=slots, kwargs={"dim": -1, "index": -2})
 
 
 def _bounds(call: AtenCall, size: int | None) -> tuple[int, int | None]:

@@ -17,12 +17,14 @@ from xconv.layers import ATEN_RULES
 from xconv.layers.io import Input, Unsaid
 from xconv.spec import Spec
 from xconv.torch.arrays import dtype_name
-from xconv.torch.decompose import decomposed
+from xconv.torch.decompose import decomposed, functional
+from xconv.torch.inline import inlined
 from xconv.torch.module_names import Names, source_of
 from xconv.torch.reading.calls import Calls
 from xconv.torch.reading.constants import Constants
 from xconv.torch.reading.draft import Draft
 from xconv.torch.reading.fillings import Fillings
+from xconv.torch.reading.in_place import SharedWrite
 from xconv.torch.reading.meanings import Filled, Held, Meanings
 from xconv.torch.reading.operators import ASSERTIONS, COPIES, arguments_of, changes_nothing, is_written, operator_of
 from xconv.torch.reading.sizes import check_known, exact, shape_of, size_of
@@ -56,15 +58,14 @@ def survey(program: Any, name: str = "") -> tuple[Graph, tuple[Problem, ...]]:
 
 
 def _read(program: Any, name: str, tried: frozenset[Any] = frozenset()) -> tuple[Graph, list[Found]]:
-    """One reading; where operators have no rule, another one of the program with these decomposed, if that helps."""
-    reader = _Reader(program)
-    for node in program.graph.nodes:
+    """One reading; where it finds problems, another one of the program as torch rewrites it, if that helps."""
+    reader = _Reader(program, inlined(program))
+    for node in reader.graph.nodes:
         reader.add(node)
     outputs = reader.outputs()
-    unknown = frozenset(reader.unknown) - tried
-    other = decomposed(program, unknown) if unknown else None
+    other, now_tried = _rewritten(program, reader, tried)
     if other is not None:
-        graph, problems = _read(other, name, tried | unknown)
+        graph, problems = _read(other, name, now_tried)
         if not problems:
             return graph, problems
     nodes, arrays = tuple(reader.draft.nodes.values()), reader.draft.arrays
@@ -72,11 +73,23 @@ def _read(program: Any, name: str, tried: frozenset[Any] = frozenset()) -> tuple
     return graph if reader.problems else collapse_attention(graph, arrays), reader.problems
 
 
+def _rewritten(program: Any, reader: _Reader, tried: frozenset[Any]) -> tuple[Any, frozenset[Any]]:
+    """The program with unknown operators decomposed, or without writes in place; and everything that was tried."""
+    unknown = frozenset(reader.unknown) - tried
+    if unknown:
+        return decomposed(program, unknown), tried | unknown
+    if functional not in tried and any(issubclass(kind, SharedWrite) for _, kind in reader.problems):
+        return functional(program), tried | {functional}
+    return None, tried
+
+
 @dataclass(slots=True)
 class _Reader:
     """The walk over a program: what every fx node means, and every problem with its place."""
 
     program: Any
+    graph: fx.Graph
+    """The program's graph, its regions laid open."""
     inputs: list[Value] = field(default_factory=list)
     problems: list[Found] = field(default_factory=list)
     unknown: set[Any] = field(default_factory=set)
@@ -111,7 +124,7 @@ class _Reader:
 
     def outputs(self) -> Any:
         """The structure of values that the program returns."""
-        output = next(node for node in self.program.graph.nodes if node.op == "output")
+        output = next(node for node in self.graph.nodes if node.op == "output")
         changed = self.program.graph_signature.buffers_to_mutate
         if changed:
             what = f"it changes its buffers {', '.join(sorted(changed.values()))} in inference"

@@ -46,6 +46,9 @@ class Constants:
         """Hold the result where it does not depend on the input; learned ones only where they are rearrangements."""
         if name in FACTORIES and self._made(node, name, arguments):
             return True
+        if name == "fill" and not operator_of(node.target)[1] and isinstance(arguments["value"], (int, float)):
+            self.meanings.found[node] = Filled.like(node.meta["val"], arguments["value"])
+            return True
         found = [self.meanings.now(argument) for argument in node.all_input_nodes]
         if found and isinstance(found[0], Filled) and self._refilled(node, name, found):
             return True

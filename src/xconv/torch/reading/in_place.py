@@ -8,7 +8,7 @@ from torch import fx
 
 from xconv.errors import Unsupported
 
-__all__ = ["VIEWS", "Aliases"]
+__all__ = ["VIEWS", "Aliases", "SharedWrite"]
 
 VIEWS = frozenset(
     {"view", "permute", "transpose", "t", "unsqueeze", "squeeze", "slice", "select", "expand", "alias", "detach"}
@@ -16,6 +16,10 @@ VIEWS = frozenset(
     | {"swapaxes", "view_as", "reshape_as", "expand_as", "diagonal", "unfold", "as_strided", "contiguous"}
 )
 """Operators whose result may share memory with their input."""
+
+
+class SharedWrite(Unsupported):
+    """A write into memory that is read later under another name."""
 
 
 @dataclass(slots=True)
@@ -72,7 +76,7 @@ class Aliases:
             if other in self.result or self.now(other) is written:
                 continue
             if any(self.order[user] > self.order[node] for user in other.users):
-                raise Unsupported(
+                raise SharedWrite(
                     f"{node.name} writes into memory that {other.name} shares and that is read later",
                     remedy="write it without the trailing underscore (out of place)",
                 )
