@@ -203,7 +203,7 @@ def _randomize_torch(model: Any, seed: int) -> None:
             deviation = math.sqrt(2 / torch_fan_in(kind, shape))
             values = draw(torch_role(kind, short, len(shape)), shape, deviation, f"{path}.{short}", seed)
             with torch.no_grad():
-                tensor.copy_(torch.from_numpy(values))
+                tensor.copy_(torch.as_tensor(values))
 
 
 def _settle_statistics(model: Any, inputs: Any, seed: int) -> None:
