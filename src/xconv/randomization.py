@@ -211,6 +211,8 @@ def _settle_statistics(model: Any, inputs: Any, seed: int) -> None:
     import torch
     from torch.nn.modules.batchnorm import _BatchNorm
 
+    from xconv.gains import NORM_GAIN
+
     names = {module: path for path, module in model.named_modules()}
     met: set[Any] = set()
 
@@ -225,7 +227,7 @@ def _settle_statistics(model: Any, inputs: Any, seed: int) -> None:
             torch.from_numpy(draw(role, count, 1.0, f"{names[module]}.{role}", seed)) for role in ("mean", "variance")
         )
         module.running_mean.copy_(x.mean(over) + shift * variance.sqrt())
-        module.running_var.copy_(variance * factor)
+        module.running_var.copy_(variance * factor * NORM_GAIN**2)
 
     modes = [(module, module.training) for module in model.modules()]
     handles = [m.register_forward_pre_hook(settle) for m in model.modules() if isinstance(m, _BatchNorm)]
