@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from xconv.errors import Mismatch
 from xconv.frameworks import require
 from xconv.graph import map_structure, values_in
+from xconv.keras.depth import room_for
 from xconv.keras.layer_configs import described, dtype_of, layer_dtype
 from xconv.keras.numbers import numbers, on_backend, unset
 from xconv.keras.records import Entry, KerasModel, Ref
@@ -55,7 +56,8 @@ def build(model: KerasModel, dtype: str | None = None) -> Any:
         if entry.name in made and not entry.is_op:
             _fill(made[entry.name], entry, model.arrays, layer_dtype(entry, dtype), keras.backend.backend())
     inputs, outputs = (map_structure(lambda ref: results[ref], ports) for ports in (model.inputs, model.outputs))
-    result = keras.Model(inputs, outputs, name=model.name)
+    with room_for(len(model.entries)):
+        result = keras.Model(inputs, outputs, name=model.name)
     for entry in model.entries:
         if not entry.trainable and not entry.is_op:
             made[entry.name].trainable = False

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from xconv.errors import Mismatch, Unsupported
+from xconv.keras.depth import room_for
 from xconv.keras.walk import all_layers, as_array, backend_of, family, graph_of
 
 __all__ = ["policies_of", "rebuilt"]
@@ -34,7 +35,7 @@ def rebuilt(model: Any, dtype: str) -> Any:
     """
     config = model.get_config()
     try:
-        with _global_policy(model, dtype):
+        with _global_policy(model, dtype), room_for(len(getattr(model, "operations", ()))):
             copy = type(model).from_config(_in_dtype(config, dtype), custom_objects=_classes(model))
             if not copy.built:
                 copy.build(_build_shape(model))
