@@ -138,6 +138,63 @@ def test_a_function_in_float32_between_layers_is_no_difference() -> None:
     assert {row.layer: row.local is None for row in report.layers} == {"first": False, "last": True}
 
 
+class Turning(nn.LayerNorm):
+    """A layer over the channels that turns its result back."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class Angles(nn.Module):
+    """Two results, of which the last to be computed is not the first to be returned."""
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x.cos(), x.sin()
+
+
+class Crossing(nn.Module):
+    """A resize whose result two layers take, a layer that turns its result, and one with two results."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm, self.angles = nn.Conv2d(3, 4, 3), Turning(4), Angles()
+        self.left, self.right = nn.Conv2d(4, 5, 1), nn.Conv2d(4, 5, 1)
+        self.left.weight = nn.Parameter(torch.empty(4, 5, 1, 1).transpose(0, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        cos, sin = self.angles(self.norm(self.first(x)))
+        wide = functional.interpolate(cos - 2 * sin, scale_factor=2.0, mode="bilinear")
+        return self.left(wide) * self.right(wide * 1.3)
+
+
+def test_layers_are_compared_with_what_their_modules_return() -> None:
+    module = xconv.randomize(Crossing())
+    report = xconv.verify(module, xconv.torch_to_keras(module, input_shape=(3, 9, 8)), per_layer=True)
+    assert report.ok, str(report)
+    assert {row.layer: row.local is None for row in report.layers} == {
+        "first": False,
+        "norm": False,
+        "left": True,
+        "right": True,
+    }
+
+
+class Gain(nn.Module):
+    """A parameter that does not lie in memory as it is counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gain = nn.Parameter(torch.randn(5, 4).T)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.gain
+
+
+def test_a_parameter_in_another_order_of_memory() -> None:
+    module = Gain()
+    assert xconv.verify(module, xconv.torch_to_keras(module, input_shape=(4, 5))).ok
+
+
 def test_the_record_maps_both_ways(tmp_path: Path) -> None:
     module, model = converted("image")
     found = xconv.record(model, checksums=True)

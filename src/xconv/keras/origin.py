@@ -15,7 +15,7 @@ from xconv import axes
 from xconv.graph import Graph, Node, Value, map_structure
 from xconv.keras.records import KerasModel, Ref
 from xconv.keras.walk import Key, as_array
-from xconv.layers.io import Input
+from xconv.layers.io import Input, Variable
 from xconv.torch.record import MappedWeight, Place, Port, Record, checksum
 
 __all__ = ["record_of", "remember", "remembered", "with_checksums"]
@@ -87,17 +87,42 @@ def _weights(model: KerasModel) -> Iterator[MappedWeight]:
 
 def _places(graph: Graph, model: KerasModel, nodes: dict[str, Node]) -> Iterator[tuple[str, Place]]:
     """The torch tensor of every Keras tensor: a module's output by its path, any other by the name of its node."""
-    owners = {node.layer for node in graph.nodes}
-    outer = {path for owner in owners for path in _above(owner)}
-    last = {(node.layer, node.call): node.name for node in graph.nodes if node.layer not in outer and node.inputs}
+    outer = {path for node in graph.nodes for path in _above(node.layer)}
+    results = _results(graph)
     for ref, value in model.origins.items():
         node, order = nodes[value.node], _order(graph, value, nodes)
         if order and len(order) == len(node.shapes[value.index]):
-            yield _key(ref), _place(node, value.index, order, is_last=last.get((node.layer, node.call)) == node.name)
+            alone = node.layer not in outer and results.get((node.layer, node.call)) == {node.name}
+            yield _key(ref), _place(node, value.index, order, is_result=alone)
 
 
-def _place(node: Node, index: int, order: axes.Order, *, is_last: bool) -> Place:
-    return Place(node.layer, node.call, index, order) if is_last else Place(node.name, 0, index, order)
+def _results(graph: Graph) -> dict[tuple[str, int], set[str]]:
+    """For every call of a module, its nodes that others use: with several, nothing tells the order it returns them in.
+
+    What the layout puts in between belongs to what it rearranges.
+    """
+    owners = {node.name: node for node in graph.nodes}
+    for node in graph.nodes:
+        if node.kind == "layout" and node.inputs:
+            owners[node.name] = owners[node.inputs[0].node]
+    uses: set[tuple[str, tuple[str, int] | None]] = {
+        (owners[v.node].name, _call(owners[node.name])) for node in graph.nodes for v in node.inputs
+    }
+    uses |= {(owners[value.node].name, None) for value in graph.output_values()}
+    makers = {node.name: node for node in graph.nodes if node.inputs and not isinstance(node.spec, Variable)}
+    results: dict[tuple[str, int], set[str]] = {}
+    for name, user in uses:
+        if name in makers and user != _call(makers[name]):
+            results.setdefault(_call(makers[name]), set()).add(name)
+    return results
+
+
+def _call(node: Node) -> tuple[str, int]:
+    return node.layer, node.call
+
+
+def _place(node: Node, index: int, order: axes.Order, *, is_result: bool) -> Place:
+    return Place(node.layer, node.call, index, order) if is_result else Place(node.name, 0, index, order)
 
 
 def _above(path: str) -> Iterator[str]:

@@ -22,6 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
+from torch.utils.weak import WeakTensorKeyDictionary
 
 __all__ = ["TensorflowConstants", "attention_layers", "float32_attributes"]
 
@@ -47,8 +49,9 @@ class TensorflowConstants(TorchFunctionMode):
         self.attention = frozenset(attention)
         self.layer = ""
         self.used: dict[str, str] = {}
-        self.kernels = 0
-        """How many calls computed in float32 as a whole, which turns a last bit of float64 into one of float32."""
+        self.single: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+        """Tensors made of the result of a call that computed in float32 as a whole: a last bit of float64 in what it
+        was given is one of float32 in them."""
 
     def __torch_function__(
         self, func: Any, types: Sequence[Any], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
@@ -56,6 +59,18 @@ class TensorflowConstants(TorchFunctionMode):
         """Runs one torch function, with its constants rounded where TensorFlow would."""
         del types
         given = dict(kwargs or {})
+        result = self._computed(func, args, given)
+        if self.single and any(map(self.is_single, _tensors((args, given)))):
+            written = args[:1] if result is None else result
+            self.single.update((tensor, True) for tensor in _tensors(written))
+        return result
+
+    def is_single(self, tensor: Tensor) -> bool:
+        """Whether the tensor was made of the result of a call that computed in float32 as a whole."""
+        return tensor in self.single
+
+    def _computed(self, func: Any, args: tuple[Any, ...], given: dict[str, Any]) -> Any:
+        """What the function gives, with its constants rounded."""
         name = str(getattr(func, "__name__", "")).partition(".")[0]
         rule = RULES.get(name)
         if name in SCALED and not self._scale_is_rounded():
@@ -65,10 +80,10 @@ class TensorflowConstants(TorchFunctionMode):
             if found is not None:
                 value, text = found
                 self.used[self.layer or func.__name__] = text
-                self.kernels += text.endswith("in float32")
+                if text.endswith("in float32"):
+                    self.single[value] = True
                 return value
         return func(*args, **given)
-
 
     def _scale_is_rounded(self) -> bool:
         """Whether the layer that is running is, holds, or lies in one whose scale is kept in float32."""
@@ -85,6 +100,10 @@ def attention_layers(kinds: Mapping[str, str]) -> Iterator[str]:
     ['encoder/attn']
     """
     return (path.replace(">", "/") for path, kind in kinds.items() if kind in ATTENTION)
+
+
+def _tensors(items: Any) -> Iterator[Tensor]:
+    return (leaf for leaf in pytree.tree_leaves(items) if isinstance(leaf, Tensor))
 
 
 def _argument(args: Sequence[Any], kwargs: Mapping[str, Any], place: int, name: str, default: Any) -> Any:
