@@ -256,13 +256,18 @@ class _Resolver:
         self._put(node, replace(node, spec=spec, weights=weights), (), order)
 
     def _settle_spread(self, value: Value, order: axes.Order) -> Value:
-        """Place a free weight of lower rank, with axes of size 1 where broadcasting puts them."""
+        """Place a free weight of lower rank, with axes of size 1 where broadcasting puts them; in front it adds them."""
+        shape = self.written[value]
+        places = axes.apply((*(None,) * (len(order) - len(shape)), *range(len(shape))), order)
+        while places and places[0] is None:
+            places = places[1:]
+        if places == axes.identity(len(shape)):
+            return self._in_order(value, places)  # type: ignore[arg-type]
         node = self.waiting.pop(value)
-        full = (*(1,) * (len(order) - len(node.shapes[0])), *node.shapes[0])
-        weights = {role: weight.reshape(full).transpose(order) for role, weight in node.weights.items()}  # type: ignore[arg-type]
-        shape = axes.apply(full, order)
-        new = replace(node, spec=Variable(shape), weights=weights, shapes=(shape,))  # type: ignore[arg-type]
-        self._append(new, axes.identity(len(shape)))
+        kept = tuple(axis for axis in places if axis is not None)
+        sizes = tuple(1 if axis is None else shape[axis] or 1 for axis in places)
+        weights = {role: weight.transpose(kept).reshape(sizes) for role, weight in node.weights.items()}
+        self._append(replace(node, spec=Variable(sizes), weights=weights, shapes=(sizes,)), axes.identity(len(sizes)))
         return Value(node.name)
 
     def _spread(self, source: Value, places: Sequence[int | None]) -> Value:
