@@ -256,13 +256,13 @@ class _Resolver:
         self._put(node, replace(node, spec=spec, weights=weights), (), order)
 
     def _settle_spread(self, value: Value, order: axes.Order) -> Value:
-        """Place a free weight of lower rank, with axes of size 1 where broadcasting puts them; in front it adds them."""
+        """Place a free weight of lower rank, with axes of size 1 where broadcasting needs them (not in front)."""
         shape = self.written[value]
         places = axes.apply((*(None,) * (len(order) - len(shape)), *range(len(shape))), order)
         while places and places[0] is None:
             places = places[1:]
         if places == axes.identity(len(shape)):
-            return self._in_order(value, places)  # type: ignore[arg-type]
+            return self._in_order(value, places)
         node = self.waiting.pop(value)
         kept = tuple(axis for axis in places if axis is not None)
         sizes = tuple(1 if axis is None else shape[axis] or 1 for axis in places)
