@@ -166,9 +166,7 @@ def regrouped(before: Sequence[int | None], after: Sequence[int | None], order: 
     return tuple(axis for place in (*runs, *rest) for axis in blocks[place][1])
 
 
-def _blocks(
-    before: Sequence[int | None], after: Sequence[int | None]
-) -> list[tuple[list[int], list[int]]] | None:
+def _blocks(before: Sequence[int | None], after: Sequence[int | None]) -> list[tuple[list[int], list[int]]] | None:
     """The least groups of neighbouring axes that hold the same elements before and after a reshape."""
     blocks: list[tuple[list[int], list[int]]] = []
     left, right = 0, 0
