@@ -129,5 +129,5 @@ def _said(bare: Node, op: Op, source: Source | None) -> Node:
         name=f"{bare.name}.{op.name}" if op.name else bare.name,
         part=(source.part if source is not None else "") or op.name,
         trainable=bare.trainable and not any(isinstance(item, Numbers) for item in op.computed.values()),
-        notes=tuple(filter(None, (*bare.notes, op.note, *computed))),
+        notes=tuple(dict.fromkeys(filter(None, (*bare.notes, op.note, *computed)))),
     )

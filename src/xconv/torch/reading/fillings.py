@@ -50,7 +50,7 @@ class Fillings:
             shape: Shape = (None,)
             value = self.draft.plain(Unary("zeros_like"), self.meanings.now(source), name)
             have = dtype_name(source.meta["val"].dtype)
-        elif filled.shape.count(None) > 1:
+        elif filled.shape.count(None) != 1:
             raise Unsupported(f"a tensor of shape {filled.shape} made of one number", remedy="give known sizes")
         else:
             shape = filled.shape
