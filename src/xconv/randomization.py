@@ -22,6 +22,9 @@ SCALES = {"BatchNormalization", "LayerNormalization", "GroupNormalization", "RMS
 RANGES = {"variance": (0.2, 1.8), "gamma": (0.5, 1.5), "layer_scale": (0.1, 1.0), "slope": (0.05, 0.4)}
 DEVIATIONS = {"bias": 0.1, "beta": 0.2, "mean": 0.2, "embedding": 1.0}
 DEPTHWISE = {"DepthwiseConv1D", "DepthwiseConv2D"}
+CALM = 0.5
+"""The mean gain of a BatchNorm that an example settles. At 1 a network of hundreds of gated layers is chaotic: the last
+bit of its input decides its output, and nothing can be compared."""
 TRANSPOSED = {"Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"}
 
 
@@ -227,7 +230,7 @@ def _settle_statistics(model: Any, inputs: Any, seed: int) -> None:
             torch.from_numpy(draw(role, count, 1.0, f"{names[module]}.{role}", seed)) for role in ("mean", "variance")
         )
         module.running_mean.copy_(x.mean(over) + shift * variance.sqrt())
-        module.running_var.copy_(variance * factor * NORM_GAIN**2)
+        module.running_var.copy_(variance * factor * (NORM_GAIN / CALM) ** 2)
 
     modes = [(module, module.training) for module in model.modules()]
     handles = [m.register_forward_pre_hook(settle) for m in model.modules() if isinstance(m, _BatchNorm)]
