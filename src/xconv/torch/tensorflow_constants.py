@@ -43,10 +43,10 @@ class TensorflowConstants(TorchFunctionMode):
     `used` tells for each layer what was rounded; `layer` is set by the runner to the layer that it is running.
     """
 
-    def __init__(self, attention: Iterable[str] = ()) -> None:
-        """`attention` names the layers whose scale Keras keeps in float32; elsewhere it is an exact factor."""
+    def __init__(self, attention: Iterable[tuple[str, str]] = ()) -> None:
+        """`attention` names the layers whose scale Keras keeps in float32, with their classes; others are exact."""
         super().__init__()
-        self.attention = frozenset(attention)
+        self.attention = dict(attention)
         self.layer = ""
         self.used: dict[str, str] = {}
         self.single: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
@@ -73,8 +73,11 @@ class TensorflowConstants(TorchFunctionMode):
         """What the function gives, with its constants rounded."""
         name = str(getattr(func, "__name__", "")).partition(".")[0]
         rule = RULES.get(name)
-        if name in SCALED and not self._scale_is_rounded():
+        kind = self._kind_of_attention() if name in SCALED else ""
+        if name in SCALED and not kind:
             rule = None
+        elif name == "scaled_dot_product_attention" and kind != "DotProductAttention":
+            rule = _attention_layer
         if rule is not None and args and isinstance(args[0], Tensor) and args[0].dtype == torch.float64:
             found = rule(args, given)
             if found is not None:
@@ -85,21 +88,20 @@ class TensorflowConstants(TorchFunctionMode):
                 return value
         return func(*args, **given)
 
-    def _scale_is_rounded(self) -> bool:
-        """Whether the layer that is running is, holds, or lies in one whose scale is kept in float32."""
-        if not self.layer:
-            return bool(self.attention)
-        here = f"{self.layer}/"
-        return any(here.startswith(f"{path}/") or path.startswith(here) for path in self.attention)
+    def _kind_of_attention(self) -> str:
+        """The class of the layer whose scale is kept in float32 that is running, or that holds or lies in it."""
+        here = f"{self.layer}/" if self.layer else ""
+        found = (kind for path, kind in self.attention.items() if here.startswith(f"{path}/") or path.startswith(here))
+        return next(found, "")
 
 
-def attention_layers(kinds: Mapping[str, str]) -> Iterator[str]:
-    """The layers of a Keras model that keep the scale of attention in float32, by path.
+def attention_layers(kinds: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """The layers of a Keras model that keep the scale of attention in float32, with their classes.
 
     >>> list(attention_layers({"encoder>attn": "MultiHeadAttention", "head": "Dense"}))
-    ['encoder/attn']
+    [('encoder/attn', 'MultiHeadAttention')]
     """
-    return (path.replace(">", "/") for path, kind in kinds.items() if kind in ATTENTION)
+    return ((path.replace(">", "/"), kind) for path, kind in kinds.items() if kind in ATTENTION)
 
 
 def _tensors(items: Any) -> Iterator[Tensor]:
@@ -137,10 +139,20 @@ def _attention(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Found:
     return nn.functional.scaled_dot_product_attention(*args[:6], **options), "1/sqrt(head size) of attention"
 
 
+def _attention_layer(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Found:
+    """The same inside a Keras layer, which takes the root in double precision."""
+    exact = 1 / math.sqrt(args[0].shape[-1])
+    given = _argument(args, kwargs, 6, "scale", None)
+    if single(exact) == exact or given not in (None, exact):
+        return None
+    options = {**kwargs, "scale": single(exact)}
+    return nn.functional.scaled_dot_product_attention(*args[:6], **options), "1/sqrt(head size) of attention"
+
+
 def _heads(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Found:
     """torch.nn.MultiheadAttention: its queries' projection, turned by what rounding does to the scale."""
     size = args[0].shape[-1] // args[4]
-    ratio = float(1 / torch.tensor(size, dtype=torch.float32).sqrt()) * math.sqrt(size)
+    ratio = single(1 / math.sqrt(size)) * math.sqrt(size)
     if ratio == 1.0:
         return None
     given, options, embedded = list(args), dict(kwargs), args[0].shape[-1]
