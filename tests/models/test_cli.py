@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -263,10 +264,11 @@ def test_a_reader_that_goes_away_is_no_error(keras_file: Path) -> None:
 def test_ctrl_c_leaves_the_old_file_whole(keras_file: Path, tmp_path: Path) -> None:
     target = tmp_path / "m.pt2"
     target.write_bytes(b"old")
-    command = [sys.executable, "-m", "xconv", "convert", str(keras_file), "-o", str(target)]
+    slow = "import os, time; os.fsync = lambda handle: time.sleep(100); from xconv.cli import main; main()"
+    command = [sys.executable, "-c", slow, "convert", str(keras_file), "-o", str(target)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     while len(list(tmp_path.iterdir())) == 1 and process.poll() is None:
-        pass
+        time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130, said
