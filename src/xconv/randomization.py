@@ -18,7 +18,6 @@ Model = TypeVar("Model")
 Floats = npt.NDArray[np.float32]
 
 STATISTICS = {"moving_mean": "mean", "running_mean": "mean", "moving_variance": "variance", "running_var": "variance"}
-SCALES = {"BatchNormalization", "LayerNormalization", "GroupNormalization", "RMSNormalization", "UnitNormalization"}
 RANGES = {"variance": (0.2, 1.8), "gamma": (0.5, 1.5), "layer_scale": (0.1, 1.0), "slope": (0.05, 0.4)}
 DEVIATIONS = {"bias": 0.1, "beta": 0.2, "mean": 0.2, "embedding": 1.0}
 DEPTHWISE = {"DepthwiseConv1D", "DepthwiseConv2D"}

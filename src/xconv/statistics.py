@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Array", "Comparison", "compare", "relative_error", "spread"]
+__all__ = ["Array", "Comparison", "compare", "spread"]
 
 Array = npt.NDArray[Any]
 
@@ -135,11 +135,6 @@ def _argmax_agreement(left: Array, right: Array) -> float | None:
     if left.ndim < 2 or left.shape[-1] == 1:
         return None
     return float(np.mean(left.argmax(axis=-1) == right.argmax(axis=-1)))
-
-
-def relative_error(pairs: list[tuple[Array, Array]]) -> float:
-    """The largest `max_rel` over several pairs (array, reference); infinite where the numbers of arrays differ."""
-    return max((compare(a, b).max_rel for a, b in pairs), default=0.0)
 
 
 def spread(array: Array) -> float:

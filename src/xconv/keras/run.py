@@ -34,7 +34,6 @@ class KerasSide:
         self.name = str(model.name)
         self.notes: list[str] = []
         self.backend = backend_of(model)
-        self.flavour = family(model)
         self._models: dict[str, Any] = {}
         if not model.built:
             raise InvalidInput("the model is not built", place=self.name, remedy="call it once, or build(input_shape)")

@@ -13,7 +13,6 @@ from xconv.keras.records import Call, Entry, KerasModel, Ref
 from xconv.keras.wording import joined, worded
 from xconv.layers.io import Input
 from xconv.spec import KerasLayer, Shape, Slot
-from xconv.weights import Weight
 
 __all__ = ["records_of"]
 
@@ -143,8 +142,3 @@ class _Writer:
 def _word(kind: str) -> str:
     """The part that a nested layer adds to a name: its class in lower case."""
     return kind.removeprefix("ops.").lower()
-
-
-def held_keys(weights: Sequence[Weight]) -> tuple[str, ...]:
-    """The keys of the arrays behind the weights."""
-    return tuple(weight.key for weight in weights if weight.key)

@@ -20,7 +20,6 @@ __all__ = [
     "positions",
     "sizes",
     "spatial",
-    "to_channels_axis",
     "torch_padding",
     "windows",
     "zero_padding",
@@ -143,11 +142,6 @@ def torch_padding(
         return tuple(before for before, _ in pads), Slot(0)
     options = {"value": value} if value else {}
     return nothing, TorchCall("torch.nn.functional.pad", (Slot(0), flat_pads(pads)), options)
-
-
-def to_channels_axis(shape: Sequence[int | None], axis: int, channels: int) -> Shape:
-    """A shape with another number of channels."""
-    return tuple(channels if place == axis else size for place, size in enumerate(shape))
 
 
 def windows(shape: Shape, axis: int, sizes_after: Sequence[int | None]) -> Shape:
