@@ -95,7 +95,7 @@ def test_argmax_agreement_is_a_share():
     assert compare(np.ones(4), np.ones(4)).argmax is None
 
 
-def test_ratio_and_spread_of_what_is_not_finite():
+def test_ratio_and_spread_at_their_edges():
     assert ratio(1, 0) == np.inf
     assert spread(np.array([[1.0, 1.0], [1.0, 1.0]])) == 0
     assert spread(np.array([[np.nan]])) == np.inf

@@ -19,8 +19,9 @@ from xconv.passes.recover_layers import recover_dense, recover_unit_norms
 from xconv.passes.safe_zero_pads import safe_zero_pads
 from xconv.passes.split_strides import join_strides, split_strides
 from xconv.passes.tie_layers import join_variables, tie_layers
-from xconv.passes.trim_recurrent import trim_recurrent, without_unused
+from xconv.passes.trim_recurrent import trim_recurrent
 from xconv.passes.unfold_pads import unfold_pads
+from xconv.passes.without_unused import without_unused
 
 __all__ = ["AFTER_LAYOUT", "BEFORE_LAYOUT", "FOR_KERAS", "Pass", "run"]
 

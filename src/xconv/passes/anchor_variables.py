@@ -17,6 +17,7 @@ from xconv.layers.embedding import Embedding
 from xconv.layers.io import Input, Origin, Variable
 from xconv.layers.reshape import Regroup, Reshape
 from xconv.layers.unary import Cast, Unary
+from xconv.passes.without_unused import without_unused
 
 __all__ = ["anchor_variables", "recover_variables"]
 
@@ -68,7 +69,7 @@ def recover_variables(graph: Graph) -> Graph:
         if cast is not None:
             changes[user.name], user = None, cast
         changes[user.name] = replace(variable, name=user.name, layer=user.layer, part=user.part)
-    return _without_unused(graph.rebuilt(changes)) if changes else graph
+    return without_unused(graph.rebuilt(changes)) if changes else graph
 
 
 def _cast_back(variable: Node, users: Sequence[Node]) -> Node | None:
@@ -83,15 +84,3 @@ def _static_target(node: Node) -> tuple[int, ...] | None:
     if not isinstance(node.spec, (Regroup, Reshape)) or None in node.shapes[0]:
         return None
     return tuple(size for size in node.shapes[0] if size is not None)
-
-
-def _without_unused(graph: Graph) -> Graph:
-    """The graph without the index that nothing asks for any more."""
-    used = {value.node for value in graph.output_values()}
-    changes: dict[str, Node | None] = {}
-    for node in reversed(graph.nodes):
-        if node.name in used or isinstance(node.spec, Input):
-            used.update(value.node for value in node.inputs)
-        else:
-            changes[node.name] = None
-    return graph.rebuilt(changes) if changes else graph

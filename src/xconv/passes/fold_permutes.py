@@ -16,6 +16,7 @@ from xconv.graph import Graph, Node, Value
 from xconv.layers.batch_norm import BatchNorm
 from xconv.layers.dense import Dense
 from xconv.layers.reshape import Flatten, Permute, Reshape
+from xconv.passes.without_unused import without_unused
 from xconv.spec import Order, Shape
 from xconv.weights import Weight
 
@@ -63,7 +64,7 @@ def merge_reshapes(graph: Graph) -> Graph:
         if nodes[node.inputs[0].node].shapes[node.inputs[0].index] == node.shapes[0] and node.kind == "layout":
             aliases[Value(node.name)] = node.inputs[0]
             changes[node.name] = None
-    return without_unused(graph.rebuilt(changes, aliases)) if changes else graph
+    return without_unused(graph.rebuilt(changes, aliases), (Reshape, Permute, Flatten)) if changes else graph
 
 
 def _owned(node: Node, first: Node) -> Node:
@@ -71,18 +72,6 @@ def _owned(node: Node, first: Node) -> Node:
     if node.kind != "layout" or first.kind == "layout":
         return node
     return replace(node, layer=first.layer, part=first.part, call=first.call, kind=first.kind)
-
-
-def without_unused(graph: Graph) -> Graph:
-    """The graph without reshapes and permutes that nothing uses."""
-    used = {value.node for value in graph.output_values()}
-    changes: dict[str, Node | None] = {}
-    for node in reversed(graph.nodes):
-        if node.name not in used and isinstance(node.spec, (Reshape, Permute, Flatten)):
-            changes[node.name] = None
-        else:
-            used.update(value.node for value in node.inputs)
-    return graph.rebuilt(changes) if changes else graph
 
 
 def _layout_permute(node: Node, nodes: dict[str, Node]) -> Node | None:

@@ -12,11 +12,11 @@ from dataclasses import replace
 
 from xconv.graph import Graph, Node, Value
 from xconv.layers.concat import Stack
-from xconv.layers.io import Input
 from xconv.layers.recurrent import Recurrent
 from xconv.layers.slicing import WHOLE, Slicing
+from xconv.passes.without_unused import without_unused
 
-__all__ = ["trim_recurrent", "without_unused"]
+__all__ = ["trim_recurrent"]
 
 LAST = (WHOLE, -1, WHOLE)
 
@@ -61,15 +61,3 @@ def _picked(graph: Graph) -> Graph:
             changes[node.name] = None
             aliases[Value(node.name)] = stack.inputs[first]
     return graph.rebuilt(changes, aliases) if changes else graph
-
-
-def without_unused(graph: Graph) -> Graph:
-    """The graph without nodes that no output depends on; inputs stay."""
-    used = {value.node for value in graph.output_values()}
-    changes: dict[str, Node | None] = {}
-    for node in reversed(graph.nodes):
-        if node.name in used or isinstance(node.spec, Input):
-            used.update(value.node for value in node.inputs)
-        else:
-            changes[node.name] = None
-    return graph.rebuilt(changes) if changes else graph

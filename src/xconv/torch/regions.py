@@ -21,7 +21,7 @@ from xconv.layers.expand import ExpandDims, Squeeze
 from xconv.layers.multi_head_attention import MultiHeadAttention
 from xconv.layers.reshape import Permute, Regroup, Reshape
 from xconv.layers.slicing import Slicing
-from xconv.passes.trim_recurrent import without_unused
+from xconv.passes.without_unused import without_unused
 from xconv.torch.arrays import TensorSource
 from xconv.weights import Weight
 
