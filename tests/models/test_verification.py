@@ -160,6 +160,25 @@ def test_constants_that_tensorflow_keeps_in_float32_are_recognised(layer, what):
     assert report.outputs[0].float64.max_rel < 1e-10
 
 
+def test_the_scale_of_attention_deep_inside_a_torch_network_is_recognised_layer_by_layer():
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.before, self.after = nn.LayerNorm(160), nn.LayerNorm(160)
+            self.attention = nn.MultiheadAttention(160, 2, batch_first=True)
+
+        def forward(self, x):
+            y = self.before(x)
+            return self.after(x + self.attention(y, y, y, need_weights=False)[0])
+
+    module = xconv.randomize(nn.Sequential(nn.Sequential(Block(), Block()), nn.Linear(160, 3)).eval())
+    model = xconv.torch_to_keras(module, torch.zeros(2, 7, 160))
+    report = xconv.verify(module, model, per_layer=True)
+    assert report.verdict is Verdict.CONSTANTS
+    assert dict(report.constants) == {f"0.{block}.attention": "1/sqrt(head size) of attention" for block in range(2)}
+    assert all(layer.error < 1e-13 for layer in report.layers)
+
+
 def test_a_wrong_layer_beside_float32_constants_is_still_found():
     model = network("gelu")
     module = xconv.keras_to_torch(model)

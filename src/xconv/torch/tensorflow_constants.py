@@ -90,7 +90,7 @@ class TensorflowConstants(TorchFunctionMode):
 
     def _kind_of_attention(self) -> str:
         """The class of the layer whose scale is kept in float32 that is running, or that holds or lies in it."""
-        here = f"{self.layer}/" if self.layer else ""
+        here = f"{_path(self.layer)}/" if self.layer else ""
         found = (kind for path, kind in self.attention.items() if here.startswith(f"{path}/") or path.startswith(here))
         return next(found, "")
 
@@ -101,7 +101,16 @@ def attention_layers(kinds: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     >>> list(attention_layers({"encoder>attn": "MultiHeadAttention", "head": "Dense"}))
     [('encoder/attn', 'MultiHeadAttention')]
     """
-    return ((path.replace(">", "/"), kind) for path, kind in kinds.items() if kind in ATTENTION)
+    return ((_path(path), kind) for path, kind in kinds.items() if kind in ATTENTION)
+
+
+def _path(name: str) -> str:
+    """A layer's name with its levels apart, whichever side wrote it.
+
+    >>> _path("encoder>attn"), _path("encoder.attn")
+    ('encoder/attn', 'encoder/attn')
+    """
+    return name.replace(">", "/").replace(".", "/")
 
 
 def _tensors(items: Any) -> Iterator[Tensor]:

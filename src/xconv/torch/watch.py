@@ -25,12 +25,17 @@ Visitor: TypeAlias = Callable[[Key, torch.Tensor], "torch.Tensor | None"]
 def watched(
     module: nn.Module, visit: Visitor | None = None, enter: Callable[[str], None] = lambda path: None
 ) -> Iterator[Callable[..., Any]]:
-    """Calls the module with `visit` told every result of an innermost module, and `enter` every one before it runs."""
+    """Calls the module with `visit` told every result of an innermost module, and `enter` which module is running.
+
+    `enter` is told the innermost module that has been entered and not left: what a module computes between the calls
+    of its own modules belongs to it.
+    """
     keys = _keys(module) if isinstance(module, fx.GraphModule) else {}
     if keys and isinstance(module, fx.GraphModule):
         yield _Interpreter(module, keys, visit, enter).run_nested
         return
     calls: Counter[str] = Counter()
+    entered = [""]
 
     def after(path: str) -> Callable[..., Any]:
         def hook(_module: nn.Module, _args: Any, result: Any) -> Any:
@@ -40,11 +45,20 @@ def watched(
         return hook
 
     def before(path: str) -> Callable[..., None]:
-        return lambda _module, _args: enter(path)
+        def hook(_module: nn.Module, _args: Any) -> None:
+            entered.append(path)
+            enter(path)
 
-    innermost = [(path, child) for path, child in module.named_modules() if path and not list(child.children())]
-    handles = [child.register_forward_hook(after(path)) for path, child in innermost]
-    handles += [child.register_forward_pre_hook(before(path)) for path, child in innermost]
+        return hook
+
+    def left(_module: nn.Module, _args: Any, _result: Any) -> None:
+        entered.pop()
+        enter(entered[-1])
+
+    inner = [(path, child) for path, child in module.named_modules() if path]
+    handles = [child.register_forward_hook(after(path)) for path, child in inner if not list(child.children())]
+    handles += [child.register_forward_pre_hook(before(path)) for path, child in inner]
+    handles += [child.register_forward_hook(left) for _, child in inner]
     try:
         yield module
     finally:
