@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import Any
 
 from xconv.axes import Order as AxesOrder
 from xconv.spec import Shape, Spec, Weights
 from xconv.weights import Arrays
 
-__all__ = ["Graph", "Node", "Value", "map_structure", "values_in"]
+__all__ = ["Graph", "Node", "Value", "map_structure", "unique", "values_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,10 @@ class Graph:
     def shape(self, value: Value) -> Shape:
         """The shape of a value, as it is held."""
         return self.by_name()[value.node].shapes[value.index]
+
+    def value_shapes(self) -> dict[Value, Shape]:
+        """The shapes of all values, as they are held."""
+        return {Value(node.name, i): shape for node in self.nodes for i, shape in enumerate(node.shapes)}
 
     def consumers(self) -> dict[Value, list[Node]]:
         """For every value, the nodes that take it, in order."""
@@ -144,3 +149,13 @@ def map_structure(function: Callable[[Any], Any], structure: Any) -> Any:
     if isinstance(structure, (tuple, list)):
         return type(structure)(map_structure(function, item) for item in structure)
     return None if structure is None else function(structure)
+
+
+def unique(base: str, taken: Container[str]) -> str:
+    """The name, with the first number that is free behind it where it is taken.
+
+    >>> unique("relu", {"add"}), unique("relu", {"relu", "relu_1"})
+    ('relu', 'relu_2')
+    """
+    names = (f"{base}_{number}" if number else base for number in count())
+    return next(name for name in names if name not in taken)

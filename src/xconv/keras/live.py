@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from xconv.errors import Unsupported
-from xconv.graph import map_structure
+from xconv.graph import map_structure, unique
 from xconv.keras.composites import Part, owners
 from xconv.keras.records import Call, Entry, KerasModel, Ref, VariableRef
 from xconv.keras.trace import InputShapes, Traced, input_shapes, trace, unbuilt
@@ -218,12 +218,8 @@ def _names(operations: Sequence[Any]) -> dict[int, str]:
     names: dict[int, str] = {}
     taken: set[str] = set()
     for op in operations:
-        name, number = op.name, 0
-        while name in taken:
-            number += 1
-            name = f"{op.name}_{number}"
-        taken.add(name)
-        names[id(op)] = name
+        names[id(op)] = unique(op.name, taken)
+        taken.add(names[id(op)])
     return names
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from xconv.errors import Mismatch, Problem, Unknown, Unreadable, Unsupported, XConvError
-from xconv.graph import Graph, Node, Value, map_structure, values_in
+from xconv.graph import Graph, Node, Value, map_structure, unique, values_in
 from xconv.keras.records import Call, Entry, KerasModel, Ref, VariableRef
 from xconv.keras.rules import check_policy, check_unread, notes_on, rule_for, unreadable
 from xconv.keras.sequence import sequence
@@ -177,11 +177,7 @@ class _Reader:
             if any(size is not None and size < 1 for size in shape):
                 raise Mismatch(f"{kind} would give an empty tensor {shape}", remedy="give the model a larger input")
         separator = "" if not op.name or op.name.startswith("_") else "/"
-        base = name = f"{place}{separator}{op.name}"
-        number = 0
-        while name in self.by_name:
-            number += 1
-            name = f"{base}_{number}"
+        name = unique(f"{place}{separator}{op.name}", self.by_name)
         node = replace(unnamed, name=name, inputs=tuple(values), shapes=shapes)
         self.nodes.append(node)
         self.by_name[name] = node

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from xconv.errors import Problem, Unsupported, XConvError
-from xconv.graph import Graph, Node, Value, map_structure
+from xconv.graph import Graph, Node, Value, map_structure, unique
 from xconv.keras.names import layer_name
 from xconv.keras.records import Call, Entry, KerasModel, Ref
 from xconv.keras.wording import joined, worded
@@ -106,7 +106,7 @@ class _Writer:
             entry = self.entries[owner]
             self.entries[owner] = replace(entry, calls=(*entry.calls, call))
             return Ref(owner, len(entry.calls))
-        name = self._unique(name)
+        name = unique(name, self.entries)
         is_op = layer.kind.startswith("ops.")
         kind = layer.kind.removeprefix("ops.")
         config = {"name": name, **{key: item for key, item in layer.config.items() if key != "trainable"}}
@@ -118,13 +118,6 @@ class _Writer:
         if layer.weights:
             self.owners[same] = name
         return Ref(name)
-
-    def _unique(self, base: str) -> str:
-        name, number = base, 0
-        while name in self.entries:
-            number += 1
-            name = f"{base}_{number}"
-        return name
 
     def check_sharing(self) -> None:
         """Note the weights that layers of different kinds share, which Keras cannot say."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from string import ascii_lowercase
 
-from xconv.graph import Graph, Node, Value
+from xconv.graph import Graph, Node, Value, unique
 from xconv.layers.attention import Attention
 from xconv.layers.elementwise import Elementwise
 from xconv.layers.matmul import Einsum
@@ -77,11 +77,7 @@ class _Writer:
 
     def add(self, node: Node, part: str, spec: Spec, *inputs: Value) -> Value:
         """One more node; its value."""
-        name = base = f"{node.name}.{part}"
-        number = 0
-        while name in self.taken:
-            number += 1
-            name = f"{base}_{number}"
+        name = unique(f"{node.name}.{part}", self.taken)
         self.taken.add(name)
         shape = spec.out_shape(*(self.shapes[value] for value in inputs))
         self.nodes.append(replace(node, name=name, spec=spec, inputs=inputs, shapes=(shape,), part=part, notes=()))

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from xconv import axes
-from xconv.graph import Graph, Node, Value, map_structure
+from xconv.graph import Graph, Node, Value, map_structure, unique
 from xconv.layers.conv import Conv
 from xconv.layers.conv_transpose import ConvTranspose
 from xconv.layers.pad import Pad
@@ -39,7 +39,8 @@ def split_strides(graph: Graph) -> Graph:
             continue
         first, second, word = found
         before = graph.shape(old.inputs[0])
-        name = _unique(f"{node.name}.{word}", taken)
+        name = unique(f"{node.name}.{word}", taken)
+        taken.add(name)
         whole = replace(node, spec=first, shapes=first.out_shapes(before))
         rest = replace(node, name=name, spec=second, inputs=(Value(node.name),), weights={}, part=word, notes=())
         nodes += [whole, rest]
@@ -135,12 +136,3 @@ def _steps(items: Sequence[Item], axis: int) -> tuple[int, ...] | None:
         if place not in (0, axis):
             found.append(item[2] or 1)
     return tuple(found)
-
-
-def _unique(base: str, taken: set[str]) -> str:
-    name, number = base, 0
-    while name in taken:
-        number += 1
-        name = f"{base}_{number}"
-    taken.add(name)
-    return name

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from xconv import axes
-from xconv.graph import Graph, Node, Value
+from xconv.graph import Graph, Node, Value, unique
 from xconv.layers.attention import Attention
 from xconv.layers.dense import Dense
 from xconv.layers.expand import ExpandDims, Squeeze
@@ -226,32 +226,26 @@ def _replaced(graph: Graph, region: _Region) -> Graph:
         shape = shapes[value.node].shapes[value.index]
         if axis == 1:
             turned = axes.apply(shape, turn.axes)
-            name = _free(f"{layer.name}.batch_first{index}", graph)
+            name = unique(f"{layer.name}.batch_first{index}", graph.by_name())
             new.append(Node(name, turn, (value,), {}, (turned,), layer.layer, kind="layout"))
             inputs.append(Value(name))
         else:
             inputs.append(value)
     first = shapes[last.name].shapes[0]
     shape = first if batch == 0 else axes.apply(first, turn.axes)
-    made = replace(layer, name=_free(f"{layer.name}.attention", graph), inputs=tuple(inputs), shapes=(shape,))
+    made = replace(
+        layer, name=unique(f"{layer.name}.attention", graph.by_name()), inputs=tuple(inputs), shapes=(shape,)
+    )
     end = made
     new.append(made)
     if batch == 1:
-        name = _free(f"{layer.name}.time_first", graph)
+        name = unique(f"{layer.name}.time_first", graph.by_name())
         end = Node(name, turn, (Value(made.name),), {}, (first,), layer.layer, kind="layout")
         new.append(end)
     nodes[place + 1 : place + 1] = new
     result = replace(graph, nodes=tuple(nodes)).rebuilt({}, {Value(last.name): Value(end.name)})
     result = without_unused(result)
     return result if layer.name in result.by_name() else _renamed(result, made.name, layer.name)
-
-
-def _free(name: str, graph: Graph) -> str:
-    taken, number, base = graph.by_name(), 0, name
-    while name in taken:
-        number += 1
-        name = f"{base}_{number}"
-    return name
 
 
 def _renamed(graph: Graph, old: str, new: str) -> Graph:

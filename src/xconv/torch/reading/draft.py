@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
 from dataclasses import dataclass, field, replace
-from itertools import count
 from typing import Any
 
 import torch
 
-from xconv.graph import Node, Value, values_in
+from xconv.graph import Node, Value, unique, values_in
 from xconv.layers.io import Input, Variable
 from xconv.spec import Computed, Numbers, Op, Shape, Spec, Weights
 from xconv.torch.arrays import TensorSource, computed_tensor, dtype_name
@@ -33,7 +31,7 @@ class Draft:
     def append(self, node: Node) -> list[Value]:
         """Add one node and give its values; its name is made unique by a suffix, its shapes are inferred."""
         shapes = node.spec.out_shapes(*map(self.shape_of, node.inputs))
-        name = _free(node.name, self.nodes)
+        name = unique(node.name, self.nodes)
         self.nodes[name] = replace(node, name=name, shapes=shapes)
         return [Value(name, index) for index in range(len(shapes))]
 
@@ -65,7 +63,7 @@ class Draft:
 
     def constant(self, name: str, tensor: torch.Tensor) -> Held:
         """A tensor that was computed while reading, under a name that is made unique by a suffix."""
-        return Held(self.hold(_free(f"constant:{name}", self.arrays), tensor), learned=False, trains=False)
+        return Held(self.hold(unique(f"constant:{name}", self.arrays), tensor), learned=False, trains=False)
 
     def variable(self, held: Held) -> Value:
         """The node of a free tensor, one for all its uses."""
@@ -90,13 +88,3 @@ class Draft:
         if isinstance(computed, Computed):
             self.computed[computed] = weight
         return weight
-
-
-def _free(name: str, taken: Container[str]) -> str:
-    """The name, with the first suffix that is free where it is taken.
-
-    >>> _free("relu", {"relu", "relu_1"})
-    'relu_2'
-    """
-    names = (f"{name}_{number}" if number else name for number in count())
-    return next(found for found in names if found not in taken)
