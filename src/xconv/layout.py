@@ -22,7 +22,7 @@ from typing import Literal
 
 from xconv import axes
 from xconv.errors import InvalidInput, XConvError
-from xconv.graph import Graph, Node, Value, map_structure
+from xconv.graph import Graph, Node, Value, map_structure, unique
 from xconv.layers.io import Input, Variable
 from xconv.layers.reshape import Permute, Regroup, Reshape, Unsqueeze
 from xconv.spec import Order, Shape, Spec
@@ -282,11 +282,7 @@ class _Resolver:
 
     def _rearranged(self, source: Value, spec: Spec, shape: Shape, order: axes.Order) -> Value:
         """Add a node that only rearranges."""
-        name = base = f"{source.node}_{type(spec).__name__.lower()}"
-        number = 0
-        while name in self.taken:
-            number += 1
-            name = f"{base}_{number}"
+        name = unique(f"{source.node}_{type(spec).__name__.lower()}", self.taken)
         self._append(Node(name, spec, (source,), {}, (shape,), kind="layout"), order)
         return Value(name)
 
