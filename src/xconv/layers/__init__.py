@@ -138,6 +138,7 @@ ATEN_FILES: Mapping[str, str] = {
     "same": "same_average same_pad",
     "scatter": "copy select_scatter slice_scatter",
     "slicing": "narrow select slice",
+    "sliding": "col2im im2col",
     "softmax": "_log_softmax _softmax glu log_softmax softmax special_log_softmax special_softmax",
     "take": "gather index index_select take_along_dim",
     "tile": "broadcast_to cumsum expand expand_as flip fliplr flipud repeat repeat_interleave roll tile",
