@@ -13,6 +13,7 @@ from xconv.layers.geometry import (
     Sizes,
     channel_axis,
     check_rank,
+    convolution_of,
     data_format,
     keras_padding,
     pads_of,
@@ -68,12 +69,7 @@ class Conv(Spec):
     @classmethod
     def from_torch(cls, call: AtenCall) -> Op:
         """Weight (out, in/groups, *k); pads are numbers, or 'same' at stride 1 with the odd pixel after."""
-        weights = call.named(kernel="weight", bias="bias")
-        kernel, rank = weights["kernel"].shape[2:], int(call.op[-2])
-        call.get("input")
-        if len(call.inputs[0]) != rank + 2:
-            raise Mismatch(f"{call.op} gets an input of shape {call.inputs[0]}", remedy="give it a batch axis")
-        stride, dilation = call.sizes("stride", rank), call.sizes("dilation", rank)
+        weights, kernel, stride, dilation = convolution_of(call)
         pads: Pads
         if isinstance(call["padding"], str):
             total = [
@@ -81,7 +77,7 @@ class Conv(Spec):
             ]
             pads = tuple((n // 2, n - n // 2) for n in total)
         else:
-            pads = tuple((n, n) for n in call.sizes("padding", rank))
+            pads = tuple((n, n) for n in call.sizes("padding", len(kernel)))
         out, groups = weights["kernel"].shape[0], call["groups"]
         spec = cls(weights["kernel"].shape[1] * groups, out, kernel, stride, pads, dilation, groups, 1)
         return Op(spec, weights)

@@ -10,7 +10,7 @@ from xconv import axes
 from xconv.errors import Mismatch, Unsupported
 from xconv.layers.activation import with_activation
 from xconv.layers.conv import Conv
-from xconv.layers.geometry import Sizes, channel_axis, check_rank, data_format, sizes, spatial, windows
+from xconv.layers.geometry import Sizes, channel_axis, check_rank, convolution_of, data_format, sizes, spatial, windows
 from xconv.layers.pad import Pad
 from xconv.layers.pad_axes import PadAxes
 from xconv.layers.reshape import Reshape
@@ -71,13 +71,8 @@ class ConvTranspose(Spec):
     @classmethod
     def from_torch(cls, call: AtenCall) -> Sequence[Op]:
         """Weight (in, out/groups, *k); what no Keras layer has is a convolution of the reversed, spread input."""
-        weights = call.named(kernel="weight", bias="bias")
-        kernel, rank = weights["kernel"].shape[2:], int(call.op[-2])
-        call.get("input")
-        if len(call.inputs[0]) != rank + 2:
-            raise Mismatch(f"{call.op} gets an input of shape {call.inputs[0]}", remedy="give it a batch axis")
-        stride, dilation = call.sizes("stride", rank), call.sizes("dilation", rank)
-        padding, extra = call.sizes("padding", rank), call.sizes("output_padding", rank)
+        weights, kernel, stride, dilation = convolution_of(call)
+        padding, extra = (call.sizes(key, len(kernel)) for key in ("padding", "output_padding"))
         crop = tuple((p, p - more) for p, more in zip(padding, extra, strict=True))
         channels, out = weights["kernel"].shape[:2]
         spec = cls(channels, out * call["groups"], kernel, stride, crop, dilation, 1)

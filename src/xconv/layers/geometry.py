@@ -7,12 +7,14 @@ from typing import Any, TypeAlias
 
 from xconv.errors import Mismatch, Unsupported
 from xconv.padding import Pads, causal, is_symmetric, out_size, same_pads, zero_pads
-from xconv.spec import KerasLayer, Shape, Slot, TorchCall
+from xconv.spec import AtenCall, KerasLayer, Shape, Slot, TorchCall
+from xconv.weights import Weight
 
 __all__ = [
     "Sizes",
     "channel_axis",
     "check_rank",
+    "convolution_of",
     "data_format",
     "flat_pads",
     "keras_padding",
@@ -44,6 +46,20 @@ def check_rank(layer: KerasLayer, rank: int) -> None:
     """Refuse an input that has not `rank` spatial axes beside batch and channels."""
     if len(layer.inputs[0]) != rank + 2:
         raise Mismatch(f"{layer.kind} needs an input of rank {rank + 2}, it gets {layer.inputs[0]}")
+
+
+def convolution_of(call: AtenCall) -> tuple[dict[str, Weight], Sizes, Sizes, Sizes]:
+    """What both kinds of convolution have in torch: the weights by role, the kernel, the stride and the dilation.
+
+    Raises:
+        Mismatch: an input without a batch axis.
+    """
+    weights = call.named(kernel="weight", bias="bias")
+    kernel, rank = weights["kernel"].shape[2:], int(call.op[-2])
+    call.get("input")
+    if len(call.inputs[0]) != rank + 2:
+        raise Mismatch(f"{call.op} gets an input of shape {call.inputs[0]}", remedy="give it a batch axis")
+    return weights, kernel, call.sizes("stride", rank), call.sizes("dilation", rank)
 
 
 def channel_axis(layer: KerasLayer) -> int:
