@@ -166,10 +166,9 @@ class _Resolver:
                 return
 
     def _elementwise(self, node: Node) -> None:
-        """All inputs in one order: the one of an input that is not held as written, if there is one."""
+        """All inputs in one order."""
         rank = max((len(self.written[value]) for value in node.inputs), default=0)
-        full = [self.held[value] for value in node.inputs if len(self.written[value]) == rank]
-        order = next((o for o in full if not axes.is_identity(o)), axes.identity(rank))
+        order = self._common(node, rank)
         merge = getattr(node.spec, "merge", False)
         inputs = tuple(self._aligned(value, order, merge=merge) for value in node.inputs)
         self._put(node, node, inputs, order if len(node.shapes[0]) == rank else axes.identity(len(node.shapes[0])))
@@ -182,8 +181,7 @@ class _Resolver:
         if first and node.spec.order is Order.SPATIAL:
             order = wanted(self.written[first], node.spec.axis, self.target)  # type: ignore[attr-defined]
         elif first and node.spec.order is Order.AXES:
-            same = (self.held[value] for value in node.inputs if len(self.written[value]) == rank)
-            order = next((o for o in same if not axes.is_identity(o)), order)
+            order = self._common(node, rank)
             if self.target == "last" and node.spec.keras_axis_last:
                 axis = axes.normal(node.spec.axis, rank)  # type: ignore[attr-defined]
                 order = (*(place for place in order if place != axis), axis)
@@ -199,6 +197,18 @@ class _Resolver:
         out_rank = len(node.shapes[0])
         out = moved.order if len(moved.order) == out_rank else axes.identity(out_rank)
         self._put(node, replace(node, spec=moved.spec, weights=moved.weights), inputs, out)
+
+    def _common(self, node: Node, rank: int) -> axes.Order:
+        """The order in which inputs of this rank meet: as a layer behind wants it, as an image is held, or the first.
+
+        What counts as written plays no part in it: else another one would be turned when the result is resolved again.
+        """
+        every = [value for value in node.inputs if len(self.written[value]) == rank and value not in self.waiting]
+        wish = self.demands.get(Value(node.name))
+        if any(self.held[value] == wish for value in every):
+            return self.held[next(value for value in every if self.held[value] == wish)]
+        first = next((value for value in every if value in self.images), next(iter(every), None))
+        return axes.identity(rank) if first is None else self.held[first]
 
     def _put(self, old: Node, new: Node, inputs: tuple[Value, ...], order: axes.Order) -> None:
         """Add a node whose outputs are held in `order`."""

@@ -52,6 +52,24 @@ def test_resolving_twice_is_resolving_once() -> None:
     assert [(n.name, n.spec, n.shapes) for n in once.nodes] == [(n.name, n.spec, n.shapes) for n in twice.nodes]
 
 
+@pytest.mark.parametrize("turned_first", [True, False])
+def test_which_of_two_inputs_is_turned_does_not_change(turned_first: bool) -> None:
+    """Two inputs that are held differently meet in the order of the first, whatever counts as written."""
+    both = ("turn", "y") if turned_first else ("y", "turn")
+    graph = network(
+        image("x", 4, 6),
+        image("y", 6, 4),
+        layer("turn", "Permute", "x", dims=(2, 1)),
+        layer("joined", "Concatenate", *both),
+        inputs=("x", "y"),
+        outputs=Ref("joined"),
+    )
+    once = resolve(graph, "last")
+    assert names(once, Permute)[0] == ("y_permute" if turned_first else "x_permute")
+    twice = resolve(once, "last")
+    assert [(n.name, n.spec, n.inputs) for n in twice.nodes] == [(n.name, n.spec, n.inputs) for n in once.nodes]
+
+
 def test_channels_last_permutes_only_at_the_doors() -> None:
     """One permute in, one out."""
     graph = chain(layer("conv", "Conv2D", "x", **CONV), layer("relu", "ReLU", "conv"))
