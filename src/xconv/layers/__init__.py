@@ -123,7 +123,7 @@ ATEN_FILES: Mapping[str, str] = {
         "max_pool3d max_pool3d_with_indices"
     ),
     "prelu": "_prelu_kernel prelu",
-    "recurrent": "gru lstm rnn_relu rnn_tanh",
+    "recurrent": "gru gru_reset_before lstm rnn_relu rnn_tanh",
     "reduce": "all amax amin aminmax any argmax argmin logsumexp max mean min prod std std_mean sum var var_mean",
     "resample": (
         "_upsample_bicubic2d_aa _upsample_bilinear2d_aa _upsample_nearest_exact1d _upsample_nearest_exact2d "

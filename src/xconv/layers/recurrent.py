@@ -59,7 +59,7 @@ class Recurrent(Spec):
 
     order = Order.WRITTEN
     keras_kinds = "LSTM", "GRU", "SimpleRNN", "Bidirectional"
-    aten_ops = "lstm", "gru", "rnn_tanh", "rnn_relu"
+    aten_ops = "lstm", "gru", "rnn_tanh", "rnn_relu", "gru_reset_before"
     holds = ("params",)
     spares_zeros = ("hx",)
 
@@ -183,7 +183,11 @@ class Recurrent(Spec):
                 yield Example("Bidirectional", ((6, 5),), config, shapes * 2)
             config = _bidirectional(kind, None, return_sequences=True, return_state=True)
             yield Example("Bidirectional", ((6, 5),), config, shapes * 2)
-        yield Example("GRU", ((6, 5),), {"units": 3, "reset_after": False}, ((5, 9), (3, 9), (9,)))
+        before = {"units": 3, "reset_after": False}
+        yield Example("GRU", ((6, 5),), before, ((5, 9), (3, 9), (9,)))
+        both = _bidirectional("GRU", "concat", return_sequences=True, return_state=True, **before)
+        yield Example("Bidirectional", ((6, 5),), both, ((5, 9), (3, 9), (9,)) * 2)
+        yield Example("GRU", ((6, 5),), {**before, "use_bias": False, "go_backwards": True}, ((5, 9), (3, 9)))
         yield Example("SimpleRNN", ((6, 5),), {"units": 3, "activation": "relu"}, ((5, 3), (3, 3), (3,)))
 
     @classmethod
@@ -200,7 +204,7 @@ class Recurrent(Spec):
         yield TorchExample("torch.nn.RNN", ((6, 5),), relu)
 
 
-def _bidirectional(kind: str, merge: str | None, **options: bool) -> dict[str, Any]:
+def _bidirectional(kind: str, merge: str | None, **options: Any) -> dict[str, Any]:
     """The config of a Bidirectional around a layer of 3 units."""
     inner = {"module": "keras.layers", "class_name": kind, "registered_name": None}
     return {"merge_mode": merge, "layer": {**inner, "config": {"name": "inner", "units": 3, **options}}}

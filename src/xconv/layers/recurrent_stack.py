@@ -48,6 +48,7 @@ def ops_of_stack(call: AtenCall, recurrent: Callable[..., Spec]) -> Sequence[Op]
             stack.directions == 2,
             states=True,
             activation="relu" if call.op == "rnn_relu" else "tanh",
+            reset_after=not stack.ours,
         )
         inputs = (current, *stack.initial(place))
         computed, weights = stack.weights(place)
@@ -69,14 +70,18 @@ def ops_of_stack(call: AtenCall, recurrent: Callable[..., Spec]) -> Sequence[Op]
 class _Stack:
     """The Ops of one call so far, and what its arguments say."""
 
+    ours: bool
+    """Whether it is xconv's own GRU that resets before the product, with Keras's weights."""
+
     def __init__(self, call: AtenCall) -> None:
         self.ops: list[Op] = []
         self.kind = call.op.partition("_")[0]
+        self.ours = call.op == "gru_reset_before"
         self.states = 2 if self.kind == "lstm" else 1
         self.layers, self.directions = call["num_layers"], 2 if call["bidirectional"] else 1
         self.params: Sequence[Weight] = call["params"]
         self.has_biases, self.batch_first = bool(call["has_biases"]), bool(call["batch_first"])
-        self.per = 4 if self.has_biases else 2
+        self.per = 2 + self.has_biases * (1 if self.ours else 2)
         if not all(isinstance(weight, Weight) for weight in self.params):
             raise Unsupported(f"{call.op} with weights that the network computes from its input")
         if len(self.params) != self.layers * self.directions * self.per:
@@ -119,6 +124,10 @@ class _Stack:
         for way, suffix in enumerate(("", "_reverse")[: self.directions]):
             start = (layer * self.directions + way) * self.per
             kernel, recurrent, *biases = self.params[start : start + self.per]
+            if self.ours:
+                weights |= {f"kernel{suffix}": kernel, f"recurrent{suffix}": recurrent}
+                weights |= {f"bias{suffix}": bias for bias in biases}
+                continue
             if self.kind == "gru":
                 computed[f"kernel{suffix}"] = Computed(_update_first(kernel), ORDER)
                 computed[f"recurrent{suffix}"] = Computed(_update_first(recurrent), ORDER)

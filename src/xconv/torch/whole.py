@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xconv.torch.modules import AveragePool, Normalization, Rescaling, SamePad
+from xconv.torch.modules import GRU, AveragePool, Normalization, Rescaling, SamePad
+from xconv.torch.modules.recurrent import stepwise
 
 __all__ = ["whole"]
 
@@ -46,6 +47,26 @@ def same_average(x: Tensor, kernel: Sequence[int], stride: Sequence[int], pads: 
     return result
 
 
+@torch.library.custom_op("xconv::gru_reset_before", mutates_args=())
+def gru_reset_before(  # noqa: PLR0913, PLR0917
+    input: Tensor,  # noqa: A002
+    hx: Tensor,
+    params: Sequence[Tensor],
+    has_biases: bool,
+    num_layers: int,  # noqa: ARG001
+    dropout: float,  # noqa: ARG001
+    train: bool,  # noqa: ARG001
+    bidirectional: bool,  # noqa: ARG001
+    batch_first: bool,  # noqa: ARG001
+) -> tuple[Tensor, Tensor]:
+    """torch.gru of one layer, batch first, but for the reset gate, and with xconv's weights."""
+    return stepwise(input, hx, params, has_biases)
+
+
+def _unrolled(x: Tensor, hx: Tensor, params: Sequence[Tensor], *options: Any) -> tuple[Tensor, Tensor]:  # noqa: ARG001
+    return x.new_empty(*x.shape[:2], hx.shape[0] * hx.shape[2]), torch.empty_like(hx)
+
+
 def _floating(x: Tensor) -> Tensor:
     return torch.empty_like(x, dtype=x.dtype if x.is_floating_point() else torch.get_default_dtype())
 
@@ -62,6 +83,7 @@ def _averaged(x: Tensor, kernel: Sequence[int], stride: Sequence[int], pads: Seq
 
 same_pad.register_fake(_padded)
 same_average.register_fake(_averaged)
+gru_reset_before.register_fake(_unrolled)
 rescaling.register_fake(lambda x, scale, offset, axis: _floating(x))
 normalization.register_fake(lambda x, mean, variance, invert: _floating(x))
 
@@ -71,15 +93,22 @@ def whole(module: nn.Module) -> Iterator[None]:
     """The module with such layers as one call each; as it was afterwards."""
     changed = []
     for child in module.modules():
-        call = _call(child)
-        if call is not None and "forward" not in vars(child):
-            child.forward = call
-            changed.append(child)
+        method, call = ("_stepwise", _recurrent(child)) if isinstance(child, GRU) else ("forward", _call(child))
+        if call is not None and method not in vars(child):
+            setattr(child, method, call)
+            changed.append((child, method))
     try:
         yield
     finally:
-        for child in changed:
-            del child.forward
+        for child, method in changed:
+            delattr(child, method)
+
+
+def _recurrent(module: GRU) -> Callable[..., Any]:
+    """The steps of a GRU that resets before the product, in one call."""
+    return lambda x, first: gru_reset_before(
+        x, first, module.params(), module.use_bias, 1, 0.0, False, module.bidirectional, True
+    )
 
 
 def _call(module: nn.Module) -> Callable[[Tensor], Tensor] | None:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["GRU", "LSTM", "RNN"]
+__all__ = ["GRU", "LSTM", "RNN", "stepwise"]
 
 
 class _KerasForm:
@@ -159,12 +159,18 @@ class GRU(_KerasForm, nn.Module):
         count = 2 if self.bidirectional else 1
         first = given[0] if given else x.new_zeros(count, x.shape[0], self.hidden_size)
         if not self.reset_after:
-            return self._give(*self._stepwise(x, first))
+            outputs, final = self._stepwise(x, first)
+            return self._give(outputs, (final,))
         weights = [weight for suffix in self._suffixes() for weight in self._as_torch(suffix)]
         outputs, final = torch.gru(
             x, first, weights, self.use_bias, 1, 0.0, self.training, self.bidirectional, batch_first=True
         )
         return self._give(outputs, (final,))
+
+    def params(self) -> list[Tensor]:
+        """The weights of each direction: of the input, of the state, the bias."""
+        roles = ("weight_ih", "weight_hh", "bias") if self.use_bias else ("weight_ih", "weight_hh")
+        return [getattr(self, f"{role}{suffix}") for suffix in self._suffixes() for role in roles]
 
     def _suffixes(self) -> tuple[str, ...]:
         return ("", "_reverse") if self.bidirectional else ("",)
@@ -176,33 +182,43 @@ class GRU(_KerasForm, nn.Module):
             weights += getattr(self, f"bias{suffix}").chunk(2)
         return [torch.cat([rows[1], rows[0], rows[2]]) for rows in (weight.chunk(3) for weight in weights)]
 
-    def _stepwise(self, x: Tensor, first: Tensor) -> tuple[Tensor, tuple[Tensor]]:
+    def _stepwise(self, x: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
         """The steps one by one, with the reset gate on the state itself."""
-        sequences, final = [], []
-        for place, suffix in enumerate(self._suffixes()):
-            outputs = self._direction(x.flip(1) if place else x, first[place], suffix)
-            final.append(outputs[-1])
-            sequences.append(torch.stack(outputs[::-1] if place else outputs, 1))
-        return torch.cat(sequences, -1), (torch.stack(final),)
-
-    def _direction(self, x: Tensor, h: Tensor, suffix: str) -> list[Tensor]:
-        bias = getattr(self, f"bias{suffix}") if self.use_bias else None
-        inputs = nn.functional.linear(x, getattr(self, f"weight_ih{suffix}"), bias)
-        size, recurrent = 2 * self.hidden_size, getattr(self, f"weight_hh{suffix}")
-        update_reset, new = recurrent[:size], recurrent[size:]
-        outputs = []
-        for step in inputs.unbind(1):
-            update, reset = (step[:, :size] + h @ update_reset.T).sigmoid().chunk(2, -1)
-            proposed = torch.tanh(step[:, size:] + (reset * h) @ new.T)
-            h = update * h + (1 - update) * proposed
-            outputs.append(h)
-        return outputs
+        return stepwise(x, first, self.params(), self.use_bias)
 
     def extra_repr(self) -> str:
         text = f"{self.input_size}, {self.hidden_size}"
         for key, default in (("use_bias", True), ("bidirectional", False), ("reset_after", True)):
             text += f", {key}={getattr(self, key)}" if getattr(self, key) != default else ""
         return f"{text}{self._shown()}"
+
+
+def stepwise(x: Tensor, first: Tensor, params: Sequence[Tensor], has_biases: bool) -> tuple[Tensor, Tensor]:
+    """The outputs and the final states of a GRU whose reset gate acts on the state before its product.
+
+    `first` holds the state of each direction. `params` are, for each direction, the weights of the input and of the
+    state, then the bias; rows as in `GRU`.
+    """
+    per = 3 if has_biases else 2
+    sequences, final = [], []
+    for way in range(len(params) // per):
+        outputs = _direction(x.flip(1) if way else x, first[way], *params[way * per : (way + 1) * per])
+        final.append(outputs[-1])
+        sequences.append(torch.stack(outputs[::-1] if way else outputs, 1))
+    return torch.cat(sequences, -1), torch.stack(final)
+
+
+def _direction(x: Tensor, h: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor | None = None) -> list[Tensor]:
+    inputs = nn.functional.linear(x, kernel, bias)
+    size = 2 * recurrent.shape[1]
+    update_reset, new = recurrent[:size], recurrent[size:]
+    outputs = []
+    for step in inputs.unbind(1):
+        update, reset = (step[:, :size] + h @ update_reset.T).sigmoid().chunk(2, -1)
+        proposed = torch.tanh(step[:, size:] + (reset * h) @ new.T)
+        h = update * h + (1 - update) * proposed
+        outputs.append(h)
+    return outputs
 
 
 def _weight(hidden: int, *sizes: int) -> nn.Parameter:
