@@ -26,7 +26,7 @@ for bit. `xconv.verify` then compares the module with Keras on TensorFlow.
 
 - **float64** is max|torch - Keras| / max|Keras| at the output, both sides in float64. At most 1e-10, or at most
   the network's own noise floor (how far Keras's output moves when its input moves by 1e-15; measured only where
-  it is needed), is exact.
+  it is needed) of less than 1e-8, is exact.
 - **constants**: how many constants TensorFlow keeps in float32 in a float64 network (the scale of a Rescaling,
   for example). Where there are any, torch is given the same rounded ones for the float64 comparison.
 - **float32** is the error of the module in float32 against Keras in float64, as a multiple of Keras's own

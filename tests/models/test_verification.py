@@ -190,12 +190,12 @@ def test_a_wrong_layer_beside_float32_constants_is_still_found():
 
 def test_the_noise_floor_excuses_rounding_that_the_model_itself_amplifies():
     def one(x):
-        for _ in range(18):
+        for _ in range(15):
             x = 4 * x * (1 - x)
         return x
 
     def other(x):
-        for _ in range(18):
+        for _ in range(15):
             x = 4 * x - 4 * x * x
         return x
 
@@ -208,13 +208,62 @@ def test_the_noise_floor_excuses_rounding_that_the_model_itself_amplifies():
 
 def test_a_noise_floor_that_would_excuse_anything_excuses_nothing():
     def one(x):
-        for _ in range(40):
+        for _ in range(22):
             x = 4 * x * (1 - x)
         return x
 
-    report = xconv.verify(one, lambda x: one(x) * (1 + 1e-5), np.random.default_rng(0).uniform(0.1, 0.9, (2, 50)))
-    assert report.noise_floor > 1e-4
+    inputs = np.random.default_rng(0).uniform(0.1, 0.9, (2, 50))
+    report = xconv.verify(one, lambda x: one(x) * (1 + 2e-8), inputs)
+    assert 1e-8 < report.outputs[0].float64.max_rel < report.noise_floor < 1e-6
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert not report.ok
+    assert any("would hide a difference" in note for note in report.notes)
+    assert "inconclusive" in str(report)
+
+
+@pytest.fixture(scope="module")
+def chaotic():
+    """A pair that turns a last bit of its input into about 1e-7."""
+    x = image = keras.Input((40,))
+    for place in range(34):
+        x = layers.Dense(40, activation="tanh", name=f"dense_{place}")(x)
+    model = xconv.randomize(keras.Model(image, layers.Dense(5, name="head")(x)))
+    for place in range(34):
+        kernel, bias = model.get_layer(f"dense_{place}").get_weights()
+        model.get_layer(f"dense_{place}").set_weights([4 * kernel, bias])
+    return model, xconv.keras_to_torch(model)
+
+
+def test_a_chaotic_network_is_judged_layer_by_layer(chaotic):
+    report = xconv.verify(*chaotic)
+    assert report.outputs[0].float64.max_rel > 1e-10
+    assert report.noise_floor > 1e-8
+    assert report.verdict is Verdict.EXACT
+    assert all(layer.local.max_rel < 1e-13 for layer in report.layers)
+
+
+def test_a_small_difference_in_a_chaotic_network_is_found(chaotic):
+    model, module = chaotic
+    with torch.no_grad():
+        module.dense_30.bias[3] += 1e-8
+    try:
+        report = xconv.verify(model, module)
+    finally:
+        with torch.no_grad():
+            module.dense_30.bias[3] -= 1e-8
     assert report.verdict is Verdict.DIFFERS
+    assert report.first_difference.layer == "dense_30"
+
+
+def test_a_chaotic_network_without_layers_is_inconclusive(chaotic):
+    model, module = chaotic
+
+    def function(x):
+        with torch.no_grad():
+            return module.double()(torch.from_numpy(x).double())
+
+    report = xconv.verify(model, function)
+    assert report.verdict is Verdict.INCONCLUSIVE
 
 
 def test_a_difference_above_the_noise_floor_differs():

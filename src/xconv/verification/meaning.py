@@ -15,8 +15,11 @@ from xconv.statistics import Array, compare
 __all__ = ["Inputs", "Meaning", "judge", "matched", "with_layers"]
 
 NUDGE = 1e-15
-FLOOR_LIMIT = 1e-6
-"""Above this a noise floor excuses nothing: a network that amplifies rounding so much is judged layer by layer."""
+FLOOR_LIMIT = 1e-8
+"""Above this a noise floor excuses nothing: a network that amplifies rounding so much is judged layer by layer.
+
+An error in a constant of float32 is of this size, so that a higher floor would hide it.
+"""
 
 Inputs: TypeAlias = tuple[tuple[Array, ...], tuple[Array, ...]]
 """The arrays for the reference, and for the other side."""
@@ -97,9 +100,11 @@ def _against_noise(reference: Side, inputs: Sequence[Array], found: Meaning, imi
     best = found if imitated is None or _better(found, imitated) else imitated
     nudged = (reference.outputs(perturbed(inputs, NUDGE, seed), "float64") for seed in range(3))
     best = replace(best, floor=max(_error(outputs, truth) for outputs in nudged))
-    if _error(best.theirs or (), truth) <= best.allowance:
+    error = _error(best.theirs or (), truth)
+    if error <= best.allowance:
         return replace(best, verdict=best.verdict or Verdict.EXACT)
-    return replace(best, verdict=Verdict.DIFFERS)
+    within = best.floor is not None and error <= best.floor
+    return replace(best, verdict=Verdict.INCONCLUSIVE if within else Verdict.DIFFERS)
 
 
 def _better(found: Meaning, imitated: Meaning) -> bool:
@@ -112,21 +117,37 @@ def with_layers(meaning: Meaning, layers: Sequence[LayerReport]) -> Meaning:
 
     A layer that differs is a difference, even if the outputs hardly show it. Outputs beyond tolerance and noise floor
     are accumulated rounding where every layer, fed with the reference's activations, is exact, and the error is
-    already there in some layer's chained value.
+    already there in some layer's chained value. Layers that cannot be fed are excused only where TensorFlow's float32
+    functions are imitated, because of which they cannot.
     """
     fed = [layer for layer in layers if layer.local is not None]
+    if meaning.verdict is Verdict.INCONCLUSIVE and not fed:
+        return _with_advice(meaning)
     if not fed or meaning.verdict in (None, Verdict.NOT_FINITE):
         return meaning
     if any(not layer.ok for layer in fed):
         return replace(meaning, verdict=Verdict.DIFFERS)
-    if meaning.verdict is not Verdict.DIFFERS:
+    if meaning.verdict not in (Verdict.DIFFERS, Verdict.INCONCLUSIVE):
         return meaning
     error = _error(meaning.theirs or (), meaning.truth or ())
-    if max(layer.chained.max_rel for layer in fed) < error / 2:
-        return meaning
+    unseen = len(fed) < len(layers) and not meaning.constants
+    if unseen or max(layer.chained.max_rel for layer in fed) < error / 2:
+        return _with_advice(meaning)
     note = f"every layer is exact on the reference's activations; rounding accumulates to {error:.2g} at the outputs"
     verdict = Verdict.CONSTANTS if meaning.constants else Verdict.EXACT
     return replace(meaning, verdict=verdict, notes=(*meaning.notes, note))
+
+
+def _with_advice(meaning: Meaning) -> Meaning:
+    """What can be done about a verdict that is none."""
+    if meaning.verdict is not Verdict.INCONCLUSIVE:
+        return meaning
+    note = (
+        f"the network itself turns a last bit of its input into {meaning.floor:.2g} at its outputs, which would hide a "
+        "difference, and not every layer can be judged by itself: give other inputs, calmer weights "
+        "(xconv.randomize with inputs=), or a part of the network"
+    )
+    return replace(meaning, notes=(*meaning.notes, note))
 
 
 def matched(theirs: Sequence[Named], truth: Sequence[Named]) -> tuple[tuple[Named, Named], ...]:

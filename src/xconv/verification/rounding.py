@@ -79,7 +79,7 @@ def _meaning_of(double: Comparison | None, meaning: Meaning, rtol: float) -> Ver
         return Verdict.NOT_FINITE
     if meaning.verdict.ok:
         return meaning.verdict
-    return Verdict.EXACT if double.max_rel <= max(rtol, meaning.allowance) else Verdict.DIFFERS
+    return Verdict.EXACT if double.max_rel <= max(rtol, meaning.allowance) else meaning.verdict
 
 
 def _rounding_of(verdict: Verdict | None, mine: Comparison, quotient: float | None) -> Verdict:
