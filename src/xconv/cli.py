@@ -122,7 +122,7 @@ def verify(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Run two models on the same inputs, in float64 and float32, and compare. Exit code 0: match, 1: no match proved."""
+    """Run two models on the same inputs, in float64 and float32, and compare. Exit code 0: match, 1: none proved."""
     with _steps(as_json or quiet) as step:
         step(f"comparing {a.name} with {b.name}")
         report = xconv.verify(a, b, per_layer=per_layer, seed=seed)
@@ -258,8 +258,8 @@ class _Done:
     def sentence(self, output: Path) -> str:
         """What was written, in one line."""
         if not self.written:
-            verdict = self.report and self.report.verdict
-            return f"nothing was written: the result was not found the same as its source ({verdict})"
+            found = self.report and self.report.verdict
+            return f"nothing was written: the result was not found the same as its source ({found})"
         verdict = f"; verified: {self.report.verdict}" if self.report is not None else ""
         return f"{output}: {self.parameters:,} parameters{verdict}"
 
