@@ -119,6 +119,19 @@ def test_constants_of_tensorflow_in_a_plain_module() -> None:
     assert "act" in dict(report.constants)
 
 
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.RNN])
+def test_the_sum_of_two_biases_is_rounded_once(kind: type[nn.RNNBase]) -> None:
+    module = xconv.randomize(nn.Sequential(kind(4, 5, 2, batch_first=True, bidirectional=True)))
+    model = xconv.torch_to_keras(module, input_shape=(6, 4))
+    report = xconv.verify(module, model)
+    assert report.ok, str(report)
+    assert dict(report.constants) == {"0": "the sum of two biases"}
+    assert report.outputs[0].float64.max_rel < 1e-13
+    with torch.no_grad():
+        module[0].bias_hh_l1[3] += 1e-6
+    assert not xconv.verify(module, model).ok
+
+
 class Resized(nn.Module):
     """A bilinear resize as a function between layers, which TensorFlow computes in float32."""
 

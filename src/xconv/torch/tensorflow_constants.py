@@ -8,6 +8,7 @@
     ReLU                  max_value
     attention             the default scale 1/sqrt(head size)
     bilinear resize       the whole kernel computes in float32
+    recurrent layers      the sum of torch's two biases, which Keras holds as one weight of float32
 
 Each was found by experiment (Keras 3.15, TensorFlow 2.21): with it, the difference is zero or a few units of float64.
 """
@@ -122,6 +123,7 @@ def _argument(args: Sequence[Any], kwargs: Mapping[str, Any], place: int, name: 
 
 
 Found = tuple[Any, str] | None
+Rule = Callable[[Sequence[Any], Mapping[str, Any]], Found]
 
 
 def _gelu(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Found:
@@ -190,6 +192,25 @@ def _upsample(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Found:
     return _bilinear(args[0], _target_size(args[0], size, scale)), "bilinear resize in float32"
 
 
+def _recurrent(name: str) -> Rule:
+    """For torch.lstm and its like: the first bias is the sum of both in float32, the second nothing."""
+    function = getattr(torch, name)
+
+    def rule(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Found:
+        if not isinstance(args[2], list) or not args[3]:
+            return None
+        weights, changed = list(args[2]), False
+        for place in range(2, len(weights), BIASED):
+            first, second = weights[place : place + 2]
+            total = (first.float() + second.float()).to(first.dtype)
+            given = all(torch.equal(bias.float().to(bias.dtype), bias) for bias in (first, second))
+            if given and not torch.equal(first + second, total):
+                weights[place], weights[place + 1], changed = total, torch.zeros_like(second), True
+        return (function(*args[:2], weights, *args[3:], **kwargs), "the sum of two biases") if changed else None
+
+    return rule
+
+
 def _target_size(x: Tensor, size: Any, scale: Any) -> tuple[int, int]:
     if size is not None:
         return (int(size), int(size)) if isinstance(size, int) else (int(size[0]), int(size[1]))
@@ -217,13 +238,17 @@ def _taps(new: int, old: int, device: torch.device) -> tuple[Tensor, Tensor, Ten
     return before.to(device), after.to(device), (place - floor).to(device)
 
 
-RULES: dict[str, Callable[[Sequence[Any], Mapping[str, Any]], Found]] = {
+BIASED = 4
+"""How many weights a recurrent layer with biases has for each direction: two kernels, two biases."""
+
+RULES: dict[str, Rule] = {
     "gelu": _gelu,
     "leaky_relu": _leaky_relu,
     "multi_head_attention_forward": _heads,
     "scaled_dot_product_attention": _attention,
     "interpolate": _interpolate,
     "upsample_bilinear2d": _upsample,
+    **{name: _recurrent(name) for name in ("lstm", "rnn_tanh", "rnn_relu")},
 }
 
 SCALED = frozenset({"multi_head_attention_forward", "scaled_dot_product_attention"})
