@@ -66,6 +66,50 @@ def kinds(model: Any) -> list[str]:
 # -------------------------------------------------------------------------------------------- what the caller gives
 
 
+class Cut(nn.Module):
+    """A module that cuts samples off the batch."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.head, self.way = nn.Linear(4, 3), way
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        match self.way:
+            case "neighbours":
+                return self.head(x[1:] - x[:-1])
+            case "two apart":
+                return torch.cat([self.head(x[2:]), self.head(x[:2])])
+            case "two at once":
+                return self.head(x) if x.shape[0] == 2 else 2 * self.head(x)
+            case "pairs":
+                return self.head(x[::2]) - self.head(x[1::2])
+        return self.head(x[0])
+
+
+@pytest.mark.parametrize("batch", [1, 2, 3, None])
+@pytest.mark.parametrize("way", ["neighbours", "two apart", "two at once"])
+def test_the_batch_stays_open_where_it_is_cut(way: str, batch: int | None) -> None:
+    """A batch of two less one is one, which torch.export takes for a constant: more are traced."""
+    module = xconv.randomize(Cut(way)).eval()
+    given = {"input_shape": (4,)} if batch is None else {"example_inputs": torch.ones(batch, 4)}
+    model = xconv.torch_to_keras(module, **given)
+    assert model.output_shape == (None, 3)
+    for size in (3, 5, 8):
+        x = torch.randn(size, 4, generator=torch.Generator().manual_seed(size))
+        assert_same(keras.ops.convert_to_numpy(model(x.numpy())), module(x), relative=1e-6)
+
+
+def test_an_even_batch_is_traced() -> None:
+    module = xconv.randomize(Cut("pairs")).eval()
+    same(module, xconv.torch_to_keras(module, input_shape=(4,)))
+
+
+def test_a_vector_without_a_batch_is_refused_with_its_place() -> None:
+    """Keras's Dense asks for a batch."""
+    with pytest.raises(Unsupported, match=r"head: Linear on a single vector.* keep the batch"):
+        xconv.torch_to_keras(Cut("one"), input_shape=(4,))
+
+
 def test_example_inputs_and_input_shape_give_the_same() -> None:
     """A tensor, a tuple, a batch of one, a shape: only the shape matters."""
     module = net()
@@ -98,7 +142,7 @@ def test_what_is_no_shape(shape: Any) -> None:
 
 def test_a_wrong_shape_is_told_in_the_modules_own_words() -> None:
     """The module refuses it, not torch.export."""
-    with pytest.raises(InvalidInput, match=r"Net does not take .*\(2, 4, 9, 8\).*channels"):
+    with pytest.raises(InvalidInput, match=r"Net does not take .*\(6, 4, 9, 8\).*channels"):
         xconv.torch_to_keras(net(), input_shape=(4, 9, 8))
     with pytest.raises(InvalidInput, match=r"Net does not take .*mat1 and mat2"):
         xconv.torch_to_keras(net(), input_shape=(3, 12, 12))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from xconv import axes
-from xconv.errors import Mismatch
+from xconv.errors import Mismatch, Unsupported
 from xconv.layers.activation import with_activation
 from xconv.layers.elementwise import Elementwise
 from xconv.layers.io import Variable
@@ -58,7 +58,13 @@ class Dense(Spec):
         return Op(cls(features, out, len(call.inputs[0]) - 1), weights)
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
-        """Dense, which works on the last axis."""
+        """Dense, which works on the last axis of a batch.
+
+        Raises:
+            Unsupported: a single vector; Keras's Dense asks for a batch.
+        """
+        if len(inputs[0]) < 2:
+            raise Unsupported("Linear on a single vector without a batch", remedy="keep the batch: x[:1] for x[0]")
         config = {"units": self.out_features, "activation": "linear", "use_bias": "bias" in weights}
         arrays = (weights["kernel"].transpose((1, 0)), *(w for role, w in weights.items() if role == "bias"))
         return KerasLayer("Dense", config, arrays, tuple(inputs))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from torch.utils import _pytree as pytree
 from xconv import axes
 from xconv.errors import InvalidInput, Unsupported
 from xconv.inputs import SIZES
-from xconv.torch.exported import examples
+from xconv.torch.exported import TRACED, examples
 from xconv.torch.kept import kept
 from xconv.torch.labels import label_inputs, labelled
 from xconv.torch.record import KEY, Record
@@ -46,7 +47,7 @@ def capture(module: nn.Module, examples: Sequence[Any], open_axes: Sequence[Sequ
     """
     leaves, spec = pytree.tree_flatten(tuple(examples))
     opened = [*open_axes, *[()] * (len(leaves) - len(open_axes))]
-    tensors = [_at_least_two(leaf, place) for place, leaf in enumerate(leaves)]
+    tensors = _enough(leaves)
     free = [_dynamic(leaf, places) for leaf, places in zip(tensors, opened, strict=True)]
     record = _record_of(module)
     with _in_inference(module), kept(module), whole(module), labelled(module, record), warnings.catch_warnings():
@@ -58,7 +59,7 @@ def capture(module: nn.Module, examples: Sequence[Any], open_axes: Sequence[Sequ
                 dynamic_shapes=_by_parameter(module, pytree.tree_unflatten(free, spec)),
             )
         except Exception as error:  # torch.export lets through whatever the module raises
-            _check_takes(module, tensors, spec)
+            _check_takes(module, leaves, spec)
             what = f"torch.export cannot say {type(module).__name__}: {_first_line(error)}"
             remedy = "remove Python control flow that depends on values, or give the part that torch.export can say"
             raise Unsupported(what, remedy=remedy) from error
@@ -113,7 +114,7 @@ def _captured_again(module: nn.Module, record: Record) -> Any:
     failed: Unsupported | InvalidInput | None = None
     for size in SIZES if any(free) else SIZES[:1]:
         try:
-            return capture(module, examples(module, record.inputs, size, 2), free)
+            return capture(module, examples(module, record.inputs, size, TRACED), free)
         except (Unsupported, InvalidInput) as error:
             failed = failed or error
     raise failed or Unsupported("no size fits")
@@ -124,7 +125,7 @@ def examples_of(input_shape: Any, dtype: torch.dtype) -> tuple[tuple[torch.Tenso
 
     >>> tensors, free = examples_of((3, None, 8), torch.float32)
     >>> tuple(tensors[0].shape), free
-    ((2, 3, 224, 8), [(2,)])
+    ((6, 3, 224, 8), [(2,)])
 
     Raises:
         InvalidInput: not a shape, or a sequence of shapes.
@@ -137,7 +138,7 @@ def examples_of(input_shape: Any, dtype: torch.dtype) -> tuple[tuple[torch.Tenso
         )
     generator = torch.Generator().manual_seed(0)
     known = [[OPEN_SIZE if size is None else size for size in shape] for shape in shapes]
-    tensors = tuple(torch.randn(2, *shape, generator=generator, dtype=dtype) for shape in known)
+    tensors = tuple(torch.randn(TRACED, *shape, generator=generator, dtype=dtype) for shape in known)
     return tensors, [tuple(i + 1 for i, size in enumerate(shape) if size is None) for shape in shapes]
 
 
@@ -147,12 +148,18 @@ def _is_shape(value: Any) -> bool:
     )
 
 
-def _at_least_two(leaf: Any, place: int) -> torch.Tensor:
-    """The example with a batch of two or more: torch.export takes a batch of one for a constant."""
-    if not isinstance(leaf, torch.Tensor):
-        what = f"example input {place} is a {type(leaf).__name__}"
-        raise InvalidInput(what, remedy="give tensors; bind other arguments in a small wrapping module")
-    return torch.cat([leaf, leaf]) if leaf.dim() and leaf.shape[0] == 1 else leaf
+def _enough(leaves: Sequence[Any]) -> list[torch.Tensor]:
+    """The examples with a batch that is large enough: all as many times as often, so that what they share stays.
+
+    torch.export takes a size of one for a constant, so what is left of a batch that is cut must be more than one.
+    """
+    for place, leaf in enumerate(leaves):
+        if not isinstance(leaf, torch.Tensor):
+            what = f"example input {place} is a {type(leaf).__name__}"
+            raise InvalidInput(what, remedy="give tensors; bind other arguments in a small wrapping module")
+    fewest = min((leaf.shape[0] for leaf in leaves if leaf.dim()), default=TRACED)
+    times = math.ceil(TRACED / max(fewest, 1))
+    return [torch.cat([leaf] * times) if leaf.dim() and times > 1 else leaf for leaf in leaves]
 
 
 def _dynamic(leaf: torch.Tensor, open_axes: Sequence[int]) -> dict[int, Any]:
@@ -190,7 +197,7 @@ def _check_takes(module: nn.Module, tensors: Sequence[torch.Tensor], spec: Any) 
     try:
         with torch.no_grad():
             module(*pytree.tree_unflatten(list(tensors), spec))
-    except Exception as error:
+    except Exception as error:  # its own code: whatever it raises on the example is the reason to give
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
         what = f"{type(module).__name__} does not take example inputs of shape {shapes}: {_first_line(error)}"
         raise InvalidInput(what, remedy="give example_inputs, or input_shape without the batch") from error

@@ -18,9 +18,14 @@ from xconv.errors import Mismatch, Unreadable, Unsupported, XConvError
 from xconv.inputs import SIZES, Feed, sized
 from xconv.torch.record import KEY, Port, Record, record
 
-__all__ = ["export", "load_program", "read_program", "save_program"]
+__all__ = ["TRACED", "examples", "export", "load_program", "read_program", "save_program"]
 
 RECORD = "xconv.json"
+TRACED = 6
+"""How many samples are traced: enough to cut some off, even, and a size that hardly any other axis has.
+
+torch.export takes a size of one for a constant, so with a batch of two it would take `x[1:]` for one sample.
+"""
 BATCHES = (1, 3)
 TOLERANCE = 1e-4
 """Relative; the exported program runs the same kernels, a wrong one is far beyond."""
@@ -100,7 +105,7 @@ def _exported(module: torch.nn.Module, ports: Sequence[Port]) -> ExportedProgram
     failures: list[Exception] = []
     is_open = any(None in port.shape[1:] for port in ports)
     for size in SIZES if is_open else SIZES[:1]:
-        inputs = examples(module, ports, size, 2)
+        inputs = examples(module, ports, size, TRACED)
         try:
             return torch.export.export(module, inputs, dynamic_shapes=_open_axes(ports))
         except (RuntimeError, ValueError) as error:
