@@ -7,10 +7,12 @@ after    xconv::drop_path(x, 0.2), which gives x
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 from torch import Tensor, fx, nn
+
+from xconv.torch.replaced import replaced
 
 __all__ = ["kept", "kept_dropouts"]
 
@@ -73,24 +75,19 @@ def kept_dropouts(graph: fx.Graph) -> Iterator[None]:
             node.target, node.args = target, args
 
 
-@contextmanager
-def kept(module: nn.Module) -> Iterator[None]:
+def kept(module: nn.Module) -> AbstractContextManager[None]:
     """The module with such layers, recognised by class and attributes, saying what they are; as it was afterwards.
 
     torchvision's StochasticDepth in mode 'batch', and what drops without growing the rest, stays silent: Keras has no
     layer for it.
     """
-    changed = []
-    for child in module.modules():
-        found = _meaning(child)
-        if found is not None and "forward" not in vars(child):
-            child.forward = _saying(*found)
-            changed.append(child)
-    try:
-        yield
-    finally:
-        for child in changed:
-            del child.forward
+    return replaced(module, _said)
+
+
+def _said(module: nn.Module) -> tuple[str, Callable[[Tensor], Tensor]] | None:
+    """The method that leaves the trace of such a layer; None for any other."""
+    found = _meaning(module)
+    return None if found is None else ("forward", _saying(*found))
 
 
 def _saying(operation: Callable[[Tensor, float], Tensor], amount: float) -> Callable[[Tensor], Tensor]:

@@ -6,8 +6,8 @@ after    xconv::rescaling(x, [0.5], [-1.0], 1)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from xconv.torch.modules import GRU, AveragePool, Normalization, Rescaling, SamePad
 from xconv.torch.modules.recurrent import stepwise
+from xconv.torch.replaced import replaced
 
 __all__ = ["whole"]
 
@@ -88,20 +89,17 @@ rescaling.register_fake(lambda x, scale, offset, axis: _floating(x))
 normalization.register_fake(lambda x, mean, variance, invert: _floating(x))
 
 
-@contextmanager
-def whole(module: nn.Module) -> Iterator[None]:
+def whole(module: nn.Module) -> AbstractContextManager[None]:
     """The module with such layers as one call each; as it was afterwards."""
-    changed = []
-    for child in module.modules():
-        method, call = ("_stepwise", _recurrent(child)) if isinstance(child, GRU) else ("forward", _call(child))
-        if call is not None and method not in vars(child):
-            setattr(child, method, call)
-            changed.append((child, method))
-    try:
-        yield
-    finally:
-        for child, method in changed:
-            delattr(child, method)
+    return replaced(module, _method)
+
+
+def _method(module: nn.Module) -> tuple[str, Callable[..., Any]] | None:
+    """The method that says the module in one call; None where it is said otherwise."""
+    if isinstance(module, GRU):
+        return "_stepwise", _recurrent(module)
+    call = _call(module)
+    return None if call is None else ("forward", call)
 
 
 def _recurrent(module: GRU) -> Callable[..., Any]:
