@@ -70,7 +70,7 @@ def build(library: str, name: str, size: tuple[int, int]) -> Any:
     import xconv
 
     load_torchvision()
-    noise = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(8, 3, *size, generator=torch.Generator().manual_seed(0))
     return xconv.randomize(made(library, name, size), seed=0, inputs=noise).eval()
 
 

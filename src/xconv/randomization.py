@@ -35,7 +35,8 @@ def randomize(model: Model, seed: int = 0, *, inputs: Any = None) -> Model:
         seed: the same seed gives the same numbers.
         inputs: of a torch module, an example to run it on (a tensor, or the tuple of its arguments): BatchNorm
             statistics are then those of the example, disturbed, so that activations neither vanish nor explode through
-            hundreds of layers. A Keras model needs none: its graph is known.
+            hundreds of layers. Eight images are better than one: what the example does not show, another input may.
+            A Keras model needs none: its graph is known.
 
     Kernels are normal with deviation sqrt(2 / fan_in), in a Keras model less before BatchNorm and at the end of
     residual branches (see `gains`); biases N(0, 0.1), beta and means N(0, 0.2), gamma U(0.5, 1.5), variances
@@ -225,6 +226,8 @@ def _settle_statistics(model: Any, inputs: Any, seed: int) -> None:
         x, count = given[0].detach().double(), module.running_mean.shape
         over = [axis for axis in range(x.dim()) if axis != 1]
         variance = x.var(over, unbiased=False) + 1e-3
+        # Deep inside, an example has few pixels, all alike: a channel that it hardly moves would explode under another.
+        variance = variance.clamp(min=variance.mean())
         shift, factor = (
             torch.from_numpy(draw(role, count, 1.0, f"{names[module]}.{role}", seed)) for role in ("mean", "variance")
         )

@@ -497,6 +497,25 @@ assert report.first_difference.layer == "conv", report
     assert done.returncode == 0, done.stderr
 
 
+class Gated(nn.Module):
+    """The block of an EfficientNet: a depthwise convolution between two others, and a gate of all its pixels."""
+
+    def __init__(self, width):
+        super().__init__()
+        wide = 2 * width
+        self.up = nn.Sequential(nn.Conv2d(width, wide, 1, bias=False), nn.BatchNorm2d(wide), nn.SiLU())
+        self.mid = nn.Sequential(
+            nn.Conv2d(wide, wide, 3, padding=1, groups=wide, bias=False), nn.BatchNorm2d(wide), nn.SiLU()
+        )
+        self.down = nn.Sequential(nn.Conv2d(wide, width, 1, bias=False), nn.BatchNorm2d(width))
+        squeezed = nn.Conv2d(wide, width // 4, 1), nn.SiLU(), nn.Conv2d(width // 4, wide, 1), nn.Sigmoid()
+        self.gate = nn.Sequential(nn.AdaptiveAvgPool2d(1), *squeezed)
+
+    def forward(self, x):
+        y = self.mid(self.up(x))
+        return x + self.down(y * self.gate(y))
+
+
 class TestRandomize:
     def test_is_deterministic_and_depends_on_the_seed(self):
         one, two = network(), network()
@@ -533,6 +552,20 @@ class TestRandomize:
         logits = np.asarray(model(np.random.default_rng(0).normal(size=(2, 16, 16, 3)), training=False))
         assert 0.05 < np.abs(logits).max() < 50
         assert np.abs(logits[0] - logits[1]).max() > 1e-3
+
+    def test_a_deep_gated_torch_network_is_calm_on_other_inputs(self):
+        generator = torch.Generator().manual_seed(0)
+        blocks = [Gated(64) for _ in range(40)]
+        module = nn.Sequential(
+            nn.Conv2d(3, 64, 3, stride=4), *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 5)
+        )
+        xconv.randomize(module, inputs=torch.randn(2, 3, 9, 10, generator=generator)).eval().double()
+        image = torch.randn(2, 3, 9, 10, generator=generator, dtype=torch.float64)
+        nudge = 1 + 1e-9 * torch.randn(image.shape, generator=generator, dtype=torch.float64)
+        with torch.no_grad():
+            logits, moved = module(image), module(image * nudge)
+        assert (logits - moved).abs().max() < 2e-8 * logits.abs().max()
+        assert (logits[0] - logits[1]).abs().max() > 0.1 * logits.abs().max()
 
     def test_refuses_what_has_no_weights(self):
         with pytest.raises(xconv.InvalidInput, match="cannot randomize"):
