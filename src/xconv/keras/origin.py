@@ -12,11 +12,12 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from xconv import axes
-from xconv.graph import Graph, Node, Value, map_structure
+from xconv.graph import Graph, Node
 from xconv.keras.records import KerasModel, Ref
 from xconv.keras.walk import Key, as_array
-from xconv.layers.io import Input, Variable
-from xconv.torch.record import MappedWeight, Place, Port, Record, checksum
+from xconv.layers.io import Variable
+from xconv.torch.ports import order_of, ports_of
+from xconv.torch.record import MappedWeight, Place, Record, checksum
 
 __all__ = ["record_of", "remember", "remembered", "with_checksums"]
 
@@ -53,27 +54,13 @@ def record_of(graph: Graph, model: KerasModel, input_layout: str) -> Record:
 
     Its places are keyed by Keras layer, call and tensor, as `str(Key)` writes them; its weights by `layer/index`.
     """
-    nodes = graph.by_name()
-
-    def port(value: Value, order: axes.Order) -> Port:
-        node = nodes[value.node]
-        written = axes.apply(node.shapes[value.index], axes.inverse(order))
-        dtype = node.spec.dtype if isinstance(node.spec, Input) else "float32"
-        return Port(value.node, written, order, dtype)
-
-    inputs = tuple(port(value, _order(graph, value, nodes)) for value in graph.input_values())
-    returned = iter(graph.returned)
-    outputs = map_structure(lambda value: port(value, next(returned, _order(graph, value, nodes))), graph.outputs)
+    inputs, outputs = ports_of(graph, lambda node: node.name)
     weights = tuple(_weights(model))
     used = {mapped.weight.key for mapped in weights}
     notes = tuple(f"{node.name}: {note}" for node in graph.nodes for note in node.notes)
     unused = tuple(key for key in graph.arrays if key not in used)
-    places = dict(_places(graph, model, nodes))
+    places = dict(_places(graph, model, graph.by_name()))
     return Record(graph.name, input_layout, inputs, outputs, places, weights, notes, unused)
-
-
-def _order(graph: Graph, value: Value, nodes: dict[str, Node]) -> axes.Order:
-    return graph.held.get(value, axes.identity(len(nodes[value.node].shapes[value.index])))
 
 
 def _weights(model: KerasModel) -> Iterator[MappedWeight]:
@@ -90,7 +77,7 @@ def _places(graph: Graph, model: KerasModel, nodes: dict[str, Node]) -> Iterator
     outer = {path for node in graph.nodes for path in _above(node.layer)}
     results = _results(graph)
     for ref, value in model.origins.items():
-        node, order = nodes[value.node], _order(graph, value, nodes)
+        node, order = nodes[value.node], order_of(graph, value, nodes)
         if order and len(order) == len(node.shapes[value.index]):
             alone = node.layer not in outer and results.get((node.layer, node.call)) == {node.name}
             yield _key(ref), _place(node, value.index, order, is_result=alone)

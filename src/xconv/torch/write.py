@@ -19,13 +19,14 @@ from xconv.spec import Slot, TorchCall
 from xconv.torch.fill import fill
 from xconv.torch.names import escape, identifier, module_path
 from xconv.torch.network import Network
+from xconv.torch.origin import record_of
 from xconv.torch.program import Program, Result, Step
-from xconv.torch.record import KEY, MappedWeight, Place, Port, Record, Source
+from xconv.torch.record import KEY
 from xconv.torch.reuse import in_place, is_fresh
 from xconv.torch.targets import method_name, resolve_target
 from xconv.weights import Arrays, Weight
 
-__all__ = ["PROGRAM", "build", "program_of", "record_of", "write"]
+__all__ = ["PROGRAM", "build", "program_of", "write"]
 
 PROGRAM = "xconv_program"
 """Where a module keeps its `Program` in `meta`."""
@@ -269,56 +270,3 @@ def _from_arrays(arrays: Arrays) -> Reader:
         return target
 
     return read
-
-
-def _said(node: Node, owned: Mapping[str, int]) -> str:
-    """The name of a node in the source: its layer's, where layout put it in the place of all that the layer was."""
-    return node.layer if owned[node.layer] == 1 and not node.part and not node.call else node.name
-
-
-def record_of(graph: Graph, input_layout: str, names: Mapping[Weight, list[str]]) -> Record:
-    """What the module remembers of its source."""
-    nodes = graph.by_name()
-    ranks = {Value(n.name, i): len(shape) for n in graph.nodes for i, shape in enumerate(n.shapes)}
-    orders = {value: graph.held.get(value, axes.identity(rank)) for value, rank in ranks.items()}
-
-    def port(value: Value, order: axes.Order) -> Port:
-        node = nodes[value.node]
-        written = axes.apply(node.shapes[value.index], axes.inverse(order))
-        dtype = node.spec.dtype if isinstance(node.spec, Input) else "float32"
-        return Port(node.layer or value.node, written, order, dtype)
-
-    last: dict[tuple[str, int], Node] = {(n.layer, n.call): n for n in graph.nodes if n.layer and n.inputs}
-    places = {
-        identifier(node.name): Place(layer, call, index, orders[Value(node.name, index)])
-        for (layer, call), node in last.items()
-        for index in range(len(node.shapes))
-        if index == 0 and orders[Value(node.name, index)]
-    }
-    held: dict[str, list[Weight]] = {}
-    for weight in names:
-        held.setdefault(weight.key, []).append(weight)  # a module may hold it in another shape than the graph
-    mapped = {
-        MappedWeight(names[form][0], node.layer, role, form): None
-        for node in graph.nodes
-        for role, weight in node.weights.items()
-        for form in held.get(weight.key, ())
-        if weight.constant is None
-    }
-    used = {found.weight.key for found in mapped}
-    unused = tuple(key for key in graph.arrays if key not in used)
-    notes = tuple(f"{node.name}: {note}" for node in graph.nodes for note in node.notes) + tuple(
-        f"{key}: used in {len(forms)} layouts, so it is as many parameters, which training would let drift apart"
-        for key, forms in held.items()
-        if key and len(forms) > 1
-    )
-    inputs = tuple(port(value, orders[value]) for value in graph.input_values())
-    returned = iter(graph.returned)
-    outputs = map_structure(lambda value: port(value, next(returned, orders[value])), graph.outputs)
-    owned = Counter(node.layer for node in graph.nodes)
-    sources = {
-        identifier(node.name): Source(_said(node, owned), node.layer, node.call, node.part, node.kind, node.notes)
-        for node in graph.nodes
-        if node.layer
-    }
-    return Record(graph.name, input_layout, inputs, outputs, places, tuple(mapped), notes, unused, sources)

@@ -84,7 +84,7 @@ def _converted(side: Any) -> Record | None:
     """The ports that the model would have in torch; None where it cannot be read."""
     from xconv.api import read_keras
     from xconv.layout import resolve
-    from xconv.torch.write import record_of
+    from xconv.torch.origin import record_of
 
     try:
         graph = resolve(read_keras(side.model), "first", "channels_first")
