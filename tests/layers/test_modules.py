@@ -31,6 +31,7 @@ MODULES = [
     modules.SparseSigmoid(),
     modules.Squareplus(),
     modules.StochasticDepth(0.3),
+    modules.StochasticDepth(0.3, "batch"),
     modules.GaussianDropout(0.3),
     modules.GaussianNoise(0.3),
     modules.Rescaling(2.0, 1.0),

@@ -433,6 +433,54 @@ def test_the_torch_backend(tmp_path: Path) -> None:
     assert found["error"] < 2e-6
 
 
+class StochasticDepth(nn.Module):
+    """As torchvision's, which is known by its name and attributes."""
+
+    def __init__(self, p: float, mode: str) -> None:
+        super().__init__()
+        self.p, self.mode = p, mode
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            return x
+        samples = 1 if self.mode == "batch" else x.shape[0]
+        noise = x.new_empty(samples, *(1,) * (x.dim() - 1))
+        return x * noise.bernoulli_(1 - self.p).div_(1 - self.p)
+
+
+class DropPath(nn.Module):
+    """As timm's, without growing what is left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.drop_prob, self.scale_by_keep = 0.25, False
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * x.new_empty(x.shape[0], 1).bernoulli_(0.75) if self.training else x
+
+
+@pytest.mark.parametrize(("mode", "samples"), [("row", None), ("batch", 1)])
+def test_stochastic_depth_drops_samples_alone_or_all_together(mode: str, samples: int | None) -> None:
+    """As noise_shape says; the way back gives the same mode."""
+    module = nn.Sequential(nn.Linear(6, 6), StochasticDepth(0.5, mode))
+    model = xconv.torch_to_keras(module, input_shape=(6,))
+    assert model.layers[2].noise_shape == (samples, 1)
+    answers = [keras.ops.convert_to_numpy(model.layers[2](np.ones((8, 6)), training=True)) for _ in range(20)]
+    together = [np.ptp(answer) == 0 for answer in answers]
+    assert all(together) == (mode == "batch")
+    assert {0.0, 2.0} == {float(number) for answer in answers for number in answer.flat}
+    assert xconv.keras_to_torch(model).get_submodule("1").mode == mode
+
+
+def test_what_drops_without_growing_the_rest_is_noted() -> None:
+    """Keras has no layer for it: in training nothing is dropped, and the record says so."""
+    module = nn.Sequential(nn.Linear(6, 6), DropPath())
+    model = xconv.torch_to_keras(module, input_shape=(6,))
+    same(module.eval(), model)
+    (note,) = xconv.record(model).notes
+    assert note.startswith("1: in training torch drops whole samples with probability 0.25")
+
+
 # ------------------------------------------------------------------------------------------------ what is refused
 
 

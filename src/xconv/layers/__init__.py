@@ -102,7 +102,9 @@ ATEN_FILES: Mapping[str, str] = {
     "conv_transpose": "conv_transpose1d conv_transpose2d conv_transpose3d",
     "dense": "linear",
     "diagonal": "diagonal",
-    "dropout": "alpha_dropout drop_path dropout feature_dropout gaussian_dropout gaussian_noise",
+    "dropout": (
+        "alpha_dropout drop_batch drop_path drop_unscaled dropout feature_dropout gaussian_dropout gaussian_noise"
+    ),
     "elementwise": (
         "__and__ __or__ __xor__ add arctan2 atan2 bitwise_and bitwise_or bitwise_xor div divide eq floor_divide fmod "
         "ge greater greater_equal gt hypot le less less_equal logaddexp logical_and logical_or logical_xor lt maximum "

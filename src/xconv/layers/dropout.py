@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from xconv.errors import Unsupported
+from xconv.layers.activation import Activation
 from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Spec, TorchCall, TorchExample, Weights
 
 __all__ = ["Dropout", "Noise", "SpatialDropout"]
@@ -15,16 +16,17 @@ __all__ = ["Dropout", "Noise", "SpatialDropout"]
 class Dropout(Spec):
     """In training, elements become 0 with probability `rate` and the rest grow by 1/(1-rate); `alpha` as in SELU nets.
 
-    `whole` drops a sample's whole tensor at once: Keras's noise_shape (None, 1, ..), stochastic depth.
+    Stochastic depth drops whole tensors: `whole` that of each sample by itself, Keras's noise_shape (None, 1, ..);
+    `batch` that of all samples at once, noise_shape (1, 1, ..).
     """
 
     rate: float
     kind: str = "plain"
-    """'plain', 'alpha' or 'whole'."""
+    """'plain', 'alpha', 'whole' or 'batch'."""
 
     order = Order.ANY
     keras_kinds = "Dropout", "AlphaDropout", "StochasticDepth"
-    aten_ops = "dropout", "alpha_dropout", "drop_path"
+    aten_ops = "dropout", "alpha_dropout", "drop_path", "drop_batch", "drop_unscaled"
     training = "random: the same distribution, another stream of random numbers"
 
     @classmethod
@@ -36,9 +38,9 @@ class Dropout(Spec):
         shape = layer.get("noise_shape")
         kind = "alpha" if layer.kind == "AlphaDropout" else "plain"
         if shape is not None and kind == "plain" and any(size is not None for size in shape):
-            if any(size != 1 for size in shape[1:]):
-                raise Unsupported(f"noise_shape={shape}", remedy="use SpatialDropout, or (None, 1, ..)")
-            kind = "whole"
+            if shape[0] not in (None, 1) or any(size != 1 for size in shape[1:]):
+                raise Unsupported(f"noise_shape={shape}", remedy="use SpatialDropout, (None, 1, ..) or (1, 1, ..)")
+            kind = "whole" if shape[0] is None else "batch"
         elif shape is not None and any(size is not None for size in shape):
             raise Unsupported(f"noise_shape={shape} of {layer.kind}")
         return Op(cls(float(layer["rate"]), kind))
@@ -47,25 +49,34 @@ class Dropout(Spec):
     def from_torch(cls, call: AtenCall) -> Op:
         """The probability; whether it acts at this moment is not part of the network."""
         call.get("x", call.get("input"))
-        kinds = {"alpha_dropout": "alpha", "drop_path": "whole"}
-        return Op(cls(float(call["p"]), kinds.get(call.op, "plain")))
+        rate = float(call["p"])
+        if call.op == "drop_unscaled":
+            what = f"in training torch drops whole samples with probability {rate:g} and does not grow the rest"
+            return Op(Activation("linear"), note=f"{what}; Keras has no layer for it, here nothing is dropped")
+        kinds = {"alpha_dropout": "alpha", "drop_path": "whole", "drop_batch": "batch"}
+        return Op(cls(rate, kinds.get(call.op, "plain")))
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """Dropout, with a noise_shape for whole tensors; AlphaDropout."""
-        shape = (None, *(1,) * (len(inputs[0]) - 1)) if self.kind == "whole" else None
+        samples = {"whole": (None,), "batch": (1,)}.get(self.kind)
+        shape = None if samples is None else (*samples, *(1,) * (len(inputs[0]) - 1))
         config = {"rate": self.rate, "noise_shape": shape}
         return KerasLayer("AlphaDropout" if self.kind == "alpha" else "Dropout", config, inputs=tuple(inputs))
 
     def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
         """nn.Dropout, nn.AlphaDropout or xconv's StochasticDepth."""
         target = {"plain": "torch.nn.Dropout", "alpha": "torch.nn.AlphaDropout"}
-        return TorchCall(target.get(self.kind, "xconv.torch.modules.StochasticDepth"), config={"p": self.rate})
+        config: dict[str, object] = {"p": self.rate}
+        if self.kind == "batch":
+            config["mode"] = "batch"
+        return TorchCall(target.get(self.kind, "xconv.torch.modules.StochasticDepth"), config=config)
 
     @classmethod
     def examples(cls) -> Iterator[Example]:
-        """Plain, whole and alpha."""
+        """Plain, whole, alpha, and all samples at once."""
         yield Example("Dropout", ((4, 5, 3),), {"rate": 0.3}, trains=False)
         yield Example("Dropout", ((4, 5, 3),), {"rate": 0.3, "noise_shape": (None, 1, 1, 1)}, trains=False)
+        yield Example("Dropout", ((4, 3),), {"rate": 0.3, "noise_shape": (1, 1, 1)}, trains=False)
         yield Example("StochasticDepth", ((4, 3),), {"drop_path_rate": 0.3}, trains=False)
         yield Example("AlphaDropout", ((4, 3),), {"rate": 0.3}, trains=False)
 

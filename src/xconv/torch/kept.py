@@ -23,6 +23,18 @@ def drop_path(x: Tensor, p: float) -> Tensor:  # noqa: ARG001
     return x.clone()
 
 
+@torch.library.custom_op("xconv::drop_batch", mutates_args=())
+def drop_batch(x: Tensor, p: float) -> Tensor:  # noqa: ARG001
+    """In training, the tensors of all samples are dropped together with probability `p`."""
+    return x.clone()
+
+
+@torch.library.custom_op("xconv::drop_unscaled", mutates_args=())
+def drop_unscaled(x: Tensor, p: float) -> Tensor:  # noqa: ARG001
+    """In training, each sample's whole tensor is dropped with probability `p`, and the others stay as they are."""
+    return x.clone()
+
+
 @torch.library.custom_op("xconv::gaussian_dropout", mutates_args=())
 def gaussian_dropout(x: Tensor, p: float) -> Tensor:  # noqa: ARG001
     """In training, each element times a normal number of mean 1 and variance p / (1 - p)."""
@@ -53,7 +65,8 @@ def feature_dropout(x: Tensor, p: float) -> Tensor:  # noqa: ARG001
     return x.clone()
 
 
-for _operation in (drop_path, gaussian_dropout, gaussian_noise, dropout, alpha_dropout, feature_dropout):
+KEPT = (drop_path, drop_batch, drop_unscaled, gaussian_dropout, gaussian_noise, dropout, alpha_dropout, feature_dropout)
+for _operation in KEPT:
     _operation.register_fake(lambda x, p: torch.empty_like(x))
 
 
@@ -76,11 +89,7 @@ def kept_dropouts(graph: fx.Graph) -> Iterator[None]:
 
 
 def kept(module: nn.Module) -> AbstractContextManager[None]:
-    """The module with such layers, recognised by class and attributes, saying what they are; as it was afterwards.
-
-    torchvision's StochasticDepth in mode 'batch', and what drops without growing the rest, stays silent: Keras has no
-    layer for it.
-    """
+    """The module with such layers, recognised by class and attributes, saying what they are; as it was afterwards."""
     return replaced(module, _said)
 
 
@@ -104,10 +113,12 @@ def _meaning(module: nn.Module) -> tuple[Callable[[Tensor, float], Tensor], floa
     if own and name in ("GaussianDropout", "GaussianNoise"):
         amount = getattr(module, "rate", getattr(module, "stddev", None))
         operation = gaussian_dropout if name == "GaussianDropout" else gaussian_noise
-    elif name == "StochasticDepth" and getattr(module, "mode", "row") == "row":
-        amount, operation = getattr(module, "p", None), drop_path
-    elif name.endswith("DropPath") and getattr(module, "scale_by_keep", True):
-        amount, operation = getattr(module, "drop_prob", None), drop_path
+    elif name == "StochasticDepth" and getattr(module, "mode", "row") in ("row", "batch"):
+        rows = getattr(module, "mode", "row") == "row"
+        amount, operation = getattr(module, "p", None), drop_path if rows else drop_batch
+    elif name.endswith("DropPath"):
+        scaled = getattr(module, "scale_by_keep", True)
+        amount, operation = getattr(module, "drop_prob", None), drop_path if scaled else drop_unscaled
     else:
         return None
     return (operation, float(amount)) if isinstance(amount, (int, float)) and amount > 0 else None

@@ -11,21 +11,25 @@ __all__ = ["GaussianDropout", "GaussianNoise", "StochasticDepth"]
 
 
 class StochasticDepth(nn.Module):
-    """Each sample's whole tensor is dropped with probability `p`; the others grow by 1 / (1 - p)."""
+    """Each sample's whole tensor is dropped with probability `p`; the others grow by 1 / (1 - p).
 
-    def __init__(self, p: float) -> None:
+    With `mode="batch"`, all samples are dropped together or none, as in torchvision.
+    """
+
+    def __init__(self, p: float, mode: str = "row") -> None:
         super().__init__()
-        self.p = p
+        self.p, self.mode = p, mode
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.p == 0.0:
             return x
         keep = 1.0 - self.p
-        mask = torch.empty((x.shape[0], *(1,) * (x.dim() - 1)), dtype=x.dtype, device=x.device).bernoulli_(keep)
+        samples = 1 if self.mode == "batch" else x.shape[0]
+        mask = torch.empty((samples, *(1,) * (x.dim() - 1)), dtype=x.dtype, device=x.device).bernoulli_(keep)
         return x * (mask / keep if keep else mask)
 
     def extra_repr(self) -> str:
-        return f"p={self.p}"
+        return f"p={self.p}" if self.mode == "row" else f"p={self.p}, mode={self.mode!r}"
 
 
 class GaussianDropout(nn.Module):
