@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from xconv.errors import InvalidInput
 from xconv.layout import Layout
 
 if TYPE_CHECKING:
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
 
     from xconv.graph import Graph
     from xconv.inspection import Inspection
-    from xconv.keras.records import KerasModel
 
 __all__ = ["inspect", "keras_to_torch", "load", "load_weights", "read_keras", "read_torch", "save", "torch_to_keras"]
 
@@ -146,7 +144,9 @@ def inspect(
         from xconv.torch.capture import program_of
 
         return inspection_of_torch(*program_of(source, example_inputs, input_shape), input_layout or "channels_last")
-    return inspection_of(_records(source, weights, config), input_layout or "channels_first")
+    from xconv.keras.opening import records_from
+
+    return inspection_of(records_from(source, weights=weights, config=config), input_layout or "channels_first")
 
 
 def _is_torch(source: Any) -> bool:
@@ -238,26 +238,7 @@ def load_weights(module: torch.nn.Module, source: Any, *, config: Any = None) ->
 
 def read_keras(source: Any, *, weights: Any = None, config: Any = None) -> Graph:
     """The graph of a Keras model, live or from a file."""
+    from xconv.keras.opening import records_from
     from xconv.keras.read import read
 
-    return read(_records(source, weights, config))
-
-
-def _records(source: Any, weights: Any, config: Any) -> KerasModel:
-    from xconv.keras.keras2 import is_keras2_model, read_keras2
-    from xconv.keras.live import is_keras_model, read_live
-
-    if isinstance(source, (str, os.PathLike)):
-        from xconv.keras.archive import read_file
-
-        if is_keras_model(config) or is_keras2_model(config):
-            config = config.to_json()
-        return read_file(source, config=config, weights=weights)
-    if is_keras_model(source):
-        return read_live(source)
-    if is_keras2_model(source):
-        return read_keras2(source)
-    raise InvalidInput(
-        f"a {type(source).__name__} is not a Keras model",
-        remedy="give a keras.Model, or the path of a .keras, .h5 or .weights.h5 file",
-    )
+    return read(records_from(source, weights=weights, config=config))

@@ -27,7 +27,7 @@ FLOORS = [
     {"layers", "layout", "passes", "registry"},
     {"keras", "torch", "onnx", "sides"},
     {"gains", "randomization", "inspection", "verification", "report"},
-    {"align", "transfer", "diagnose", "zoo", "causes"},
+    {"align", "causes", "comparison", "diagnosis", "transfer", "zoo"},
     {"api"},
     {"cli"},
 ]

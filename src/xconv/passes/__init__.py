@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from xconv.graph import Graph
 from xconv.passes.anchor_variables import anchor_variables, recover_variables
+from xconv.passes.canonical import CANONICAL
 from xconv.passes.expand_attention import expand_attention
 from xconv.passes.fold_pads import fold_pads
 from xconv.passes.fold_permutes import fold_flatten, merge_reshapes
@@ -23,7 +24,7 @@ from xconv.passes.trim_recurrent import trim_recurrent
 from xconv.passes.unfold_pads import unfold_pads
 from xconv.passes.without_unused import without_unused
 
-__all__ = ["AFTER_LAYOUT", "BEFORE_LAYOUT", "FOR_KERAS", "Pass", "run"]
+__all__ = ["AFTER_LAYOUT", "BEFORE_LAYOUT", "CANONICAL", "FOR_KERAS", "Pass", "run"]
 
 Pass: TypeAlias = Callable[[Graph], Graph]
 

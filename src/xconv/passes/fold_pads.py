@@ -6,7 +6,7 @@
     before   Pad(1) -> average pool(3x3, valid)         after   average pool(3x3, padding 1 that counts)
     before   Pad(1, border) -> Pad(1, border)           after   Pad(2, border)
 
-Uneven pads stay a layer where Keras wrote one; torch has no other words for them.
+Uneven pads stay a layer where Keras wrote one, if they are not asked for; torch has no other words for them.
 
 A max pool ignores its own padding (-inf) and would see zeros from a Pad; behind a ReLU, where every window holds at
 least one value that is not negative, this is the same.
@@ -29,8 +29,8 @@ from xconv.spec import Spec
 __all__ = ["around", "fold_pads"]
 
 
-def fold_pads(graph: Graph) -> Graph:
-    """The graph with pads inside the convolutions and pools behind them."""
+def fold_pads(graph: Graph, *, uneven: bool = False) -> Graph:
+    """The graph with pads inside the convolutions and pools behind them; a layer's `uneven` ones only on request."""
     nodes, consumers, outputs = graph.by_name(), graph.consumers(), set(graph.output_values())
     safe = not_negative(graph)
     changes: dict[str, Node | None] = {}
@@ -43,7 +43,7 @@ def fold_pads(graph: Graph) -> Graph:
         if not isinstance(node.spec, (Pad, PadAxes)) or value in outputs or len(users) != 1:
             continue
         (user,) = users
-        own_layer = node.kind.startswith(("ops.", "ZeroPadding"))
+        own_layer = not uneven and node.kind.startswith(("ops.", "ZeroPadding"))
         spec = _together(node.spec, user, safe=node.inputs[0] in safe, own_layer=own_layer)
         if spec is None or (user.layer in shared and nodes[user.name].weights):
             continue

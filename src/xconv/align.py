@@ -1,0 +1,425 @@
+"""Which node of one network is which of another: `align(a, b)`, for graphs in canonical form.
+
+Names are not looked at. A node is recognised by what it is (its family, its sizes, its weights' shapes), by what stands
+around it, and by its neighbours that are recognised already: from the inputs and outputs, the matching spreads along
+the edges, the surest pair first. Where one network has nodes that the other lacks, the spreading steps over them.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from itertools import count, product
+
+from xconv import axes
+from xconv.graph import Graph, Node
+from xconv.layers.activation import Activation
+from xconv.layers.adaptive_pool import AdaptivePool
+from xconv.layers.elementwise import Elementwise
+from xconv.layers.pool import GlobalPool, Pool
+
+__all__ = ["Alignment", "Pair", "align"]
+
+RADIUS = 6
+"""How many steps around a node its surroundings are compared."""
+STEPS = 3
+"""How many nodes without a counterpart are stepped over at a time."""
+SAME = 2
+"""What `fits` says of one node up to its settings."""
+TRIVIAL = frozenset({"epsilon", "momentum", "frozen", "dtype"})
+"""Fields that say nothing about which node it is."""
+COMMUTATIVE = frozenset({"add", "multiply", "maximum", "minimum"})
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two nodes that are one, by name; `sure` is False where another node would have fitted as well."""
+
+    a: str
+    b: str
+    sure: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """The pairs in the order of `a`, and the nodes of either side that the other lacks."""
+
+    pairs: tuple[Pair, ...]
+    only_a: tuple[str, ...]
+    only_b: tuple[str, ...]
+    to_b: Mapping[str, str] = field(default_factory=dict)
+    to_a: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def unsure(self) -> tuple[Pair, ...]:
+        """The pairs for which another node would have fitted as well."""
+        return tuple(pair for pair in self.pairs if not pair.sure)
+
+    def __str__(self) -> str:
+        rows = [f"{pair.a}  <->  {pair.b}{'' if pair.sure else '  (not sure)'}" for pair in self.pairs]
+        rows += [f"{name}  has no counterpart" for name in self.only_a]
+        return "\n".join([*rows, *(f"no counterpart for  {name}" for name in self.only_b)])
+
+
+def align(a: Graph, b: Graph) -> Alignment:
+    """The nodes of two graphs in pairs.
+
+    Args:
+        a: a graph in canonical form (`passes.CANONICAL`), held channels-first.
+        b: the same.
+
+    Returns:
+        An `Alignment`. Two nodes of different families are never a pair; two whose weights have other shapes are, where
+        everything around them says so.
+    """
+    matching = _Matching(_Side(a), _Side(b))
+    matching.seed()
+    matching.spread()
+    return matching.result()
+
+
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """A neighbour, and how it is reached: as which input, and which of the source's tensors."""
+
+    node: str
+    label: Hashable
+
+
+class _Side:
+    """One graph: what each node is, and its neighbours."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.nodes = graph.by_name()
+        self.before: dict[str, list[_Edge]] = {name: [] for name in self.nodes}
+        self.behind: dict[str, list[_Edge]] = {name: [] for name in self.nodes}
+        for node in graph.nodes:
+            for place, value in enumerate(node.inputs):
+                label = (0 if _commutes(node) else place, value.index)
+                self.before[node.name].append(_Edge(value.node, label))
+                self.behind[value.node].append(_Edge(node.name, label))
+        self.exact = {name: _exact(node) for name, node in self.nodes.items()}
+        self.loose = {name: _loose(node) for name, node in self.nodes.items()}
+        self.family = {name: _family(node) for name, node in self.nodes.items()}
+        self.colours: list[dict[str, int]] = []
+
+
+def _commutes(node: Node) -> bool:
+    spec = node.spec
+    return isinstance(spec, Elementwise) and spec.name in COMMUTATIVE and len(node.inputs) == len(spec.operands)
+
+
+def _family(node: Node) -> Hashable:
+    """What a node never is together with anything else."""
+    spec = node.spec
+    if isinstance(spec, (Pool, GlobalPool, AdaptivePool)):
+        return "pool", "Global" if isinstance(spec, GlobalPool) else "windows"
+    if isinstance(spec, Elementwise):
+        return "Elementwise", spec.name
+    return type(spec).__name__
+
+
+def _shapes(node: Node) -> tuple[Hashable, ...]:
+    return tuple(sorted((role, weight.shape) for role, weight in node.weights.items() if role in ("kernel", "mean")))
+
+
+def _loose(node: Node) -> Hashable:
+    """The family, and the shapes of the weights that it cannot lack."""
+    spec = node.spec
+    if isinstance(spec, Activation):
+        return _family(node), spec.name
+    if isinstance(spec, (Pool, AdaptivePool)):
+        return _family(node), spec.kind, getattr(spec, "kernel", None) or getattr(spec, "size", None)
+    return _family(node), _shapes(node) or tuple(sorted(weight.shape for weight in node.weights.values()))
+
+
+def _exact(node: Node) -> Hashable:
+    """Everything that the Spec says, axes counted from the front, and the shapes of all weights."""
+    rank = len(node.shapes[0]) if node.shapes else 0
+    said = []
+    for entry in fields(node.spec):
+        value = getattr(node.spec, entry.name)
+        if entry.name in TRIVIAL:
+            continue
+        if entry.name == "axis" and isinstance(value, int):
+            value = axes.normal(value, rank)
+        said.append((entry.name, repr(value)))
+    return _loose(node), tuple(said), tuple(sorted((role, w.shape) for role, w in node.weights.items()))
+
+
+def _colour(sides: Sequence[_Side], radius: int) -> None:
+    """Numbers every node by its surroundings, the same numbers on both sides, for every radius up to `radius`."""
+    table: dict[Hashable, int] = {}
+
+    def number(key: Hashable) -> int:
+        return table.setdefault(key, len(table))
+
+    for side in sides:
+        side.colours.append({name: number(("exact", side.exact[name])) for name in side.nodes})
+    for _ in range(radius):
+        for side in sides:
+            old = side.colours[-1]
+
+            def around(edges: Iterable[_Edge], old: Mapping[str, int] = old) -> Hashable:
+                return tuple(sorted((repr(edge.label), old[edge.node]) for edge in edges))
+
+            side.colours.append(
+                {n: number((old[n], around(side.before[n]), around(side.behind[n]))) for n in side.nodes}
+            )
+
+
+class _Matching:
+    """Grows the pairs; the order of the heap is the order of certainty."""
+
+    def __init__(self, a: _Side, b: _Side) -> None:
+        self.a, self.b = a, b
+        _colour((a, b), RADIUS)
+        self.to_b: dict[str, str] = {}
+        self.to_a: dict[str, str] = {}
+        self.doubtful: set[str] = set()
+        self.heap: list[tuple[tuple[int, ...], int, str, str]] = []
+        self.waiting: set[tuple[str, str]] = set()
+        self.best: dict[tuple[str, str], tuple[int, ...]] = {}
+        self.proposed_a: dict[str, set[str]] = defaultdict(set)
+        self.proposed_b: dict[str, set[str]] = defaultdict(set)
+        self.order = count()
+        self.places = [{node.name: place for place, node in enumerate(side.graph.nodes)} for side in (a, b)]
+
+    # -- certainty ---------------------------------------------------------------------------------------------------
+
+    def alike(self, a: str, b: str) -> int:
+        """How far the surroundings are the same: 0 for another node of the same family, -1 for another family."""
+        if self.a.family[a] != self.b.family[b]:
+            return -1
+        same = 0
+        for radius in range(RADIUS + 1):
+            if self.a.colours[radius][a] != self.b.colours[radius][b]:
+                break
+            same = radius + 1
+        return same
+
+    def fits(self, a: str, b: str) -> int:
+        """2 for the same node up to its settings, 1 for the same family, 0 for another."""
+        if self.a.family[a] != self.b.family[b]:
+            return 0
+        return 2 if self.a.loose[a] == self.b.loose[b] else 1
+
+    def evidence(self, a: str, b: str) -> int:
+        """How many neighbours are pairs already, reached the same way."""
+        return self._agreeing(self.a.before[a], self.b.before[b]) + self._agreeing(self.a.behind[a], self.b.behind[b])
+
+    def _agreeing(self, edges: Sequence[_Edge], others: Sequence[_Edge]) -> int:
+        there = Counter((edge.node, edge.label) for edge in others)
+        return sum(1 for edge in edges if there.get((self.to_b.get(edge.node, ""), edge.label)))
+
+    def score(self, a: str, b: str) -> tuple[int, ...]:
+        return self.evidence(a, b), self.fits(a, b), self.alike(a, b)
+
+    # -- growth ------------------------------------------------------------------------------------------------------
+
+    def seed(self) -> None:
+        """Inputs and outputs are pairs to begin with, in order, where there are as many."""
+        inputs = [[value.node for value in side.graph.input_values()] for side in (self.a, self.b)]
+        if len(inputs[0]) == len(inputs[1]):
+            for a, b in zip(*inputs, strict=True):
+                self.join(a, b)
+        outputs = [[value.node for value in side.graph.output_values()] for side in (self.a, self.b)]
+        if len(outputs[0]) == len(outputs[1]):
+            for a, b in zip(*outputs, strict=True):
+                if self.fits(a, b) == SAME:
+                    self.propose(a, b)
+
+    def spread(self) -> None:
+        """Joins pairs until nothing is left: neighbours, then what is unique, then over gaps, then the rest."""
+        while self._sure() or self._unique() or self._over_gaps() or self._other_sizes() or self._doubtful():
+            pass
+        self._left_over()
+
+    def join(self, a: str, b: str) -> None:
+        self.to_b[a], self.to_a[b] = b, a
+        for other in self.proposed_a[a]:
+            self._wake((free, other) for free in self.proposed_b[other])
+        for other in self.proposed_b[b]:
+            self._wake((other, free) for free in self.proposed_a[other])
+        for edges, others in ((self.a.before[a], self.b.before[b]), (self.a.behind[a], self.b.behind[b])):
+            for edge in edges:
+                for other_edge in others:
+                    if edge.label == other_edge.label:
+                        self.propose(edge.node, other_edge.node)
+
+    def _wake(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Pairs that waited for a rival to go are looked at again."""
+        for pair in pairs:
+            if pair in self.waiting:
+                self.waiting.remove(pair)
+                self._push(*pair)
+
+    def _push(self, a: str, b: str) -> None:
+        self.best[a, b] = score = self.score(a, b)
+        heapq.heappush(self.heap, (tuple(-part for part in score), next(self.order), a, b))
+
+    def propose(self, a: str, b: str) -> None:
+        if a in self.to_b or b in self.to_a or not self.fits(a, b):
+            return
+        score = self.score(a, b)
+        if self.best.get((a, b)) == score:
+            return
+        self.waiting.discard((a, b))
+        self.proposed_a[a].add(b)
+        self.proposed_b[b].add(a)
+        self._push(a, b)
+
+    def _rivals(self, a: str, b: str, score: tuple[int, ...]) -> list[tuple[str, str]]:
+        """Other proposals for either node that are as good."""
+        pairs = [(a, other) for other in self.proposed_a[a] if other != b and other not in self.to_a]
+        pairs += [(other, b) for other in self.proposed_b[b] if other != a and other not in self.to_b]
+        return [pair for pair in pairs if self.best[pair][1:] >= score[1:] and self.score(*pair) >= score]
+
+    def _sure(self) -> bool:
+        """Joins neighbours of pairs that fit, have the same sizes, and have no rival as good."""
+        joined = False
+        while self.heap:
+            known, _, a, b = heapq.heappop(self.heap)
+            if a in self.to_b or b in self.to_a:
+                continue
+            score = self.score(a, b)
+            if tuple(-part for part in known) != score:
+                if self.best[a, b] != score:
+                    self._push(a, b)
+            elif score[1] < SAME or self._rivals(a, b, score):
+                self.waiting.add((a, b))
+            else:
+                self.join(a, b)
+                joined = True
+        return joined
+
+    def _unique(self) -> bool:
+        """Joins nodes whose surroundings are unique on both sides, the widest surroundings first."""
+        for radius in range(RADIUS, 0, -1):
+            found = self._alone(radius)
+            if found:
+                for a, b in found:
+                    self.join(a, b)
+                return True
+        return False
+
+    def _alone(self, radius: int) -> list[tuple[str, str]]:
+        """Pairs of free nodes that alone on their side have these surroundings."""
+        tables: list[dict[int, list[str]]] = []
+        for side, taken in ((self.a, self.to_b), (self.b, self.to_a)):
+            table: dict[int, list[str]] = defaultdict(list)
+            for name in side.nodes:
+                if name not in taken:
+                    table[side.colours[radius][name]].append(name)
+            tables.append(table)
+        ours, theirs = tables
+        return [(names[0], theirs[k][0]) for k, names in ours.items() if len(names) == 1 == len(theirs.get(k, ()))]
+
+    def _over_gaps(self) -> bool:
+        """Joins what lies behind or before nodes that have no counterpart here, the shortest gap first."""
+        for steps in range(1, STEPS + 1):
+            found = {pair for pair in self._beyond(steps) if self.fits(*pair) == SAME}
+            ours, theirs = Counter(a for a, _ in found), Counter(b for _, b in found)
+            single = sorted((a, b) for a, b in found if ours[a] == 1 == theirs[b])
+            if not single and found:
+                best = max(self.alike(*pair) for pair in found)
+                single = [min(pair for pair in found if self.alike(*pair) == best)]
+            for a, b in single:
+                if a not in self.to_b and b not in self.to_a:
+                    self.join(a, b)
+            if single:
+                return True
+        return False
+
+    def _beyond(self, steps: int) -> Iterator[tuple[str, str]]:
+        """Free pairs that are reached from a pair by stepping over `steps` free nodes on one side."""
+        for a, b in list(self.to_b.items()):
+            for ours, theirs in (("before", "before"), ("behind", "behind")):
+                near_a, near_b = self._free(self.a, a, ours, 0), self._free(self.b, b, theirs, 0)
+                for far in self._free(self.a, a, ours, steps):
+                    yield from ((far, near) for near in near_b)
+                for far in self._free(self.b, b, theirs, steps):
+                    yield from ((near, far) for near in near_a)
+
+    def _free(self, side: _Side, name: str, way: str, steps: int) -> set[str]:
+        """The free nodes `steps` free nodes away."""
+        taken = self.to_b if side is self.a else self.to_a
+        edges: dict[str, list[_Edge]] = getattr(side, way)
+        reached = {edge.node for edge in edges[name] if edge.node not in taken}
+        for _ in range(steps):
+            reached = {edge.node for far in reached for edge in edges[far] if edge.node not in taken}
+        return reached
+
+    def _other_sizes(self) -> bool:
+        """Joins the best neighbours of the same family whose settings or sizes are others."""
+        pairs = self._pending()
+        pairs.sort(key=lambda item: (*(-part for part in item[0]), self.places[0][item[1]], self.places[1][item[2]]))
+        for score, a, b in pairs:
+            if score[0] and not self._rivals(a, b, score):
+                self.join(a, b)
+                return True
+        return False
+
+    def _doubtful(self) -> bool:
+        """Joins the best of several that fit as well, in the order in which they stand; it is told."""
+        pairs = self._pending()
+        if not pairs:
+            return False
+        score, a, b = min(
+            pairs, key=lambda item: (*(-part for part in item[0]), self.places[0][item[1]], self.places[1][item[2]])
+        )
+        rivals = self._rivals(a, b, score)
+        if any(not self._interchangeable(*pair, a, b) for pair in rivals):
+            self.doubtful.add(a)
+        self.join(a, b)
+        return True
+
+    def _pending(self) -> list[tuple[tuple[int, ...], str, str]]:
+        """The proposals of free nodes that wait, with their scores."""
+        free = [(a, b) for a, b in self.waiting if a not in self.to_b and b not in self.to_a]
+        self.waiting = set(free)
+        return [(self.score(a, b), a, b) for a, b in free]
+
+    def _interchangeable(self, other_a: str, other_b: str, a: str, b: str) -> bool:
+        """Whether the rivals are twins, so that either choice gives the same network."""
+        last = RADIUS
+        same_a = self.a.colours[last][other_a] == self.a.colours[last][a]
+        return same_a and self.b.colours[last][other_b] == self.b.colours[last][b]
+
+    def _left_over(self) -> None:
+        """Joins free nodes of one shape, as many on either side, in the order in which they stand: not sure."""
+        groups: list[dict[Hashable, list[str]]] = [defaultdict(list), defaultdict(list)]
+        for side, taken, table in ((self.a, self.to_b, groups[0]), (self.b, self.to_a, groups[1])):
+            for name, node in side.nodes.items():
+                if name not in taken and node.weights:
+                    table[side.loose[name]].append(name)
+        for key, ours in groups[0].items():
+            theirs = groups[1].get(key, [])
+            if not theirs:
+                continue
+            import networkx  # half a second, and hardly ever needed
+
+            choices = networkx.Graph()
+            for a, b in product(ours, theirs):
+                choices.add_edge(("a", a), ("b", b), weight=-self._distance(a, b))
+            for chosen in networkx.max_weight_matching(choices, maxcardinality=True):
+                (_, a), (_, b) = sorted(chosen)
+                self.join(a, b)
+                self.doubtful.add(a)
+
+    def _distance(self, a: str, b: str) -> float:
+        """How far two free nodes are from being one: by surroundings, then by their place in the network."""
+        place_a = self.places[0][a] / len(self.places[0])
+        place_b = self.places[1][b] / len(self.places[1])
+        return (RADIUS - self.alike(a, b)) + abs(place_a - place_b)
+
+    def result(self) -> Alignment:
+        pairs = tuple(
+            Pair(name, self.to_b[name], name not in self.doubtful) for name in self.a.nodes if name in self.to_b
+        )
+        only_a = tuple(name for name in self.a.nodes if name not in self.to_b)
+        only_b = tuple(name for name in self.b.nodes if name not in self.to_a)
+        return Alignment(pairs, only_a, only_b, dict(self.to_b), dict(self.to_a))

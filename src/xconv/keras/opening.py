@@ -1,0 +1,37 @@
+"""Whatever holds a Keras model, as records: a live model of Keras 3 or tf_keras, or a file."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from xconv.errors import InvalidInput
+from xconv.keras.records import KerasModel
+
+__all__ = ["records_from"]
+
+
+def records_from(source: Any, *, weights: Any = None, config: Any = None) -> KerasModel:
+    """The records of a Keras model; arguments as for `keras_to_torch`.
+
+    Raises:
+        InvalidInput: it is no Keras model.
+        Unreadable, NotFound: the file is not what it should be.
+    """
+    from xconv.keras.keras2 import is_keras2_model, read_keras2
+    from xconv.keras.live import is_keras_model, read_live
+
+    if isinstance(source, (str, os.PathLike)):
+        from xconv.keras.archive import read_file
+
+        if is_keras_model(config) or is_keras2_model(config):
+            config = config.to_json()
+        return read_file(source, config=config, weights=weights)
+    if is_keras_model(source):
+        return read_live(source)
+    if is_keras2_model(source):
+        return read_keras2(source)
+    raise InvalidInput(
+        f"a {type(source).__name__} is not a Keras model",
+        remedy="give a keras.Model, or the path of a .keras, .h5 or .weights.h5 file",
+    )
