@@ -89,7 +89,15 @@ def torch_to_keras(
 
 
 def for_keras(graph: Graph, input_layout: Layout = "channels_last") -> Graph:
-    """A graph as Keras can say it: resolved to channels-last, with every pass."""
+    """A graph as Keras can say it: resolved to channels-last, with every pass.
+
+    Args:
+        graph: of a torch or Keras model, as it was read.
+        input_layout: how images are taken and returned, as for `torch_to_keras`.
+
+    Raises:
+        Unsupported: free weights in a network without an input.
+    """
     from xconv.layout import resolve
     from xconv.passes import AFTER_LAYOUT, BEFORE_LAYOUT, FOR_KERAS, run
 
@@ -98,7 +106,7 @@ def for_keras(graph: Graph, input_layout: Layout = "channels_last") -> Graph:
 
 
 def read_torch(source: Any, example_inputs: Any = None, *, input_shape: Any = None) -> Graph:
-    """The graph of a torch module, an ExportedProgram or a `.pt2` file; arguments as for `torch_to_keras`."""
+    """The graph of a torch module, an ExportedProgram or a `.pt2` file; arguments and errors as for `torch_to_keras`."""
     from xconv.torch.capture import program_of
     from xconv.torch.read import read
 
@@ -237,7 +245,7 @@ def load_weights(module: torch.nn.Module, source: Any, *, config: Any = None) ->
 
 
 def read_keras(source: Any, *, weights: Any = None, config: Any = None) -> Graph:
-    """The graph of a Keras model, live or from a file."""
+    """The graph of a Keras model, live or from a file; arguments and errors as for `keras_to_torch`."""
     from xconv.keras.opening import records_from
     from xconv.keras.read import read
 

@@ -130,7 +130,10 @@ def _plain(row: Row) -> dict[str, Any]:
 
 
 def inspection_of(model: KerasModel, input_layout: Layout = "channels_first") -> Inspection:
-    """The inspection of a model's records; what cannot be read is listed, not raised."""
+    """The inspection of a model's records, on its way to torch; what cannot be read is listed, not raised.
+
+    `input_layout` is how images would be taken; shapes in the result are as the Keras model writes them.
+    """
     graph, problems = survey(model)
     source = model.source or model.name
     permutes: tuple[str, ...] = ()
@@ -148,7 +151,11 @@ def inspection_of(model: KerasModel, input_layout: Layout = "channels_first") ->
 
 
 def inspection_of_torch(program: Any, name: str, input_layout: Layout = "channels_last") -> Inspection:
-    """The inspection of an exported program, on its way to Keras; what cannot be said is listed, not raised."""
+    """The inspection of an exported program, on its way to Keras; what cannot be said is listed, not raised.
+
+    `name` is what the network is called; `input_layout` is how images would be taken; shapes in the result are as the
+    program writes them.
+    """
     from xconv.torch.read import survey as survey_torch
 
     graph, problems = survey_torch(program, name)

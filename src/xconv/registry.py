@@ -1,4 +1,4 @@
-"""What users teach xconv: rules for their own Keras layers."""
+"""What users teach xconv: rules for their own Keras layers, and the nn.Modules that these become."""
 
 from __future__ import annotations
 

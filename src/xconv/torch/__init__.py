@@ -1,1 +1,1 @@
-"""The torch side: write modules, run them, save them."""
+"""The torch side: capture networks and read them, write modules, run them, save them."""

@@ -68,8 +68,12 @@ def verify(
         rtol: The relative error in float64 up to which two outputs are the same.
         input_size: For axes that the model leaves open; by default odd and unequal, such as 65 by 79.
 
+    Returns:
+        A `Report`: `ok` and `verdict`, the errors of every output, and where the sides differ the first layer that does.
+
     Raises:
-        InvalidInput: something that cannot be run, or inputs that do not fit.
+        InvalidInput: something that cannot be run, a path without a model, or inputs that do not fit.
+        Unreadable: a file that is not what it should be.
         Mismatch: the two sides have other numbers of outputs.
     """
     started = time.perf_counter()
