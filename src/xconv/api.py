@@ -106,7 +106,7 @@ def for_keras(graph: Graph, input_layout: Layout = "channels_last") -> Graph:
 
 
 def read_torch(source: Any, example_inputs: Any = None, *, input_shape: Any = None) -> Graph:
-    """The graph of a torch module, an ExportedProgram or a `.pt2` file; arguments and errors as for `torch_to_keras`."""
+    """The graph of a torch module, an ExportedProgram or a `.pt2` file; arguments and errors as in `torch_to_keras`."""
     from xconv.torch.capture import program_of
     from xconv.torch.read import read
 
@@ -245,7 +245,7 @@ def load_weights(module: torch.nn.Module, source: Any, *, config: Any = None) ->
 
 
 def read_keras(source: Any, *, weights: Any = None, config: Any = None) -> Graph:
-    """The graph of a Keras model, live or from a file; arguments and errors as for `keras_to_torch`."""
+    """The graph of a Keras model, live or from a file; arguments and errors as in `keras_to_torch`."""
     from xconv.keras.opening import records_from
     from xconv.keras.read import read
 

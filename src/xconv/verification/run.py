@@ -69,7 +69,7 @@ def verify(
         input_size: For axes that the model leaves open; by default odd and unequal, such as 65 by 79.
 
     Returns:
-        A `Report`: `ok` and `verdict`, the errors of every output, and where the sides differ the first layer that does.
+        A `Report`: `ok` and `verdict`, the errors of every output, and the first layer that differs where any does.
 
     Raises:
         InvalidInput: something that cannot be run, a path without a model, or inputs that do not fit.
