@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 import zipfile
@@ -10,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import PeakMemory, answer, spent
+from benchmarks.measure import PeakMemory, answer_arm, spent
 from benchmarks.traits import Facts, difference, exported_traits, module_traits, reference, source_facts
 
 
@@ -152,10 +151,5 @@ ARMS: dict[str, Callable[[str, Path], Facts]] = {
 }
 
 
-def main() -> None:
-    arm, network, folder = sys.argv[1:]
-    answer(json.loads(json.dumps(ARMS[arm](network, Path(folder)))))
-
-
 if __name__ == "__main__":
-    main()
+    answer_arm(ARMS)

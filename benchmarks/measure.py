@@ -13,14 +13,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import ROOT
 
-__all__ = ["PeakMemory", "Timing", "answer", "run_arm", "spent", "summary"]
+__all__ = ["PeakMemory", "Timing", "answer", "answer_arm", "run_arm", "spent", "summary"]
 
 MARK = "benchmark answer: "
 QUIET = {
@@ -114,6 +114,12 @@ def _reason(code: int, errors: str) -> str:
 def answer(values: Mapping[str, Any]) -> None:
     """Prints what an arm found, for `run_arm` to read."""
     print(MARK + json.dumps(values), flush=True)
+
+
+def answer_arm(arms: Mapping[str, Callable[..., Mapping[str, Any]]]) -> None:
+    """Runs the arm that the command line names on a network, a folder and what else it gives, and prints its answer."""
+    arm, network, folder, *rest = sys.argv[1:]
+    answer(arms[arm](network, Path(folder), *rest))
 
 
 class PeakMemory:

@@ -5,15 +5,13 @@ PYTHON -m benchmarks.rival_arms ARM NETWORK FOLDER
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import answer, spent
+from benchmarks.measure import answer_arm, spent
 from benchmarks.to_keras_traits import Facts, source_module, stored, timed, traits
 
 
@@ -71,10 +69,5 @@ def onnx2tf(network: str, folder: Path) -> Facts:
 ARMS: dict[str, Callable[[str, Path], Facts]] = {"nobuco": nobuco, "onnx2tf": onnx2tf}
 
 
-def main() -> None:
-    arm, network, folder = sys.argv[1:]
-    answer(json.loads(json.dumps(ARMS[arm](network, Path(folder)))))
-
-
 if __name__ == "__main__":
-    main()
+    answer_arm(ARMS)

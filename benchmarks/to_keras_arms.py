@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import answer, spent
+from benchmarks.measure import answer_arm, spent
 from benchmarks.to_keras_traits import Facts, source_module, timed, traits
 
 
@@ -104,10 +104,5 @@ def _image_shape(folder: Path) -> tuple[int, ...]:
 ARMS: dict[str, Callable[..., Facts]] = {"source": source, "xconv_live": xconv_live, "xconv_file": xconv_file}
 
 
-def main() -> None:
-    arm, network, folder, *rest = sys.argv[1:]
-    answer(json.loads(json.dumps(ARMS[arm](network, Path(folder), *rest))))
-
-
 if __name__ == "__main__":
-    main()
+    answer_arm(ARMS)
