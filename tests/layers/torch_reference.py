@@ -21,7 +21,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from tests.comparison import assert_same
-from tests.layers.reference import noise
+from tests.layers.reference import Answer, noise
 from xconv import axes
 from xconv.api import for_keras
 from xconv.graph import Graph, Value, map_structure
@@ -296,16 +296,13 @@ def numbers_of(graph: Graph) -> list[tuple[str, np.ndarray[Any, Any]]]:
 
 
 @dataclass
-class Answer:
-    """Outputs and gradients (of a random weighted sum of the outputs), in torch's order of axes."""
+class StatefulAnswer(Answer):
+    """In torch's order of axes, with the buffers after the run."""
 
-    outputs: list[Any]
-    inputs: list[Any]
-    weights: dict[str, Any]
     buffers: dict[str, Any]
 
 
-def of_torch(module: nn.Module, arrays: Sequence[Any], training: bool) -> Answer:
+def of_torch(module: nn.Module, arrays: Sequence[Any], training: bool) -> StatefulAnswer:
     """The module's answer; its buffers are put back to what they were."""
     before = {name: tensor.detach().clone() for name, tensor in module.named_buffers()}
     tensors = [torch.tensor(array, requires_grad=array.dtype.kind == "f") for array in arrays]
@@ -321,14 +318,14 @@ def of_torch(module: nn.Module, arrays: Sequence[Any], training: bool) -> Answer
         for name, tensor in module.named_buffers():
             tensor.copy_(before[name])
     gradients = {name: _gradient(tensor) for name, tensor in module.named_parameters(remove_duplicate=False)}
-    return Answer([y.detach() for y in outputs], [_gradient(tensor) for tensor in tensors], gradients, after)
+    return StatefulAnswer([y.detach() for y in outputs], [_gradient(tensor) for tensor in tensors], gradients, after)
 
 
 def _gradient(tensor: torch.Tensor) -> torch.Tensor | None:
     return None if tensor.grad is None else tensor.grad.detach().clone()
 
 
-def of_keras(found: Converted, arrays: Sequence[Any], training: bool) -> Answer:
+def of_keras(found: Converted, arrays: Sequence[Any], training: bool) -> StatefulAnswer:
     """The model's answer, its variables back as they were; gradients by the key of the weight."""
     variables = list(found.variables())
     before = [np.array(variable) for _, variable in variables]
@@ -364,7 +361,7 @@ def of_keras(found: Converted, arrays: Sequence[Any], training: bool) -> Answer:
         variable.assign(old)
         if gradient is not None:
             weights[weight.key] = weights.get(weight.key, 0) + weight.undo(np.asarray(tf.convert_to_tensor(gradient)))
-    return Answer([np.asarray(y) for y in outputs], inputs, weights, buffers)
+    return StatefulAnswer([np.asarray(y) for y in outputs], inputs, weights, buffers)
 
 
 def _nested(tensors: list[Any]) -> Any:
@@ -447,7 +444,7 @@ def _same_gradient(case: Case, got: Any, want: Any, scale: float) -> None:
     assert_same(got, want, relative=10 * case.relative, dtype=False)
 
 
-def _same_statistics(case: Case, found: Converted, actual: Answer, expected: Answer) -> None:
+def _same_statistics(case: Case, found: Converted, actual: StatefulAnswer, expected: StatefulAnswer) -> None:
     """Means agree; torch's variance takes the unbiased variance of the batch, Keras's the biased one."""
     before = dict(case.module.named_buffers())
     shapes = {Value(n.name, i): shape for n in found.graph.nodes for i, shape in enumerate(n.shapes)}

@@ -1,4 +1,4 @@
-"""Three small networks that the tests of files, commands and modules share."""
+"""Small networks that the tests of files, commands and modules share."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,13 +9,28 @@ from keras import layers
 
 from xconv.randomization import randomize
 
-__all__ = ["SMALL", "inputs_of", "mobile", "several", "sizeless"]
+__all__ = ["SMALL", "inputs_of", "mobile", "nested_models", "several", "sizeless"]
 
 
 def mobile() -> Any:
     """A MobileNetV2 of 64x64, ten classes, live weights."""
     model = keras.applications.MobileNetV2((64, 64, 3), alpha=0.35, weights=None, classes=10)
     return randomize(model, seed=0)
+
+
+def nested_models(library: Any) -> tuple[Any, Any]:
+    """A Sequential model and one with two outputs, of keras or of tf_keras, to be called inside another."""
+    inner = library.Sequential(
+        [
+            library.Input((8, 9, 4)),
+            library.layers.Conv2D(4, 3, padding="same", name="c"),
+            library.layers.BatchNormalization(name="b"),
+            library.layers.Conv2D(2, 1, name="e"),
+        ],
+        name="seq",
+    )
+    inside = library.Input((8, 9, 2))
+    return inner, library.Model(inside, [library.layers.Dense(5, name="c")(inside), inside], name="pair")
 
 
 def several() -> Any:

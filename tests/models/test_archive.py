@@ -9,6 +9,7 @@ import torch  # noqa: F401  - before TensorFlow, whichever backend Keras has
 
 keras = pytest.importorskip("keras")
 
+from tests.models.small_models import nested_models  # noqa: E402
 from xconv.errors import Mismatch, Unreadable  # noqa: E402
 from xconv.keras.archive import read_file  # noqa: E402
 from xconv.keras.records import Ref  # noqa: E402
@@ -56,17 +57,7 @@ def sample():
     keras.utils.clear_session()
     layers, ops = keras.layers, keras.ops
     image = keras.Input((8, 9, 3), name="image")
-    inner = keras.Sequential(
-        [
-            keras.Input((8, 9, 4)),
-            layers.Conv2D(4, 3, padding="same", name="c"),
-            layers.BatchNormalization(name="b"),
-            layers.Conv2D(2, 1, name="e"),
-        ],
-        name="seq",
-    )
-    inside = keras.Input((8, 9, 2))
-    pair = keras.Model(inside, [layers.Dense(5, name="c")(inside), inside], name="pair")
+    inner, pair = nested_models(keras)
     x = inner(layers.Conv2D(4, 1, name="stem")(image))
     a, b = pair(x)
     x = ops.concatenate([a, b * 2.0], axis=-1)

@@ -7,6 +7,7 @@ import pickle
 import socket
 import struct
 import zipfile
+from contextlib import contextmanager
 
 import h5py
 import numpy as np
@@ -76,6 +77,16 @@ def write(path, config=None, data=None, metadata=None, compression=zipfile.ZIP_S
         for name, value in members.items():
             archive.writestr(name, value)
     return path
+
+
+@contextmanager
+def legacy(path, *names):
+    """A whole-model `.h5` file whose weights are to be written, with the layers that it names."""
+    with h5py.File(path, "w") as file:
+        file.attrs["model_config"] = json.dumps(functional(dense()))
+        group = file.create_group("model_weights")
+        group.attrs["layer_names"] = names
+        yield group
 
 
 @pytest.fixture
@@ -381,10 +392,7 @@ def test_row_25_26_hdf5(tmp_path, make, word, suffix):
 
 def test_row_25_linked_group_in_a_legacy_file(tmp_path):
     path = tmp_path / "m.h5"
-    with h5py.File(path, "w") as file:
-        file.attrs["model_config"] = json.dumps(functional(dense()))
-        group = file.create_group("model_weights")
-        group.attrs["layer_names"] = ["x", "d"]
+    with legacy(path, "x", "d") as group:
         group["d"] = h5py.ExternalLink("/etc/other.h5", "/x")
     refused(path, "model_weights/d", "link to another file")
 
@@ -392,10 +400,7 @@ def test_row_25_linked_group_in_a_legacy_file(tmp_path):
 def test_row_25_attribute_that_is_no_text(tmp_path):
     """libhdf5 kills the process on some of these when they are read."""
     path = tmp_path / "m.h5"
-    with h5py.File(path, "w") as file:
-        file.attrs["model_config"] = json.dumps(functional(dense()))
-        group = file.create_group("model_weights")
-        group.attrs["layer_names"] = ["x", "d"]
+    with legacy(path, "x", "d") as group:
         inside = group.create_group("d").attrs
         inside.create("weight_names", np.array([np.arange(3), np.arange(2)], object), dtype=h5py.vlen_dtype("i4"))
     refused(path, "model_weights/d", "weight_names", "not text")
@@ -462,10 +467,7 @@ def test_row_30_optimizer_and_random_state_are_not_extra(path):
 
 def test_row_30_legacy_layer_that_the_configuration_lacks(tmp_path):
     path = tmp_path / "m.h5"
-    with h5py.File(path, "w") as file:
-        file.attrs["model_config"] = json.dumps(functional(dense()))
-        group = file.create_group("model_weights")
-        group.attrs["layer_names"] = ["d", "more"]
+    with legacy(path, "d", "more") as group:
         for name in ("d", "more"):
             inside = group.create_group(name)
             inside.attrs["weight_names"] = [f"{name}/kernel", f"{name}/bias"]

@@ -9,6 +9,7 @@ import torch  # noqa: F401  - before TensorFlow
 tf_keras = pytest.importorskip("tf_keras")
 tf = pytest.importorskip("tensorflow")
 
+from tests.models.small_models import nested_models  # noqa: E402
 from tests.models.test_archive import flat, joined, live_weights, randomise  # noqa: E402
 from xconv.keras.archive import read_file  # noqa: E402
 from xconv.keras.records import Ref  # noqa: E402
@@ -21,17 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 def model():
     tf_keras.backend.clear_session()
     image = tf_keras.Input((8, 9, 3), name="image")
-    inner = tf_keras.Sequential(
-        [
-            tf_keras.Input((8, 9, 4)),
-            layers.Conv2D(4, 3, padding="same", name="c"),
-            layers.BatchNormalization(name="b"),
-            layers.Conv2D(2, 1, name="e"),
-        ],
-        name="seq",
-    )
-    inside = tf_keras.Input((8, 9, 2))
-    pair = tf_keras.Model(inside, [layers.Dense(5, name="c")(inside), inside], name="pair")
+    inner, pair = nested_models(tf_keras)
     x = layers.Conv2D(4, 1, name="conv1/stem")(image)
     x = layers.LeakyReLU(0.3, name="leaky")(layers.ReLU(6.0, name="relu")(x))
     x = layers.DepthwiseConv2D(3, padding="same", name="dw")(x)
