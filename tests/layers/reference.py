@@ -99,7 +99,7 @@ def noise(shape: Any, values: str, random: np.random.Generator) -> np.ndarray[An
 
 @dataclass
 class Answer:
-    """Outputs and gradients (of a random weighted sum of the outputs); in Keras's order of axes where nothing is said."""
+    """Outputs, and gradients of a random weighted sum of them; in Keras's order of axes where nothing is said."""
 
     outputs: list[Any]
     inputs: list[Any]
