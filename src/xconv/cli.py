@@ -315,6 +315,8 @@ def _to_keras(task: _Task, step: Callable[[str], None]) -> _Done:
     from xconv.api import for_keras, read_torch
     from xconv.atomic import replacing
     from xconv.keras import write_file
+    from xconv.keras.depth import advice
+    from xconv.keras.model_order import deepest
     from xconv.keras.origin import record_of
     from xconv.keras.write import records_of
     from xconv.torch.values import findings_in
@@ -322,6 +324,8 @@ def _to_keras(task: _Task, step: Callable[[str], None]) -> _Done:
     source = xconv.load(task.model) if task.model.suffix == ".safetensors" else task.model
     graph = replace(for_keras(read_torch(source), task.layout.value), name=task.model.stem)
     records = records_of(graph)
+    if too_deep := advice(deepest(records)):
+        _warn(f"warning: {too_deep}")
     found = findings_in(records.arrays)
     task.check(found)
     report = None
@@ -357,9 +361,10 @@ class _Differs(Exception):
 def _verified(model: Path, written: Path) -> Report:
     """The comparison of a torch program with a `.keras` file, which Keras itself loads."""
     from xconv.frameworks import require
+    from xconv.keras.depth import loaded
 
-    keras = require("keras", "keras", "--verify")
-    report = xconv.verify(model, keras.saving.load_model(written, compile=False, safe_mode=True))
+    require("keras", "keras", "--verify")
+    report = xconv.verify(model, loaded(written))
     if not report.ok:
         raise _Differs(report)
     return report

@@ -255,6 +255,16 @@ def test_any_number_of_inputs() -> None:
     assert_same(np.asarray(model(given)), np.concatenate(given, 1), relative=0)
 
 
+def test_more_inputs_that_are_not_given() -> None:
+    """`forward(x, *others)`, called on one tensor."""
+
+    class Scaled(nn.Module):
+        def forward(self, x: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+            return sum(others, 2 * x)
+
+    assert xconv.torch_to_keras(Scaled(), input_shape=(3,)).output_shape == (None, 3)
+
+
 def test_names_and_kinds_and_rates() -> None:
     """A layer is named after its module; nothing is added between them."""
     model = xconv.torch_to_keras(net(), input_shape=SHAPE)
@@ -470,6 +480,50 @@ def test_stochastic_depth_drops_samples_alone_or_all_together(mode: str, samples
     assert all(together) == (mode == "batch")
     assert {0.0, 2.0} == {float(number) for answer in answers for number in answer.flat}
     assert xconv.keras_to_torch(model).get_submodule("1").mode == mode
+
+
+@pytest.mark.slow
+def test_a_network_too_deep_for_keras_to_load_is_noted(tmp_path: Path) -> None:
+    """Keras walks it by recursion; with the limit of the note it loads."""
+    deep = xconv.torch_to_keras(nn.Sequential(*[nn.Tanh() for _ in range(1100)]), input_shape=(2,))
+    (note,) = xconv.record(deep).notes
+    assert note.startswith("Keras walks it 1101 calls deep: call sys.setrecursionlimit(4303)")
+    path = tmp_path / "deep.keras"
+    deep.save(path)
+    before = sys.getrecursionlimit()
+    with pytest.raises(RecursionError):
+        keras.models.load_model(path)
+    try:
+        sys.setrecursionlimit(4303)
+        assert len(keras.models.load_model(path).layers) == 1101
+    finally:
+        sys.setrecursionlimit(before)
+    report = xconv.verify(xconv.keras_to_torch(deep), path)
+    assert report.ok, str(report)
+
+
+@pytest.mark.parametrize(("kind", "layer"), [("LSTM", "LSTM"), ("GRU", "GRU"), ("RNN", "SimpleRNN")])
+def test_dropout_between_recurrent_layers(kind: str, layer: str) -> None:
+    """Behind every layer but the last, as a layer of its own."""
+    module = getattr(nn, kind)(5, 3, num_layers=3, dropout=0.4, batch_first=True)
+    model = xconv.torch_to_keras(module, input_shape=(6, 5))
+    rates = [(kind, getattr(layer, "rate", 0.4)) for kind, layer in zip(kinds(model), model.layers[1:], strict=True)]
+    assert [kind for kind, _ in rates if kind in (layer, "Dropout")] == [layer, "Dropout", layer, "Dropout", layer]
+    assert {rate for kind, rate in rates if kind == "Dropout"} == {0.4}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"padding_idx": 1}, "torch never trains row 1, its padding_idx; Keras does"),
+        ({"scale_grad_by_freq": True}, "torch divides the gradient of a row by how often it is used; Keras does not"),
+        ({"sparse": True}, ""),
+    ],
+)
+def test_what_only_the_training_of_an_embedding_knows_is_noted(options: dict[str, Any], words: str) -> None:
+    module = nn.Sequential(nn.Embedding(7, 3, **options))
+    notes = xconv.record(xconv.torch_to_keras(module, torch.ones(3, 4, dtype=torch.long))).notes
+    assert notes == ((f"0: {words}",) if words else ())
 
 
 def test_what_drops_without_growing_the_rest_is_noted() -> None:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from xconv.graph import values_in
 from xconv.keras.records import Call, Entry, KerasModel, Ref
 
-__all__ = ["CallKey", "ordered", "tensors_in"]
+__all__ = ["CallKey", "deepest", "ordered", "tensors_in"]
 
 CallKey: TypeAlias = tuple[str, int]
 """A call: the entry's name, and which of its calls."""
@@ -25,7 +25,7 @@ def ordered(model: KerasModel) -> tuple[list[Entry], dict[CallKey, int]]:
     Calls that no output depends on are left out, so those that remain are numbered anew.
     """
     entries = {entry.name: entry for entry in model.entries}
-    finished, met = _walked(entries, [ref for ref in _flat(model.outputs) if isinstance(ref, Ref)])
+    finished, met, _ = _walked(entries, _outputs(model))
     depths = _depths(entries, finished)
     for ref in values_in(model.inputs):
         if ref.layer not in depths:
@@ -37,6 +37,15 @@ def ordered(model: KerasModel) -> tuple[list[Entry], dict[CallKey, int]]:
         calls = [(name, index) for index in range(max(len(entries[name].calls), 1)) if (name, index) in kept]
         numbers.update({key: number for number, key in enumerate(calls)})
     return [entries[name] for name in names], numbers
+
+
+def deepest(model: KerasModel) -> int:
+    """How many calls deep Keras goes when it walks the graph from the outputs, each call inside the one before it."""
+    return _walked({entry.name: entry for entry in model.entries}, _outputs(model))[2]
+
+
+def _outputs(model: KerasModel) -> list[Ref]:
+    return [ref for ref in _flat(model.outputs) if isinstance(ref, Ref)]
 
 
 def tensors_in(call: Call) -> list[Ref]:
@@ -55,8 +64,9 @@ def _flat(structure: Any) -> Iterator[Any]:
         yield structure
 
 
-def _walked(entries: Mapping[str, Entry], outputs: list[Ref]) -> tuple[list[CallKey], dict[str, int]]:
-    """The calls, each after what it needs; and the turn in which a walk from the outputs first met each entry."""
+def _walked(entries: Mapping[str, Entry], outputs: list[Ref]) -> tuple[list[CallKey], dict[str, int], int]:
+    """The calls, each after what it needs; the turn in which a walk from the outputs first met each entry; how deep."""
+    under_way = deepest = 0
     finished: dict[CallKey, None] = {}
     met: dict[str, int] = {}
     for output in outputs:
@@ -67,12 +77,15 @@ def _walked(entries: Mapping[str, Entry], outputs: list[Ref]) -> tuple[list[Call
                 continue
             if done:
                 finished[key] = None
+                under_way -= 1
                 continue
+            under_way += 1
+            deepest = max(deepest, under_way)
             met.setdefault(key[0], len(met))
             needs = _needs(entries, key)
             stack.append((key, True))
             stack += [(need, False) for need in reversed(needs)]
-    return list(finished), met
+    return list(finished), met, deepest
 
 
 def _depths(entries: Mapping[str, Entry], finished: list[CallKey]) -> dict[str, int]:

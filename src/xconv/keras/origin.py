@@ -13,6 +13,8 @@ from weakref import WeakKeyDictionary
 
 from xconv import axes
 from xconv.graph import Graph, Node
+from xconv.keras.depth import advice
+from xconv.keras.model_order import deepest
 from xconv.keras.records import KerasModel, Ref
 from xconv.keras.walk import Key, as_array
 from xconv.layers.io import Variable
@@ -57,7 +59,8 @@ def record_of(graph: Graph, model: KerasModel, input_layout: str) -> Record:
     inputs, outputs = ports_of(graph, lambda node: node.name)
     weights = tuple(_weights(model))
     used = {mapped.weight.key for mapped in weights}
-    notes = tuple(f"{node.name}: {note}" for node in graph.nodes for note in node.notes)
+    notes = tuple(filter(None, [advice(deepest(model))]))
+    notes += tuple(f"{node.name}: {note}" for node in graph.nodes for note in node.notes)
     unused = tuple(key for key in graph.arrays if key not in used)
     places = dict(_places(graph, model, graph.by_name()))
     return Record(graph.name, input_layout, inputs, outputs, places, weights, notes, unused)

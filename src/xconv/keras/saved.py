@@ -51,6 +51,9 @@ def write_file(graph: Graph | KerasModel, path: str | PathLike[str]) -> None:
     Neither Keras nor TensorFlow is imported. Weights are read one at a time from where they are, rearranged and
     written. The same model gives the same bytes.
 
+    Keras walks a graph by recursion: before it loads one of more than about 900 layers in a row,
+    `sys.setrecursionlimit` must be raised, as a note of the record says.
+
     Args:
         graph: a graph as its source wrote it, or one that is resolved to channels-last; or records.
         path: the file; Keras asks for the suffix `.keras`.

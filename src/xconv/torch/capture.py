@@ -173,7 +173,7 @@ def _by_parameter(module: nn.Module, free: tuple[Any, ...]) -> tuple[Any, ...]:
     if inspect.Parameter.VAR_POSITIONAL not in kinds:
         return free
     place = kinds.index(inspect.Parameter.VAR_POSITIONAL)
-    return (*free[:place], free[place:])
+    return (*free[:place], free[place:]) if len(free) > place else free
 
 
 @contextmanager

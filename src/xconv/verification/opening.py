@@ -86,8 +86,10 @@ def _open_keras_file(path: Path) -> Side:
         before_tensorflow()
         import keras
 
+        from xconv.keras.depth import loaded
+
         try:
-            side = _keras_side(keras.saving.load_model(path, compile=False, safe_mode=True))
+            side = _keras_side(loaded(path))
         except (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, OSError) as error:
             reason = f"Keras {keras.__version__} cannot load it ({str(error).strip().partition(chr(10))[0][:120]})"
         else:
