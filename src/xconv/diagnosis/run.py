@@ -1,0 +1,138 @@
+"""`diagnose(a, b)`: both models read and aligned, every cause looked for, every remedy tried on a copy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from xconv.causes import CAUSES
+from xconv.comparison.case import Case, open_case
+from xconv.comparison.trial import Trial, run_graph
+from xconv.diagnosis.feeding import feeds_of
+from xconv.diagnosis.records import Diagnosis, Finding, Suspicion
+from xconv.errors import XConvError
+from xconv.inputs import perturbed
+from xconv.statistics import compare
+
+__all__ = ["diagnose_models"]
+
+NUDGE = 1e-15
+SIZE = 65, 79, 43
+"""What to try for sizes that both models leave open."""
+
+
+def diagnose_models(
+    a: Any,
+    b: Any,
+    inputs: Any = None,
+    *,
+    inputs_b: Any = None,
+    input_shape: Any = None,
+    seed: int = 0,
+    batch: int = 2,
+    rtol: float = 1e-10,
+) -> Diagnosis:
+    """Why two models differ; see `xconv.diagnose`."""
+    started = time.perf_counter()
+    case = open_case(a, b, input_shape=input_shape)
+    feeds = feeds_of(case, inputs, inputs_b, seed, batch, SIZE)
+    case = replace(case, feeds=feeds, given=inputs is not None)
+    plain = Trial(case.a.graph, case.b.graph, *case.feeds)
+    before = plain.error()
+    suspicions = [suspicion for cause in CAUSES for suspicion in cause(case)]
+    mended, used = _all_mended(plain, suspicions)
+    left = mended.error()
+    findings = sorted(_measured(plain, suspicions, used), key=_rank)
+    return Diagnosis(
+        a=f"{case.a.name} ({case.a.framework})",
+        b=f"{case.b.name} ({case.b.framework})",
+        findings=tuple(findings),
+        error=before,
+        left=left,
+        tolerance=rtol,
+        floor=_floor(plain, seed) if rtol < left < 1e-6 else 0.0,
+        unexplained=_beginning(case, mended, left) if left > rtol else "",
+        notes=tuple(_notes(case)),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _all_mended(trial: Trial, suspicions: Sequence[Suspicion]) -> tuple[Trial, list[Suspicion]]:
+    """The trial with every remedy that can be applied, and those remedies."""
+    used = []
+    for suspicion in suspicions:
+        if suspicion.mend is None:
+            continue
+        try:
+            trial = suspicion.mend(trial)
+        except XConvError:
+            continue  # it does not fit what other remedies made of the graph; its own trial tells
+        used.append(suspicion)
+    return trial, used
+
+
+def _measured(plain: Trial, suspicions: Sequence[Suspicion], used: Sequence[Suspicion]) -> Iterator[Finding]:
+    """Every suspicion with its effect."""
+    for suspicion in suspicions:
+        alone, after = suspicion.measured or (None, None)
+        if suspicion.mend is not None:
+            others = [other for other in used if other is not suspicion]
+            alone = _tried(_all_mended(plain, others)[0])
+            after = _tried_with(plain, suspicion)
+        yield Finding(suspicion.cause, suspicion.text, suspicion.places, suspicion.remedy, alone, after, suspicion.hint)
+
+
+def _tried(trial: Trial) -> float:
+    """The error of a trial; infinite where the graph does not hold together."""
+    try:
+        return trial.error()
+    except XConvError:
+        return np.inf
+
+
+def _tried_with(plain: Trial, suspicion: Suspicion) -> float:
+    try:
+        return plain.error() if suspicion.mend is None else suspicion.mend(plain).error()
+    except XConvError:
+        return np.inf
+
+
+def _rank(finding: Finding) -> tuple[bool, float]:
+    return finding.alone is None, -(finding.alone or 0.0)
+
+
+def _floor(trial: Trial, seed: int) -> float:
+    """How far the outputs of `a` move when its inputs move by a few units in the last place."""
+    known = run_graph(trial.a, trial.feeds_a)
+    moved = run_graph(trial.a, perturbed(trial.feeds_a, NUDGE, seed=seed))
+    return max(compare(one, other).max_rel for one, other in zip(moved, known, strict=True))
+
+
+def _beginning(case: Case, mended: Trial, left: float) -> str:
+    """Where what no remedy removes begins: the first pair of nodes whose values differ."""
+    ours: dict[str, Any] = {}
+    theirs: dict[str, Any] = {}
+    try:
+        run_graph(mended.a, mended.feeds_a, ours)
+        run_graph(mended.b, mended.feeds_b, theirs)
+    except XConvError as error:
+        return f"the mended copy cannot be run: {error}"
+    for a, b in case.pairs():
+        if a.name not in ours or b.name not in theirs:
+            continue
+        one, other = ours[a.name], theirs[b.name]
+        if one.shape != other.shape:
+            return f"{a.name} <-> {b.name}: shape {one.shape} against {other.shape}"
+        found = compare(other, one).max_rel
+        if found > max(1e-12, left * 1e-3):
+            return f"a relative error of {left:.2g}, which begins at {a.name} <-> {b.name} ({found:.2g} there)"
+    return f"a relative error of {left:.2g}; no layer that both have shows where it begins"
+
+
+def _notes(case: Case) -> Iterator[str]:
+    for pair in case.alignment.unsure:
+        yield f"not sure that {pair.a} is {pair.b}: another layer would fit as well"
