@@ -1,7 +1,7 @@
 """Why two models differ: one cause a file, each a function that looks for it in a `Case`.
 
-A cause yields `Suspicion`s: what differs, where, and the remedy as a change of a copy. `CAUSES` names them all; the order
-is that in which their remedies are applied together.
+A cause yields `Suspicion`s: what differs, where, and the remedy as a change of a copy. `CAUSES` names them all; the
+order is that in which their remedies are applied together.
 """
 
 from __future__ import annotations
