@@ -265,6 +265,37 @@ def test_more_inputs_that_are_not_given() -> None:
     assert xconv.torch_to_keras(Scaled(), input_shape=(3,)).output_shape == (None, 3)
 
 
+@pytest.mark.parametrize("mode", ["mean", "sum", "max"])
+def test_bags_of_one_length(mode: str) -> None:
+    """nn.EmbeddingBag on (batch, length) is an Embedding and a reduction."""
+    module = xconv.randomize(nn.Sequential(nn.EmbeddingBag(7, 3, mode=mode), nn.Linear(3, 2)), 0)
+    ids = torch.randint(0, 7, (4, 5), generator=torch.Generator().manual_seed(0))
+    model = xconv.torch_to_keras(module, ids)
+    same(module, model)
+    assert kinds(model)[0] == "Embedding"
+    assert_same(keras.ops.convert_to_numpy(model(ids.numpy())), module(ids), relative=1e-6)
+    assert "forward" not in vars(module[0])
+
+
+def test_weighted_bags() -> None:
+    """per_sample_weights, which go with a sum."""
+    bags = xconv.randomize(nn.EmbeddingBag(7, 3, mode="sum"), 0)
+
+    class Weighted(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bags = bags
+
+        def forward(self, ids: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+            return self.bags(ids, per_sample_weights=weights)
+
+    ids, weights = torch.arange(12).reshape(3, 4) % 7, torch.randn(3, 4)
+    model = xconv.torch_to_keras(Weighted(), (ids, weights))
+    assert_same(
+        keras.ops.convert_to_numpy(model([ids.numpy(), weights.numpy()])), bags(ids, None, weights), relative=1e-6
+    )
+
+
 def test_names_and_kinds_and_rates() -> None:
     """A layer is named after its module; nothing is added between them."""
     model = xconv.torch_to_keras(net(), input_shape=SHAPE)
@@ -628,3 +659,50 @@ def test_a_constant_output() -> None:
     module = Around(lambda x: (x + 1, torch.ones(3) * 2))
     found = xconv.torch_to_keras(module, input_shape=(4,))(np.zeros((2, 4), "float32"))
     assert_same(np.asarray(found[1]), np.full(3, 2, "float32"), relative=0)
+
+
+class Recurrent(nn.Module):
+    """An LSTM in ways that Keras has no words for."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way = way
+        self.lstm = nn.LSTM(5, 4, batch_first=True, proj_size=2 if way == "projected" else 0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.way == "projected":
+            return self.lstm(x)[0]
+        lengths = torch.tensor([6, 4, 2])
+        packed = nn.utils.rnn.pack_padded_sequence(x[:3], lengths, batch_first=True, enforce_sorted=False)
+        return self.lstm(packed)[1][0]
+
+
+class Bags(nn.Module):
+    """Bags of several lengths."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bags = nn.EmbeddingBag(7, 3)
+
+    def forward(self, ids: torch.Tensor, begins: torch.Tensor) -> torch.Tensor:
+        return self.bags(ids, begins)
+
+
+@pytest.mark.parametrize(
+    ("module", "inputs", "words"),
+    [
+        (Recurrent("projected"), torch.ones(3, 6, 5), r"lstm: lstm with proj_size.*; train it without proj_size"),
+        (Recurrent("packed"), torch.ones(3, 6, 5), r"lstm: it packs sequences.*; give the recurrent layer the padded"),
+        (Bags(), (torch.ones(8).long(), torch.tensor([0, 4])), r"bags: operator aten.embedding_bag.* of one length"),
+        (
+            nn.Sequential(nn.Embedding(7, 3, max_norm=1.0)),
+            torch.ones(3, 4).long(),
+            r"0: .*no max_norm.*weight.renorm_",
+        ),
+        (nn.LSTM(5, 4), torch.ones(6, 5), r"Constraints violated.*; give every input with the batch first"),
+    ],
+    ids=["projections", "packed sequences", "bags of several lengths", "max_norm", "no batch"],
+)
+def test_refusals_name_place_reason_and_remedy(module: nn.Module, inputs: Any, words: str) -> None:
+    with pytest.raises(Unsupported, match=words):
+        xconv.torch_to_keras(module, inputs)

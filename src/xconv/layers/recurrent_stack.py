@@ -33,8 +33,10 @@ def ops_of_stack(call: AtenCall, recurrent: Callable[..., Spec]) -> Sequence[Op]
     Raises:
         Unsupported: packed sequences, projections, a sequence without a batch.
     """
-    if call.get("batch_sizes") is not None or len(call.inputs[0]) != 3:
-        raise Unsupported(f"{call.op} on packed sequences, or without a batch", remedy="give it padded sequences")
+    if call.get("batch_sizes") is not None:
+        raise Unsupported(f"{call.op} on packed sequences", remedy="give it the padded sequences")
+    if len(call.inputs[0]) != 3:
+        raise Unsupported(f"{call.op} without a batch", remedy="give it a batch of sequences")
     call.get("input")
     call.get("train")
     stack = _Stack(call)
@@ -85,7 +87,8 @@ class _Stack:
         if not all(isinstance(weight, Weight) for weight in self.params):
             raise Unsupported(f"{call.op} with weights that the network computes from its input")
         if len(self.params) != self.layers * self.directions * self.per:
-            raise Unsupported(f"{call.op} with projections (proj_size)", remedy="Keras has no such layer")
+            what = f"{call.op} with proj_size, whose states Keras's layer cannot project"
+            raise Unsupported(what, remedy="train it without proj_size")
         self.units = self.params[1].shape[1]
         given = call["hx"]
         self.hx: list[Any] = list(given) if isinstance(given, (list, tuple)) else [given]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 import math
 import os
+import traceback
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,6 +20,7 @@ from torch.utils import _pytree as pytree
 from xconv import axes
 from xconv.errors import InvalidInput, Unsupported
 from xconv.inputs import SIZES
+from xconv.torch.bags import plain_bags
 from xconv.torch.exported import TRACED, examples
 from xconv.torch.kept import kept
 from xconv.torch.labels import label_inputs, labelled
@@ -50,7 +53,14 @@ def capture(module: nn.Module, examples: Sequence[Any], open_axes: Sequence[Sequ
     tensors = _enough(leaves)
     free = [_dynamic(leaf, places) for leaf, places in zip(tensors, opened, strict=True)]
     record = _record_of(module)
-    with _in_inference(module), kept(module), whole(module), labelled(module, record), warnings.catch_warnings():
+    with (
+        _in_inference(module),
+        kept(module),
+        whole(module),
+        plain_bags(module),
+        labelled(module, record),
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore")  # torch's own deprecations, about its own code
         try:
             program = torch.export.export(
@@ -60,9 +70,7 @@ def capture(module: nn.Module, examples: Sequence[Any], open_axes: Sequence[Sequ
             )
         except Exception as error:  # torch.export lets through whatever the module raises
             _check_takes(module, leaves, spec)
-            what = f"torch.export cannot say {type(module).__name__}: {_first_line(error)}"
-            remedy = "remove Python control flow that depends on values, or give the part that torch.export can say"
-            raise Unsupported(what, remedy=remedy) from error
+            raise _refused(module, error) from error
     if record is not None:
         label_inputs(program, record)
     return program
@@ -201,6 +209,29 @@ def _check_takes(module: nn.Module, tensors: Sequence[torch.Tensor], spec: Any) 
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
         what = f"{type(module).__name__} does not take example inputs of shape {shapes}: {_first_line(error)}"
         raise InvalidInput(what, remedy="give example_inputs, or input_shape without the batch") from error
+
+
+def _refused(module: nn.Module, error: Exception) -> Unsupported:
+    """torch.export's own reason, under the path of the innermost module that was running, and what to try."""
+    paths = {id(child): path for path, child in module.named_modules()}
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    running = [paths[id(frame.f_locals["self"])] for frame in frames if id(frame.f_locals.get("self")) in paths]
+    place = running[-1] if running else ""
+    if any(_packs(frame) for frame in frames):
+        what = "it packs sequences of several lengths, which neither torch.export nor Keras can say"
+        remedy = "give the recurrent layer the padded sequences, and mask or pick its outputs afterwards"
+        return Unsupported(what, place=place or type(module).__name__, remedy=remedy)
+    what = f"torch.export cannot say {type(module).__name__}: {_first_line(error)}"
+    remedy = "remove Python control flow that depends on values, or give the part that torch.export can say"
+    if "Constraints violated" in what:
+        remedy = "give every input with the batch first, and let no size in the code depend on it"
+    return Unsupported(what, place=place, remedy=remedy)
+
+
+def _packs(frame: FrameType) -> bool:
+    """Whether a function that was running packs sequences of several lengths, or holds some."""
+    packed = any(isinstance(item, nn.utils.rnn.PackedSequence) for item in frame.f_locals.values())
+    return packed or frame.f_code.co_name in ("pack_padded_sequence", "pack_sequence")
 
 
 def _first_line(error: Exception) -> str:

@@ -26,7 +26,15 @@ from xconv.torch.reading.draft import Draft
 from xconv.torch.reading.fillings import Fillings
 from xconv.torch.reading.in_place import SharedWrite
 from xconv.torch.reading.meanings import Filled, Held, Meanings
-from xconv.torch.reading.operators import ASSERTIONS, COPIES, arguments_of, changes_nothing, is_written, operator_of
+from xconv.torch.reading.operators import (
+    ASSERTIONS,
+    COPIES,
+    REMEDIES,
+    arguments_of,
+    changes_nothing,
+    is_written,
+    operator_of,
+)
 from xconv.torch.reading.sizes import check_known, exact, shape_of, size_of
 from xconv.torch.regions import collapse_attention
 
@@ -255,7 +263,8 @@ class _Reader:
         family = ATEN_RULES.get(name)
         if family is None:
             self.unknown.add(node.target)
-            raise Unknown(f"operator aten.{name} has no rule", remedy="write it with other operators, or open an issue")
+            remedy = REMEDIES.get(name, "write it with other operators, or open an issue")
+            raise Unknown(f"operator aten.{name} has no rule", remedy=remedy)
         return family
 
 

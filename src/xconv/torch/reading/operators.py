@@ -20,6 +20,7 @@ __all__ = [
     "NOTHING",
     "NO_EFFECT",
     "REARRANGED",
+    "REMEDIES",
     "RESHAPES",
     "arguments_of",
     "changes_nothing",
@@ -33,6 +34,12 @@ NOTHING = frozenset({"alias", "clone", "contiguous", "lift_fresh_copy", "detach_
 
 COPIES = frozenset({"clone", "lift_fresh_copy"})
 """Those of them whose result has memory of its own."""
+
+REMEDIES = {
+    "embedding_bag": "give nn.EmbeddingBag bags of one length, as (batch, length), without offsets or padding_idx",
+    "embedding_renorm": "Keras has no max_norm: bring the table to it once (weight.renorm_), then build it without",
+}
+"""What to do instead of operators that no rule reads."""
 
 SAME_SHAPED = frozenset(
     {"_to_copy", "expand", "expand_as", "flatten", "float", "reshape", "reshape_as", "squeeze", "to", "type_as"}
