@@ -1,8 +1,8 @@
 """What goes where when weights are transferred, as plain data: `Plan`. It holds no numbers and no framework.
 
-A formula says what an array of the target is, in terms of the source's arrays. It is written in the form in which layers
-are compared (`passes.CANONICAL`, channels-first, rows first), so a layout is not its business: `Take` brings an array of
-the source into that form, and `Assignment.target` takes it from there to the target's own.
+A formula says what an array of the target is, in terms of the source's arrays. It is written in the form in which
+layers are compared (`passes.CANONICAL`, channels-first, rows first), so a layout is not its business: `Take` brings an
+array of the source into that form, and `Assignment.target` takes it from there to the target's own.
 """
 
 from __future__ import annotations
@@ -144,8 +144,8 @@ class Unfilled:
 class Plan:
     """Every array of the target, and every array of the source.
 
-    `source` and `target` are the names of the two models, `frameworks` what each is made in: 'keras' or 'torch'. Keys of
-    weights are `layer/index` in Keras and names in the state_dict in torch.
+    `source` and `target` are the names of the two models, `frameworks` what each is made in: 'keras' or 'torch'. Keys
+    of weights are `layer/index` in Keras and names in the state_dict in torch.
     """
 
     source: str
