@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 from xconv.axes import Order as AxesOrder
-from xconv.spec import Shape, Spec, Weights
+from xconv.spec import Computed, Shape, Spec, Weights
 from xconv.weights import Arrays
 
 __all__ = ["Graph", "Node", "Value", "map_structure", "unique", "values_in"]
@@ -66,6 +66,8 @@ class Graph:
     held: Mapping[Value, AxesOrder] = field(default_factory=dict)
     returned: tuple[AxesOrder, ...] = ()
     """The order in which each output is returned, flat; a value may count as written in several orders."""
+    computed: Mapping[str, Computed] = field(default_factory=dict)
+    """How those arrays came about that the source does not hold: rows and sums of rows of those that it does."""
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)

@@ -76,9 +76,11 @@ def _read(program: Any, name: str, tried: frozenset[Any] = frozenset()) -> tuple
         graph, problems = _read(other, name, now_tried)
         if not problems:
             return graph, problems
+    reader.draft.note_wide()
     nodes, arrays = tuple(reader.draft.nodes.values()), reader.draft.arrays
-    graph = Graph(name or "model", nodes, tuple(reader.inputs), outputs, arrays)
-    return graph if reader.problems else collapse_attention(graph, arrays), reader.problems
+    computed = {weight.key: how for how, weight in reader.draft.computed.items()}
+    graph = Graph(name or "model", nodes, tuple(reader.inputs), outputs, arrays, computed=computed)
+    return graph if reader.problems else collapse_attention(graph, arrays, computed), reader.problems
 
 
 def _rewritten(program: Any, reader: _Reader, tried: frozenset[Any]) -> tuple[Any, frozenset[Any]]:

@@ -22,6 +22,7 @@ from xconv.layers.multi_head_attention import MultiHeadAttention
 from xconv.layers.reshape import Permute, Regroup, Reshape
 from xconv.layers.slicing import Slicing
 from xconv.passes.without_unused import without_unused
+from xconv.spec import Computed, Rows
 from xconv.torch.arrays import TensorSource
 from xconv.weights import Weight
 
@@ -32,9 +33,12 @@ RESHAPES = (Regroup, Reshape, ExpandDims, Squeeze)
 MOVES = (*RESHAPES, Permute, Slicing)
 
 
-def collapse_attention(graph: Graph, arrays: dict[str, TensorSource]) -> Graph:
-    """The graph with every attention between projections as one layer; `arrays` gets the rows of joint weights."""
-    finder = _Finder(graph, arrays, graph.by_name(), graph.consumers(), set(graph.output_values()))
+def collapse_attention(graph: Graph, arrays: dict[str, TensorSource], computed: dict[str, Computed]) -> Graph:
+    """The graph with every attention between projections as one layer.
+
+    `arrays` gets the rows of joint weights, `computed` which rows they are.
+    """
+    finder = _Finder(graph, arrays, computed, graph.by_name(), graph.consumers(), set(graph.output_values()))
     for node in graph.nodes:
         if isinstance(node.spec, Attention):
             found = finder.region(node, node.spec)
@@ -68,6 +72,7 @@ class _Finder:
 
     graph: Graph
     arrays: dict[str, TensorSource]
+    computed: dict[str, Computed]
     nodes: Mapping[str, Node]
     consumers: Mapping[Value, list[Node]]
     outputs: set[Value]
@@ -186,6 +191,7 @@ class _Finder:
         key = f"{weight.key}[{start}:{start + size}]"
         whole = weight.apply(self.arrays[weight.key].tensor.detach())
         self.arrays[key] = TensorSource(whole[start : start + size])
+        self.computed[key] = Computed(((Rows(weight, start, start + size),),))
         return Weight.of(key, (size, *weight.shape[1:]), weight.dtype)
 
     def shape(self, value: Value) -> tuple[int | None, ...]:
