@@ -706,3 +706,56 @@ class Bags(nn.Module):
 def test_refusals_name_place_reason_and_remedy(module: nn.Module, inputs: Any, words: str) -> None:
     with pytest.raises(Unsupported, match=words):
         xconv.torch_to_keras(module, inputs)
+
+
+class Half(nn.Module):
+    """A network of half precision that makes integers, or asks for float32."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.head, self.way = nn.Linear(4, 4), way
+        self.register_buffer("places", torch.arange(4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.head(x)
+        match self.way:
+            case "integers":
+                return y * torch.arange(4) + self.places + y.argmax(-1, keepdim=True) + y.size(1)
+            case "integers as floats":
+                return y + torch.arange(4).to(y.dtype) / 3
+            case "softmax in float32":
+                return y.float().softmax(-1).to(y.dtype)
+        return y + torch.arange(4.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("way", ["integers", "integers as floats", "softmax in float32"])
+def test_integers_in_a_network_of_half_precision(way: str, dtype: torch.dtype) -> None:
+    """The dtype policy is the module's, and so are dtype and numbers of the result."""
+    name = str(dtype).removeprefix("torch.")
+    module = xconv.randomize(Half(way), 0).to(dtype).eval()
+    model = xconv.torch_to_keras(module, input_shape=(4,))
+    assert {layer.dtype_policy.name for layer in model.layers if layer.weights} == {name}
+    x = torch.randn(3, 4, generator=torch.Generator().manual_seed(0)).to(dtype)
+    expected, found = module(x), model(keras.ops.cast(x.float().numpy(), name))
+    assert keras.backend.standardize_dtype(found.dtype) == name
+    assert_same(np.asarray(keras.ops.cast(found, "float32")), expected.float(), relative=2 * torch.finfo(dtype).eps)
+    wide = [note for note in xconv.record(model).notes if "wider type" in note]
+    assert len(wide) == (way == "softmax in float32")
+
+
+def test_float32_in_a_network_of_half_precision_is_refused_with_its_place() -> None:
+    """A constant that the network makes, and a layer that is kept in float32."""
+    with pytest.raises(Unsupported, match=r"arange\.row: it holds float32, other layers hold float16; module.float"):
+        xconv.torch_to_keras(Half("float32").half(), input_shape=(4,))
+
+    class Kept(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.norm = nn.Linear(4, 4).half(), nn.LayerNorm(4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.norm(self.first(x).float())
+
+    with pytest.raises(Unsupported, match="norm: it holds float32, other layers hold float16"):
+        xconv.torch_to_keras(Kept(), input_shape=(4,))

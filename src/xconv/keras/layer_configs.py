@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from xconv.errors import Unsupported
+from xconv.errors import Problem, Unsupported
 from xconv.keras.defaults import DEFAULTS
+from xconv.keras.names import torch_path
 from xconv.keras.op_modules import module_of
 from xconv.keras.records import Entry, KerasModel
 
@@ -37,14 +39,22 @@ def dtype_of(model: KerasModel) -> str:
     """The floating-point type of the weights; of the inputs where there are no weights.
 
     Raises:
-        Unsupported: there are several.
+        Unsupported: there are several, with the place of every weight that is not of the most common one.
     """
-    held = {weight.dtype for entry in model.entries for weight in entry.weights if weight.key}
-    weights = {dtype for dtype in held if "float" in dtype}
+    held = [(entry.name, weight.dtype) for entry in model.entries for weight in entry.weights if weight.key]
+    weights = Counter(dtype for _, dtype in held if "float" in dtype)
+    if len(weights) > 1:
+        usual, _ = weights.most_common(1)[0]
+        others = dict.fromkeys((name, dtype) for name, dtype in held if dtype in weights and dtype != usual)
+        remedy = "module.float() makes them one, or make it in the type of the others"
+        problems = [
+            Problem(torch_path(name), f"it holds {dtype}, other layers hold {usual}", remedy) for name, dtype in others
+        ]
+        raise Unsupported("weights of several types", problems=problems)
     inputs = {str(entry.config["dtype"]) for entry in model.entries if entry.kind == "InputLayer"}
     found = sorted(dtype for dtype in weights or inputs if "float" in dtype)
     if len(found) > 1:
-        raise Unsupported(f"weights of several types: {', '.join(found)}", remedy="module.float() makes them one")
+        raise Unsupported(f"inputs of several types: {', '.join(found)}", remedy="give them one type")
     return found[0] if found else "float32"
 
 

@@ -56,6 +56,18 @@ class Draft:
             if isinstance(value, Value) and isinstance(tensor, torch.Tensor):
                 self.dtypes[value] = dtype_name(tensor.dtype)
 
+    def note_wide(self) -> None:
+        """In a network of half precision, a note on the first node that torch computes in a wider type."""
+        held = {weight.dtype for node in self.nodes.values() for weight in node.weights.values() if weight.key}
+        narrow = {dtype for dtype in held if "float" in dtype}
+        wide = dict.fromkeys(value.node for value, dtype in self.dtypes.items() if dtype in ("float32", "float64"))
+        places = [name for name in wide if name in self.nodes]
+        if len(narrow) != 1 or not narrow <= {"float16", "bfloat16"} or not places:
+            return
+        first, more = self.nodes[places[0]], f", and {len(places) - 1} more" if places[1:] else ""
+        note = f"torch computes it{more} in a wider type; a Keras layer computes in {narrow.pop()}, by its dtype policy"
+        self.nodes[first.name] = replace(first, notes=(*first.notes, note))
+
     def hold(self, key: str, tensor: torch.Tensor) -> Weight:
         """A tensor of the program under its own name."""
         self.arrays[key] = TensorSource(tensor)
