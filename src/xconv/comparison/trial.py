@@ -29,6 +29,8 @@ class Trial:
     b: Graph
     feeds_a: tuple[Array, ...]
     feeds_b: tuple[Array, ...]
+    undone: frozenset[str] = frozenset()
+    """The mistakes in what `b` is fed that remedies have undone so far, as `input/mistake`."""
 
     def error(self) -> float:
         """The largest of max|a-b| / max|a| over the outputs; infinite where they have other shapes.

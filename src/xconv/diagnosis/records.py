@@ -11,6 +11,9 @@ from xconv.comparison.trial import Mend
 
 __all__ = ["Diagnosis", "Finding", "Place", "Suspicion"]
 
+STATES = frozenset({"mode", "randomness", "dtype"})
+"""The causes that lie in the state of a model, not in what it means."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -98,6 +101,8 @@ class Diagnosis:
     findings: tuple[Finding, ...]
     error: float
     left: float
+    as_given: float | None = None
+    """The difference of the outputs of the two live models, as they are: modes, precision and rounding included."""
     tolerance: float = 1e-10
     floor: float = 0.0
     """How far the outputs of `a` move when its input moves by 1e-15 relative."""
@@ -107,8 +112,13 @@ class Diagnosis:
 
     @property
     def agree(self) -> bool:
-        """Whether the two are the same function as they are."""
+        """Whether the two are the same function, in inference mode and rounding apart."""
         return self.error <= self.allowed
+
+    @property
+    def departs(self) -> bool:
+        """Whether a model, as it is, does not compute what it means: training mode, chance, low precision."""
+        return any(finding.cause in STATES and finding.alone for finding in self.findings)
 
     @property
     def explained(self) -> bool:
@@ -129,6 +139,7 @@ class Diagnosis:
             "explained": self.explained,
             "error": _plain(self.error),
             "left": _plain(self.left),
+            "as_given": _plain(self.as_given),
             "tolerance": self.tolerance,
             "noise_floor": _plain(self.floor),
             "unexplained": self.unexplained,
@@ -151,6 +162,9 @@ class Diagnosis:
     @property
     def verdict(self) -> str:
         """The outcome as one sentence."""
+        if self.agree and self.departs:
+            shown = f": what they return differs by {self.as_given:.2g}" if self.as_given is not None else ""
+            return f"The two are the same function ({self.error:.2g}), but not as they are now{shown}."
         if self.agree:
             told = " What is listed does not show in inference." if self.findings else ""
             return f"The two are the same function: relative error {self.error:.2g}.{told}"

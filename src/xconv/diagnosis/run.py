@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from xconv.causes import CAUSES
+from xconv.causes import CAUSES, STATES
 from xconv.comparison.case import Case, open_case
 from xconv.comparison.trial import Trial, run_graph
+from xconv.diagnosis.as_given import Outcome, run_as_given
 from xconv.diagnosis.feeding import feeds_of
 from xconv.diagnosis.records import Diagnosis, Finding, Suspicion
 from xconv.errors import XConvError
@@ -43,22 +44,40 @@ def diagnose_models(
     case = replace(case, feeds=feeds, given=inputs is not None)
     plain = Trial(case.a.graph, case.b.graph, *case.feeds)
     before = plain.error()
+    sides = _outcomes(case)
     suspicions = [suspicion for cause in CAUSES for suspicion in cause(case)]
     mended, used = _all_mended(plain, suspicions)
-    left = mended.error()
-    findings = sorted(_measured(plain, suspicions, used), key=_rank)
+    left = _tried(mended)
+    found = [*_measured(plain, suspicions, used), *_of_states(case, sides)]
     return Diagnosis(
         a=f"{case.a.name} ({case.a.framework})",
         b=f"{case.b.name} ({case.b.framework})",
-        findings=tuple(findings),
+        findings=tuple(sorted(found, key=_rank)),
         error=before,
         left=left,
+        as_given=sides[1].given.against(sides[0].given.first or ()),
         tolerance=rtol,
         floor=_floor(plain, seed) if rtol < left < 1e-6 else 0.0,
         unexplained=_beginning(case, mended, left) if left > rtol else "",
-        notes=tuple(_notes(case)),
+        notes=tuple(_notes(case, sides)),
         seconds=time.perf_counter() - started,
     )
+
+
+def _outcomes(case: Case) -> tuple[Outcome, Outcome]:
+    """What either side returns as it is, and what it means."""
+    ours, theirs = (
+        Outcome(opened, run_as_given(opened, feeds), tuple(run_graph(opened.graph, feeds)))
+        for opened, feeds in zip((case.a, case.b), case.feeds, strict=True)
+    )
+    return ours, theirs
+
+
+def _of_states(case: Case, sides: Sequence[Outcome]) -> Iterator[Finding]:
+    """What makes a side depart from what it means; of several possible causes the first that finds something."""
+    for side, feeds in zip(sides, case.feeds, strict=True):
+        found = next((list(found) for cause in STATES if (found := [*cause(case, side, feeds)])), [])
+        yield from _measured(Trial(case.a.graph, case.b.graph, *case.feeds), found, ())
 
 
 def _all_mended(trial: Trial, suspicions: Sequence[Suspicion]) -> tuple[Trial, list[Suspicion]]:
@@ -133,6 +152,10 @@ def _beginning(case: Case, mended: Trial, left: float) -> str:
     return f"a relative error of {left:.2g}; no layer that both have shows where it begins"
 
 
-def _notes(case: Case) -> Iterator[str]:
+def _notes(case: Case, sides: Sequence[Outcome]) -> Iterator[str]:
+    for side in sides:
+        if side.given.first is not None and side.departure:
+            name, framework = side.opened.name, side.opened.framework
+            yield f"{name} ({framework}), as it is, is {side.departure:.2g} from what it means in float64"
     for pair in case.alignment.unsure:
         yield f"not sure that {pair.a} is {pair.b}: another layer would fit as well"
