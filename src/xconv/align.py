@@ -20,7 +20,7 @@ from xconv.layers.adaptive_pool import AdaptivePool
 from xconv.layers.elementwise import Elementwise
 from xconv.layers.pool import GlobalPool, Pool
 
-__all__ = ["Alignment", "Pair", "align"]
+__all__ = ["Alignment", "Pair", "align", "commutes"]
 
 RADIUS = 6
 """How many steps around a node its surroundings are compared."""
@@ -98,7 +98,7 @@ class _Side:
         self.behind: dict[str, list[_Edge]] = {name: [] for name in self.nodes}
         for node in graph.nodes:
             for place, value in enumerate(node.inputs):
-                label = (0 if _commutes(node) else place, value.index)
+                label = (0 if commutes(node) else place, value.index)
                 self.before[node.name].append(_Edge(value.node, label))
                 self.behind[value.node].append(_Edge(node.name, label))
         self.exact = {name: _exact(node) for name, node in self.nodes.items()}
@@ -107,7 +107,8 @@ class _Side:
         self.colours: list[dict[str, int]] = []
 
 
-def _commutes(node: Node) -> bool:
+def commutes(node: Node) -> bool:
+    """Whether it does not matter in which order a node takes its inputs."""
     spec = node.spec
     return isinstance(spec, Elementwise) and spec.name in COMMUTATIVE and len(node.inputs) == len(spec.operands)
 
