@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -31,6 +31,8 @@ class Case:
     alignment: Alignment
     feeds: tuple[tuple[Array, ...], tuple[Array, ...]] = ((), ())
     given: bool = False
+    memory: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What was found out about the two models once, and is asked for again."""
 
     @cached_property
     def nodes_a(self) -> dict[str, Node]:
