@@ -19,7 +19,7 @@ from xconv.weights import Arrays, Weight
 __all__ = ["Case", "numbers", "open_case", "spelled"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
     """Two opened models and their alignment; `a` is what `b` should be.
 
