@@ -23,7 +23,7 @@ from xconv.layers.pool import Pool
 from xconv.padding import Pads, effective, out_size, same_pads
 from xconv.spec import Shape
 
-__all__ = ["Unlike", "differences", "effective_pads"]
+__all__ = ["Unlike", "differences", "effective_pads", "reach_of"]
 
 COMMUTATIVE = frozenset({"add", "multiply", "maximum", "minimum"})
 TRAINING = {BatchNorm: {"momentum", "frozen"}, MultiHeadAttention: {"dropout"}}
@@ -148,17 +148,17 @@ def _meant(nodes: Mapping[str, Node], node: Node, name: str) -> Any:
     if name == "axis" and isinstance(value, int):
         return axes.normal(value, len(shape))
     if name == "padding" and isinstance(spec, (Conv, Pool)):
-        return _pads(spec, shape)
+        return reach_of(spec, shape)
     if name == "counts_pads" and isinstance(spec, Pool):
-        padded = any((before or 0) > 0 or (after or 0) > 0 for before, after in _pads(spec, shape))
+        padded = any((before or 0) > 0 or (after or 0) > 0 for before, after in reach_of(spec, shape))
         return value and padded and spec.kind == "average"
     if name == "operands" and isinstance(spec, Elementwise) and spec.name in COMMUTATIVE:
         return tuple(sorted(value, key=lambda item: isinstance(item, float)))
     return dict(value) if name == "parameters" else value
 
 
-def _pads(spec: Conv | Pool, shape: Shape) -> Reach:
-    """The effective pads of a window over a map of this shape."""
+def reach_of(spec: Conv | Pool, shape: Shape) -> Reach:
+    """The effective pads of a layer's windows over a map of this shape."""
     channels = axes.normal(spec.axis, len(shape))
     sizes = tuple(size for place, size in enumerate(shape) if place not in (0, channels))
     dilation = spec.dilation if isinstance(spec, Conv) else (1,) * len(sizes)
