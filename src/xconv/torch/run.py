@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -22,9 +22,10 @@ from xconv.statistics import Array
 from xconv.torch.precision import full_precision, in_precision, recast
 from xconv.torch.record import KEY, Port, Record
 from xconv.torch.reuse import without_reuse
-from xconv.torch.tensorflow_constants import TensorflowConstants, attention_layers, float32_attributes
+from xconv.torch.tensorflow_constants import TensorflowConstants, float32_attributes
 from xconv.torch.trace import Traced, keys_of, to_held, to_written, trace
 from xconv.torch.watch import Visitor, watched
+from xconv.torch.widened import Islands, Reading, Widened, as_array
 
 __all__ = ["TorchSide", "fitting"]
 
@@ -37,6 +38,8 @@ class TorchSide:
     """
 
     framework = "torch"
+    readings = tuple(Reading)
+    """What may be meant by float64 where the network's own text says float32."""
 
     def __init__(self, module: Any, name: str = "", record: Record | None = None) -> None:
         self.exported: Any = module if isinstance(module, torch.export.ExportedProgram) else None
@@ -47,6 +50,7 @@ class TorchSide:
         self.name = name or (self.record.source if self.record else type(module).__name__)
         self.notes: list[str] = []
         self.assumed = False
+        self._widened: Widened | None = None
         self._modules: dict[str, nn.Module] = {}
         self._kept: dict[str, nn.Module] = {}
 
@@ -56,6 +60,10 @@ class TorchSide:
         An output that does not have the record's shape is taken in the order in which it does.
         """
         self.record, self.assumed = record, True
+
+    def read_as(self, reading: Reading | None) -> None:
+        """From now on float64 means this reading of the network's text; None: the module in float64, as it runs."""
+        self._widened = Widened(reading) if reading is not None else None
 
     @cached_property
     def traceable(self) -> bool:
@@ -103,8 +111,26 @@ class TorchSide:
             NoKernel: it takes them in float32, but not in float64.
         """
         module = self._in(dtype)
-        with _foreign_errors(self.name, dtype), full_precision(module, dtype):
-            return self._finished(self._call(module, module, self._held(inputs, module)))
+        with _foreign_errors(self.name, dtype), self._computing(module, dtype):
+            return self._finished(self._call(module, module, self._held(inputs, module, dtype)))
+
+    def islands(self, inputs: Sequence[Array]) -> tuple[str, ...]:
+        """The layers that compute in float32 although the module is in float64, because their text says so."""
+        self.read_as(None)
+        module, mode = self._in("float64"), Islands()
+
+        def announce(layer: str) -> None:
+            mode.layer = layer
+
+        with (
+            suppress(NoKernel),  # such an island may be what it cannot run for
+            _foreign_errors(self.name, "float64"),
+            full_precision(module, "float64"),
+            watched(module, enter=announce) as run,
+            mode,
+        ):
+            self._call(run, module, self._held(inputs, module, "float64"))
+        return tuple(mode.found)
 
     def outputs_as_tensorflow(
         self, inputs: Sequence[Array], kinds: Mapping[str, str]
@@ -113,17 +139,17 @@ class TorchSide:
 
         `kinds` are the classes of the Keras side's layers, by path.
         """
-        module, mode = self._in("float64"), TensorflowConstants(attention_layers(kinds))
+        module, mode = self._in("float64"), TensorflowConstants(kinds)
 
         def announce(layer: str) -> None:
             mode.layer = layer
 
         with (
             _foreign_errors(self.name, "float64"),
-            full_precision(module, "float64"),
+            self._computing(module, "float64"),
             self._as_tensorflow(module, mode),
         ):
-            tensors = self._held(inputs, module)
+            tensors = self._held(inputs, module, "float64")
             if isinstance(module, fx.GraphModule) and not _is_exported(module):
                 run = _Listening(module, before=lambda node: announce(self._layer_of(node))).run
                 return self._finished(run(*tensors)), dict(mode.used)
@@ -147,9 +173,9 @@ class TorchSide:
         with ExitStack() as stack:
             stack.enter_context(_foreign_errors(self.name, dtype))
             enter = (lambda layer: setattr(constants, "layer", layer)) if constants else (lambda layer: None)
-            rows = trace(module, self.record, self._held(inputs, module), reference, enter)
+            rows = trace(module, self.record, self._held(inputs, module, dtype), reference, enter)
             while True:
-                with full_precision(module, dtype), self._as_tensorflow(module, constants):
+                with self._computing(module, dtype), self._as_tensorflow(module, constants):
                     row = next(rows, None)
                 if row is None:
                     return
@@ -166,14 +192,14 @@ class TorchSide:
                 if node.name in keys and isinstance(value, torch.Tensor):
                     found.append((keys[node.name], to_written(value, orders[node.name])))
 
-            with _foreign_errors(self.name, dtype), full_precision(module, dtype):
-                _Listening(module, after=keep).run(*self._held(inputs, module))
+            with _foreign_errors(self.name, dtype), self._computing(module, dtype):
+                _Listening(module, after=keep).run(*self._held(inputs, module, dtype))
             yield from found
         else:
             found = []
 
             def keep_copy(key: Key, value: torch.Tensor) -> None:
-                found.append((key, value.detach().cpu().numpy().copy()))
+                found.append((key, as_array(value).copy()))
 
             self.watch(inputs, dtype, keep_copy)
             yield from found
@@ -193,11 +219,11 @@ class TorchSide:
 
         with (
             _foreign_errors(self.name, dtype),
-            full_precision(module, dtype),
+            self._computing(module, dtype),
             self._as_tensorflow(module, constants),
             watched(module, visit, enter) as run,
         ):
-            self._call(run, module, self._held(inputs, module))
+            self._call(run, module, self._held(inputs, module, dtype))
 
     def kinds(self) -> dict[str, str]:
         """The class name of every module, by path."""
@@ -214,7 +240,18 @@ class TorchSide:
         self._modules.clear()
         self._kept.clear()
 
+    @contextmanager
+    def _computing(self, module: nn.Module, dtype: str) -> Iterator[None]:
+        """Everything inside computes in `dtype`, in float64 as it is to be read."""
+        with full_precision(module, dtype), self._reading(dtype) or nullcontext():
+            yield
+
+    def _reading(self, dtype: str) -> Widened | None:
+        return self._widened if dtype == "float64" else None
+
     def _in(self, dtype: str) -> nn.Module:
+        """The module in `dtype`; in float32 where it only is to believe so."""
+        dtype = "float32" if self._reading(dtype) else dtype
         if dtype not in self._modules:
             # A program's module can neither be copied without warnings nor be put into eval mode, in which it is.
             fresh = self.exported.module() if self.exported else None
@@ -223,6 +260,7 @@ class TorchSide:
 
     def _keeping(self, dtype: str) -> nn.Module:
         """The module in `dtype` with no tensor overwritten, so that each can be compared."""
+        dtype = "float32" if self._reading(dtype) else dtype
         if dtype not in self._kept:
             module = self._in(dtype)
             self._kept[dtype] = module if self.exported else without_reuse(module)
@@ -247,16 +285,18 @@ class TorchSide:
             mode.used.update({layers.get(path, path.replace(".", "/")): text for path, text in rounded.items()})
             yield
 
-    def _held(self, inputs: Sequence[Array], module: nn.Module) -> list[torch.Tensor]:
+    def _held(self, inputs: Sequence[Array], module: nn.Module, dtype: str) -> list[torch.Tensor]:
         """The inputs as the module holds them, in the order of the record's ports."""
         if self.record is not None and len(inputs) != len(self.record.inputs):
             raise InvalidInput(f"it takes {len(self.record.inputs)} inputs, not {len(inputs)}", place=self.name)
         device = next((tensor.device for tensor in (*module.parameters(), *module.buffers())), torch.device("cpu"))
         ports = self.record.inputs if self.record is not None else [None] * len(inputs)
-        return [
+        held = [
             to_held(array, port.order if port else axes.identity(array.ndim)).to(device)
             for array, port in zip(inputs, ports, strict=True)
         ]
+        reading = self._reading(dtype)
+        return reading.inputs(held) if reading else held
 
     def _call(self, run: Callable[..., Any], module: nn.Module, tensors: Sequence[torch.Tensor]) -> Any:
         """Calls the module, or what runs it, with its arguments nested and named as it takes them."""

@@ -16,7 +16,7 @@ Each was found by experiment (Keras 3.15, TensorFlow 2.21): with it, the differe
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,7 +26,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 from torch.utils.weak import WeakTensorKeyDictionary
 
-__all__ = ["TensorflowConstants", "attention_layers", "float32_attributes"]
+from xconv.torch.widened import outside, plain
+
+__all__ = ["TensorflowConstants", "float32_attributes"]
 
 
 def single(value: float) -> float:
@@ -44,10 +46,11 @@ class TensorflowConstants(TorchFunctionMode):
     `used` tells for each layer what was rounded; `layer` is set by the runner to the layer that it is running.
     """
 
-    def __init__(self, attention: Iterable[tuple[str, str]] = ()) -> None:
-        """`attention` names the layers whose scale Keras keeps in float32, with their classes; others are exact."""
+    def __init__(self, kinds: Mapping[str, str]) -> None:
+        """`kinds` are the classes of the Keras model's layers, by path: some constants belong to some of them alone."""
         super().__init__()
-        self.attention = dict(attention)
+        self.attention = dict(_attention_layers(kinds))
+        self.kinds = frozenset(kinds.values())
         self.layer = ""
         self.used: dict[str, str] = {}
         self.single: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
@@ -73,14 +76,14 @@ class TensorflowConstants(TorchFunctionMode):
     def _computed(self, func: Any, args: tuple[Any, ...], given: dict[str, Any]) -> Any:
         """What the function gives, with its constants rounded."""
         name = str(getattr(func, "__name__", "")).partition(".")[0]
-        rule = RULES.get(name)
+        rule = RULES.get(name) if name not in RESIZED or self._resizes(name, args, given) else None
         kind = self._kind_of_attention() if name in SCALED else ""
         if name in SCALED and not kind:
             rule = None
         elif name == "scaled_dot_product_attention" and kind != "DotProductAttention":
             rule = _attention_layer
-        if rule is not None and args and isinstance(args[0], Tensor) and args[0].dtype == torch.float64:
-            found = rule(args, given)
+        if rule is not None and args and isinstance(args[0], Tensor) and plain(args[0]).dtype == torch.float64:
+            found = outside(rule, args, given)
             if found is not None:
                 value, text = found
                 self.used[self.layer or func.__name__] = text
@@ -89,6 +92,13 @@ class TensorflowConstants(TorchFunctionMode):
                 return value
         return func(*args, **given)
 
+    def _resizes(self, name: str, args: Sequence[Any], given: Mapping[str, Any]) -> bool:
+        """Whether Keras calls TensorFlow's kernel for it: where it holds a matrix of weights instead, that is exact."""
+        if self.kinds & {"Resize", "Resizing"}:
+            return True
+        old, new = args[0].shape[2:], _new_size(name, args, given)
+        return "UpSampling2D" in self.kinds and len(old) == 2 and all(b % a == 0 for a, b in zip(old, new, strict=True))
+
     def _kind_of_attention(self) -> str:
         """The class of the layer whose scale is kept in float32 that is running, or that holds or lies in it."""
         here = f"{_path(self.layer)}/" if self.layer else ""
@@ -96,10 +106,10 @@ class TensorflowConstants(TorchFunctionMode):
         return next(found, "")
 
 
-def attention_layers(kinds: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+def _attention_layers(kinds: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """The layers of a Keras model that keep the scale of attention in float32, with their classes.
 
-    >>> list(attention_layers({"encoder>attn": "MultiHeadAttention", "head": "Dense"}))
+    >>> list(_attention_layers({"encoder>attn": "MultiHeadAttention", "head": "Dense"}))
     [('encoder/attn', 'MultiHeadAttention')]
     """
     return ((_path(path), kind) for path, kind in kinds.items() if kind in ATTENTION)
@@ -181,15 +191,13 @@ def _interpolate(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Found:
     mode = _argument(args, kwargs, 3, "mode", "nearest")
     if mode != "bilinear" or kwargs.get("antialias") or kwargs.get("align_corners"):
         return None
-    size, scale = _argument(args, kwargs, 1, "size", None), _argument(args, kwargs, 2, "scale_factor", None)
-    return _bilinear(x, _target_size(x, size, scale)), "bilinear resize in float32"
+    return _bilinear(x, _new_size("interpolate", args, kwargs)), "bilinear resize in float32"
 
 
 def _upsample(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Found:
     if _argument(args, kwargs, 2, "align_corners", False):
         return None
-    size, scale = _argument(args, kwargs, 1, "output_size", None), _argument(args, kwargs, 3, "scale_factors", None)
-    return _bilinear(args[0], _target_size(args[0], size, scale)), "bilinear resize in float32"
+    return _bilinear(args[0], _new_size("upsample_bilinear2d", args, kwargs)), "bilinear resize in float32"
 
 
 def _recurrent(name: str) -> Rule:
@@ -209,6 +217,14 @@ def _recurrent(name: str) -> Rule:
         return (function(*args[:2], weights, *args[3:], **kwargs), "the sum of two biases") if changed else None
 
     return rule
+
+
+def _new_size(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[int, int]:
+    """Height and width that torch's function is asked for."""
+    (first, size), (second, scale) = RESIZED[name]
+    return _target_size(
+        args[0], _argument(args, kwargs, first, size, None), _argument(args, kwargs, second, scale, None)
+    )
 
 
 def _target_size(x: Tensor, size: Any, scale: Any) -> tuple[int, int]:
@@ -253,6 +269,12 @@ RULES: dict[str, Rule] = {
 
 SCALED = frozenset({"multi_head_attention_forward", "scaled_dot_product_attention"})
 """Functions with a scale of 1/sqrt(head size)."""
+
+RESIZED = {
+    "interpolate": ((1, "size"), (2, "scale_factor")),
+    "upsample_bilinear2d": ((1, "output_size"), (3, "scale_factors")),
+}
+"""Where torch's functions take the new size, and how many times the old one it is."""
 
 ATTENTION = frozenset({"DotProductAttention", "GroupQueryAttention", "GroupedQueryAttention", "MultiHeadAttention"})
 """The Keras classes that keep it in float32."""

@@ -13,6 +13,7 @@ from xconv import axes
 from xconv.keras.walk import Key
 from xconv.statistics import Array
 from xconv.torch.record import Place, Record
+from xconv.torch.widened import as_array, like
 
 __all__ = ["Traced", "keys_of", "to_held", "to_written", "trace"]
 
@@ -45,8 +46,7 @@ def to_held(array: Array, order: axes.Order) -> torch.Tensor:
 def to_written(tensor: torch.Tensor, order: axes.Order) -> Array:
     """A held tensor as an array in written layout."""
     written = tensor.detach().permute(axes.inverse(order)) if order else tensor.detach()
-    array: Array = written.contiguous().cpu().numpy()
-    return array
+    return as_array(written.contiguous())
 
 
 def keys_of(record: Record) -> dict[str, Key]:
@@ -107,8 +107,7 @@ def _compare(
     pair = to_written(chained[node], place.order), to_written(local[node], place.order)
     yield Traced(key, node.name, *pair, expected)
     if pair[1].shape == expected.shape:
-        held = to_held(expected, place.order)
-        local[node] = held.to(chained[node].device, chained[node].dtype)
+        local[node] = like(to_held(expected, place.order), chained[node])
 
 
 def _drop(node: fx.Node, left: dict[fx.Node, int], *environments: dict[fx.Node, Any]) -> None:

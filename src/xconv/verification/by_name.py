@@ -123,7 +123,9 @@ def _compared(value: torch.Tensor, expected: Array, order: axes.Order | None) ->
 
     A module may turn what its last layer gave: then the record's order is not that of its result.
     """
-    array = value.detach().cpu().numpy()
+    from xconv.torch.widened import as_array
+
+    array = as_array(value)
     rank = array.ndim
     given = (order,) if order is not None and len(order) == rank else ()
     tried = dict.fromkeys((*given, axes.identity(rank), axes.channels_last(rank), axes.channels_first(rank)))
@@ -142,8 +144,9 @@ def _instead(value: torch.Tensor, expected: Array, order: axes.Order) -> torch.T
     """The reference's tensor as the module would have returned it; None where it has another shape."""
     import torch
 
+    from xconv.torch.widened import like
+
     if tuple(value.permute(order).shape) != expected.shape:
         return None
     array = expected if expected.flags.writeable else expected.copy()
-    held = torch.from_numpy(array).permute(axes.inverse(order)).contiguous()
-    return held.to(value.device, value.dtype)
+    return like(torch.from_numpy(array).permute(axes.inverse(order)).contiguous(), value)

@@ -65,10 +65,10 @@ def _by_name(
 
 def _constants(reference: Side, dtype: str) -> Any:
     """TensorFlow's float32 constants, where the reference has them."""
-    from xconv.torch.tensorflow_constants import TensorflowConstants, attention_layers
+    from xconv.torch.tensorflow_constants import TensorflowConstants
 
     imitate = dtype == "float64" and getattr(reference, "backend", "") == "tensorflow"
-    return TensorflowConstants(attention_layers(reference.kinds())) if imitate else None
+    return TensorflowConstants(reference.kinds()) if imitate else None
 
 
 def _noted(constants: Any, layer: str) -> str:

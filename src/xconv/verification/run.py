@@ -53,8 +53,9 @@ def verify(
     The meaning is judged in float64: a relative error (max|a-b| / max|b|) of at most `rtol`, or of at most the model's
     own noise floor (how far the reference's outputs move when its inputs move by 1e-15), is exact. A floor above 1e-8
     proves nothing: then every layer must be exact on the reference's activations. Constants that TensorFlow keeps in
-    float32 are imitated where that is needed, and named. Rounding is judged in float32, against the reference's own
-    float32 error. Both sides run in inference mode, without TF32; neither model is changed.
+    float32 are imitated where that is needed, and named. So is float32 that a torch network's own text asks for: it is
+    read as float64, as in Keras. Rounding is judged in float32, against the reference's own float32 error. Both sides
+    run in inference mode, without TF32; neither model is changed.
 
     Args:
         a: A live Keras or tf_keras model, a torch module, an ExportedProgram, a callable of arrays, or the path of a
