@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xconv.api import inspect, keras_to_torch, load, load_weights, save, torch_to_keras
+    from xconv.diagnosis.run import diagnose
     from xconv.errors import (
         InvalidInput,
         Mismatch,
@@ -43,6 +44,7 @@ __all__ = [
     "XConvError",
     "XConvWarning",
     "__version__",
+    "diagnose",
     "export_weights",
     "inspect",
     "keras_to_torch",
@@ -69,6 +71,7 @@ _HOMES = {
     "Unwritable": "xconv.errors",
     "XConvError": "xconv.errors",
     "XConvWarning": "xconv.errors",
+    "diagnose": "xconv.diagnosis.run",
     "export_weights": "xconv.torch.mapping",
     "inspect": "xconv.api",
     "keras_to_torch": "xconv.api",

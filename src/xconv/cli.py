@@ -21,7 +21,7 @@ import typer
 from rich.console import Console
 
 import xconv
-from xconv.errors import Problem, Unsupported, XConvError, XConvWarning
+from xconv.errors import InvalidInput, Problem, Unsupported, XConvError, XConvWarning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -132,6 +132,43 @@ def verify(
         _say(str(report))
     if not report.ok:
         raise typer.Exit(DIFFERS)
+
+
+@app.command()
+def diagnose(
+    a: Annotated[Path, typer.Argument(help="What the other model should be: .keras, .h5, .pt2 or .safetensors.")],
+    b: Annotated[Path, typer.Argument(help="The model that differs.")],
+    input_shape: Annotated[
+        str | None, typer.Option("--input-shape", help="Without the batch, channels first, such as 3,224,224.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The seed of the inputs.")] = 0,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Say why two models differ: causes, places, measured effects, remedies. Exit code 0: they agree, 1: not."""
+    with _steps(as_json or quiet) as step:
+        step(f"diagnosing {a.name} against {b.name}")
+        found = xconv.diagnose(a, b, input_shape=_sizes(input_shape), seed=seed)
+    if as_json:
+        _say(found.to_json())
+    elif not quiet:
+        _say(str(found))
+    if not found.agree:
+        raise typer.Exit(DIFFERS)
+
+
+def _sizes(text: str | None) -> tuple[int, ...] | None:
+    """The sizes that a text such as 3,224,224 names.
+
+    Raises:
+        InvalidInput: something else.
+    """
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() for part in parts):
+        raise InvalidInput(f"--input-shape {text!r} names no sizes", remedy="write them as 3,224,224")
+    return tuple(int(part) for part in parts)
 
 
 @app.command()

@@ -20,6 +20,7 @@ PUBLIC = {
     "XConvError",
     "XConvWarning",
     "__version__",
+    "diagnose",
     "export_weights",
     "inspect",
     "keras_to_torch",

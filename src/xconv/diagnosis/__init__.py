@@ -1,1 +1,1 @@
-"""Why two models that should agree differ: `diagnose(a, b)`, causes with their measured effects."""
+"""Why two models that should agree differ: causes with their measured effects; `run.diagnose` is `xconv.diagnose`."""

@@ -1,4 +1,4 @@
-"""`diagnose(a, b)`: both models read and aligned, every cause looked for, every remedy tried on a copy."""
+"""`xconv.diagnose(a, b)`: both models read and aligned, every cause looked for, every remedy tried on a copy."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from xconv.errors import XConvError
 from xconv.inputs import perturbed
 from xconv.statistics import compare
 
-__all__ = ["diagnose_models"]
+__all__ = ["diagnose"]
 
 NUDGE = 1e-15
 SIZE = 65, 79, 43
 """What to try for sizes that both models leave open."""
 
 
-def diagnose_models(
+def diagnose(
     a: Any,
     b: Any,
     inputs: Any = None,
@@ -37,7 +37,33 @@ def diagnose_models(
     batch: int = 2,
     rtol: float = 1e-10,
 ) -> Diagnosis:
-    """Why two models differ; see `xconv.diagnose`."""
+    """Why two models differ: every cause with its places, its measured effect and its remedy.
+
+    Both are read into one form and aligned without looking at names. Every difference that is found is tried: its
+    remedy is applied to a copy of `b`, both are run in float64, and what is left of the error tells its effect. What
+    the models are as they stand (training mode, chance, low precision) is measured by running them. Neither model is
+    changed.
+
+    Args:
+        a: What `b` should be: a live Keras or tf_keras model, a torch module, an ExportedProgram, or the path of a
+            .keras, .h5, .pt2 or .safetensors file.
+        b: The same.
+        inputs: Arrays, nested as `a` takes them and in its layout; by default seeded noise.
+        inputs_b: What `b` is fed, where its own preprocessing makes something else of the same examples, in its layout.
+        input_shape: The shape of an input without the batch, channels-first, or a list of shapes; needed where neither
+            model says it (two torch modules), and for sizes that both leave open.
+        seed: Of the noise.
+        batch: Its number of examples.
+        rtol: The relative error in float64 up to which two outputs are the same.
+
+    Returns:
+        A `Diagnosis`: findings ranked by effect, the error as it is and with all remedies together, and where what no
+        remedy removes begins. `str()` is text, `to_dict()` plain data.
+
+    Raises:
+        InvalidInput: neither model tells its input shape, or inputs that do not fit.
+        Unreadable, Unknown, Unsupported: a model that cannot be read.
+    """
     started = time.perf_counter()
     case = open_case(a, b, input_shape=input_shape)
     feeds = feeds_of(case, inputs, inputs_b, seed, batch, SIZE)
