@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from xconv.api import inspect, keras_to_torch, load, load_weights, save, torch_to_keras
+    from xconv.api import inspect, keras_to_torch, load, load_weights, save, torch_to_keras, transfer
     from xconv.diagnosis.run import diagnose
     from xconv.errors import (
         InvalidInput,
@@ -55,6 +55,7 @@ __all__ = [
     "register",
     "save",
     "torch_to_keras",
+    "transfer",
     "verify",
     "weights_report",
 ]
@@ -82,6 +83,7 @@ _HOMES = {
     "register": "xconv.registry",
     "save": "xconv.api",
     "torch_to_keras": "xconv.api",
+    "transfer": "xconv.api",
     "verify": "xconv.verification",
     "weights_report": "xconv.torch.values",
 }

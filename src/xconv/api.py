@@ -13,8 +13,19 @@ if TYPE_CHECKING:
 
     from xconv.graph import Graph
     from xconv.inspection import Inspection
+    from xconv.transfer.report import TransferReport
 
-__all__ = ["inspect", "keras_to_torch", "load", "load_weights", "read_keras", "read_torch", "save", "torch_to_keras"]
+__all__ = [
+    "inspect",
+    "keras_to_torch",
+    "load",
+    "load_weights",
+    "read_keras",
+    "read_torch",
+    "save",
+    "torch_to_keras",
+    "transfer",
+]
 
 
 def keras_to_torch(
@@ -242,6 +253,52 @@ def load_weights(module: torch.nn.Module, source: Any, *, config: Any = None) ->
     known = [mapped.weight.key for mapped in record(module).weights]
     name = source if isinstance(source, (str, os.PathLike)) else f"the {type(source).__name__}"
     fill_from(module, arrays_of(source, config, known), str(name))
+
+
+def transfer(
+    source: Any,
+    target: Any,
+    *,
+    adapt: bool = False,
+    strict: bool = True,
+    inference_only: bool = False,
+    rotate: bool = False,
+    swap_channels: bool = False,
+    input_shape: Any = None,
+) -> TransferReport:
+    """Weights and statistics of one model into another existing model: Keras or torch, on either side.
+
+    Both models are read and aligned by what they compute, not by names. Layouts fall out by themselves. Where a
+    parameter has no place it is folded, exactly: the bias of a convolution goes into the mean of the BatchNorm behind
+    it. All weights are moved, or the target stays as it was.
+
+    Args:
+        source: a live Keras or tf_keras model, a torch module, an ExportedProgram, or the file of a whole model.
+        target: a live Keras model or a torch module. Its parameters stay the same objects, in their dtype and device.
+        adapt: change the target's settings (strides, padding, epsilon, pooling) where the two are not the same.
+        strict: refuse where the two are not the same function, with every place and its cause. False moves all that
+            can be moved, and lists the rest.
+        inference_only: also fold what is exact in inference alone: another epsilon into the variance of a BatchNorm,
+            a gamma that the target lacks into the layer before.
+        rotate: turn every kernel by 180 degrees, so that 'same' padding is exact in a model with symmetric padding. The
+            target then wants its image turned by 180 degrees.
+        swap_channels: for a target that takes BGR where the source takes RGB, or the other way round.
+        input_shape: the shape of the input without the batch, channels-first, where neither model tells it.
+
+    Returns:
+        A `TransferReport`: the verdict, every fold, every weight of the source that was not moved and every weight of
+        the target that was not filled, each with its reason; NaN, infinities and overflows by layer.
+
+    Raises:
+        Mismatch: the two are not the same function (strict), or weights do not fit; everything in one error.
+        InvalidInput: neither model tells its input shape; a target that cannot be written to.
+        Unreadable, Unknown, Unsupported: a model that cannot be read.
+    """
+    from xconv.transfer.planning import Options
+    from xconv.transfer.transferring import transferred
+
+    options = Options(inference_only, rotate, swap_channels)
+    return transferred(source, target, options, adapt=adapt, strict=strict, input_shape=input_shape)
 
 
 def read_keras(source: Any, *, weights: Any = None, config: Any = None) -> Graph:

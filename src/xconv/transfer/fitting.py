@@ -1,0 +1,85 @@
+"""What a wrong shape is likely to be: another order of axes, another number of classes, another width or depth."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import permutations
+
+from xconv import axes
+from xconv.comparison.case import Case
+from xconv.graph import Node
+from xconv.weights import Shape
+
+__all__ = ["permutation", "variant", "why_not"]
+
+KERNELS = frozenset({"kernel", "recurrent", "embeddings"})
+
+
+def permutation(ours: Shape, theirs: Shape) -> axes.Order | None:
+    """The first order of axes in which the one shape is the other.
+
+    >>> permutation((3, 3, 16, 32), (32, 16, 3, 3))
+    (3, 2, 0, 1)
+    """
+    if sorted(ours) != sorted(theirs):
+        return None
+    return next((order for order in permutations(range(len(ours))) if axes.apply(ours, order) == theirs), None)
+
+
+def why_not(case: Case, node: Node, ours: Shape, theirs: Shape) -> str:
+    """A guess for one weight of the target."""
+    order = permutation(ours, theirs)
+    if order is not None:
+        return f"with its axes in the order {order} it would fit"
+    if _is_last(case, node) and ours[1:] == theirs[1:]:
+        return f"the target is made for {theirs[0]} classes, the source for {ours[0]}"
+    if ours[:1] == theirs[:1] and ours[2:] == theirs[2:]:
+        return "the layer before has another width, or the input another size"
+    return ""
+
+
+def variant(case: Case, sizes: Sequence[tuple[str, Shape, Shape]]) -> str:
+    """Which variant of the architecture the source seems to be; empty where nothing says so.
+
+    Args:
+        case: the source as `a`, the target as `b`.
+        sizes: role and both shapes of every weight that does not fit.
+    """
+    found = []
+    ratios: Counter[Fraction] = Counter()
+    for role, ours, theirs in sizes:
+        if role in KERNELS and len(ours) == len(theirs) > 1 and ours[0] != theirs[0] and ours[1] != theirs[1]:
+            ratios[Fraction(theirs[0], ours[0])] += 1
+    if ratios:
+        (ratio, count) = ratios.most_common(1)[0]
+        if count > 1:
+            found.append(f"the target's layers are {float(ratio):.3g} times as wide in {count} of {len(sizes)} weights")
+    counts = [Counter(type(node.spec).__name__ for node in side if node.weights) for side in _sides(case)]
+    found += [
+        f"the source has {counts[0][kind]} layers of kind {kind}, the target {counts[1][kind]}"
+        for kind in sorted(counts[0].keys() | counts[1].keys())
+        if counts[0][kind] != counts[1][kind]
+    ]
+    return f"they seem to be two variants of one architecture: {'; '.join(found)}" if found else ""
+
+
+def _sides(case: Case) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
+    return case.a.graph.nodes, case.b.graph.nodes
+
+
+def _is_last(case: Case, node: Node) -> bool:
+    """Whether no other kernel stands behind a node of the target."""
+    waiting, seen = [node.name], {node.name}
+    users: dict[str, list[Node]] = {}
+    for value, takers in case.users_b.items():
+        users.setdefault(value.node, []).extend(takers)
+    while waiting:
+        for behind in users.get(waiting.pop(), []):
+            if "kernel" in behind.weights:
+                return False
+            if behind.name not in seen:
+                seen.add(behind.name)
+                waiting.append(behind.name)
+    return True

@@ -1,0 +1,73 @@
+"""From two models to a finished transfer: align, plan, work out, carry out."""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any
+
+from xconv.comparison.case import Case, open_case
+from xconv.errors import Mismatch, Unsupported
+from xconv.graph import Value
+from xconv.transfer.carrying import carry_out
+from xconv.transfer.planning import Options, Planned, make_plan
+from xconv.transfer.report import TransferReport
+from xconv.transfer.results import Worked, work_out
+from xconv.transfer.turned import MAP
+
+__all__ = ["transferred"]
+
+
+def transferred(
+    source: Any, target: Any, options: Options, *, adapt: bool = False, strict: bool = True, input_shape: Any = None
+) -> TransferReport:
+    """Weights of one model into another; arguments and errors as for `xconv.transfer`."""
+    start = perf_counter()
+    case = open_case(source, target, input_shape=input_shape)
+    changes: tuple[str, ...] = ()
+    if adapt:
+        case, changes = _adapted(case)
+    planned = make_plan(case, options)
+    if strict and planned.problems:
+        _refuse(case, planned)
+    worked = work_out(planned.plan, planned.source.arrays, planned.target.arrays, planned.target.shared)
+    carry_out(worked.arrays, planned.target.arrays)
+    return _report(case, planned, worked, changes, perf_counter() - start)
+
+
+def _adapted(case: Case) -> tuple[Case, tuple[str, ...]]:
+    """The case with the target's geometry changed so that it can be exact, and what was changed."""
+    what = f"the settings of {case.b.name} cannot be changed yet"
+    raise Unsupported(what, remedy="leave out adapt=True: the error then lists every setting that differs")
+
+
+def _refuse(case: Case, planned: Planned) -> None:
+    what = f"{case.a.name} and {case.b.name} are not the same function; nothing was moved"
+    raise Mismatch(what, problems=planned.problems)
+
+
+def _report(case: Case, planned: Planned, worked: Worked, changes: tuple[str, ...], seconds: float) -> TransferReport:
+    return TransferReport(
+        planned.plan,
+        planned.problems,
+        worked.findings,
+        dict(worked.rounded or {}),
+        changes,
+        (*planned.plan.notes, *_wanted(case, planned)),
+        sum(tensor.numel() for tensor in worked.arrays.values()),
+        seconds,
+    )
+
+
+def _wanted(case: Case, planned: Planned) -> list[str]:
+    """What the target wants from its caller from now on."""
+    found = []
+    if "rotated" in planned.plan.conditions:
+        found.append(f"{case.b.name} wants the image turned by 180 degrees: flip its height and its width")
+        shapes = case.b.graph.value_shapes()
+        if any(len(shapes[Value(v.node, v.index)]) >= MAP for v in case.b.graph.output_values()):
+            found.append("its output is a map, and comes out turned as well")
+    if "channels swapped" in planned.plan.conditions:
+        found.append(f"{case.b.name} wants the image's channels the other way round: BGR where the source takes RGB")
+    if "inference" in planned.plan.conditions:
+        found.append("in training the two are not the same: see what was folded")
+    return found
