@@ -109,6 +109,7 @@ def _reread(reference: Side, other: Any, inputs: Sequence[Array], best: Meaning,
     if reference.framework != "keras" or not hasattr(other, "read_as"):
         return best
     tried = []
+    other.release()  # of the module in float64 a reading has no use
     for reading in other.readings:
         other.read_as(reading)
         theirs, _ = _attempt(other, inputs)
@@ -122,6 +123,7 @@ def _reread(reference: Side, other: Any, inputs: Sequence[Array], best: Meaning,
         other.read_as(None)
         return best
     layers = other.islands(inputs)
+    other.release()
     other.read_as(better[1])
     return replace(better[0], notes=(*better[0].notes, _note_on(better[1], layers, best)))
 
