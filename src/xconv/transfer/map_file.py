@@ -39,7 +39,7 @@ VERSION = 1
 _BYTES = 256 << 20
 _PROBLEMS = 20
 _REMEDY = "save the map again; it is not meant to be written by hand"
-_HEAD = {"xconv_map", "source", "target", "conditions", "notes", "weights", "left", "unfilled", "layout"}
+_HEAD = {"xconv_map", "source", "target", "conditions", "notes", "weights", "left", "unfilled", "layout", "shared"}
 _TO = frozenset({"layer", "role", "from", "source_layers", "rows", "note", "condition"})
 
 T = TypeVar("T")
@@ -51,6 +51,9 @@ class TransferMap:
 
     plan: Plan
     layout: KerasLayout = field(default_factory=KerasLayout)
+    shared_source: Mapping[str, str] = field(default_factory=dict)
+    """Further names of arrays of the source, and the name under which each is the same array."""
+    shared_target: Mapping[str, str] = field(default_factory=dict)
 
 
 def save_map(found: TransferMap, path: str | os.PathLike[str]) -> None:
@@ -96,6 +99,8 @@ def _text(found: TransferMap) -> str:
         _listed("left", map(_left_words, plan.left)),
         _listed("unfilled", map(_unfilled_words, plan.unfilled)),
     ]
+    if found.shared_source or found.shared_target:
+        lines.append(f' "shared": {_json({"source": found.shared_source, "target": found.shared_target})}')
     if found.layout.places:
         lines.append(
             f' "layout": {{\n  "names": {_json(found.layout.names)},\n  "places": {_json(found.layout.places)}}}'
@@ -184,10 +189,11 @@ class _Reading:
             self.tried("", lambda: texts_in(said, "notes")) or (),
         )
         layout = self.tried("layout", lambda: KerasLayout.from_words(said.get("layout", {}))) or KerasLayout()
+        shared = self.tried("shared", lambda: _shared_from(said.get("shared", {}))) or ({}, {})
         self.coherent(plan)
         if self.problems:
             raise Unreadable(f"{self.place} is no whole map", problems=self.problems[:_PROBLEMS])
-        return TransferMap(plan, layout)
+        return TransferMap(plan, layout, *shared)
 
     def end(self, said: Mapping[str, Any], name: str) -> tuple[str, str]:
         """Name and framework of a model."""
@@ -223,6 +229,16 @@ class _Reading:
             if len(shapes) > 1:
                 what = f"is said to have the shapes {' and '.join(map(str, sorted(shapes)))}"
                 self.problems.append(Problem(f"{self.place}: {key[1]} of the {key[0]}", what, _REMEDY))
+
+
+def _shared_from(said: Any) -> tuple[dict[str, str], dict[str, str]]:
+    if not isinstance(said, dict):
+        raise Unreadable("is not an object")
+    known_only(said, ("source", "target"))
+    found = said.get("source", {}), said.get("target", {})
+    if not all(isinstance(item, dict) and all(isinstance(v, str) for v in item.values()) for item in found):
+        raise Unreadable("is not names by name")
+    return found
 
 
 def _read(read: Callable[[Mapping[str, Any]], T], item: Any) -> T:

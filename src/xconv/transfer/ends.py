@@ -1,0 +1,203 @@
+"""The two ends of a transfer where they are files: which model each belongs to."""
+
+from __future__ import annotations
+
+import os
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from xconv.comparison.opened import is_keras
+from xconv.errors import InvalidInput, Mismatch, Problem, Unsupported
+from xconv.keras.checkpoint import arrays_of
+from xconv.keras.records import KerasModel
+from xconv.transfer.checkpoints import Checkpoint, framework_of, open_checkpoint
+
+__all__ = ["End", "source_end", "target_end"]
+
+COUNTERS = "num_batches_tracked"
+_ARCHITECTURE = "give architecture= the live model that the file belongs to, or a file of the whole model"
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """A model to align, and what was found out while its file was read."""
+
+    model: Any
+    notes: tuple[str, ...] = ()
+
+
+def is_path(item: Any) -> bool:
+    """Whether it names a file."""
+    return isinstance(item, (str, os.PathLike))
+
+
+def source_end(source: Any, architecture: Any = None, target: Any = None, which: str = "") -> End:
+    """The model that the source is, with the numbers of its file.
+
+    Args:
+        source: a model, or a file of a whole model or of weights alone.
+        architecture: what weights alone belong to: a live model, or the file of a whole one.
+        target: taken for the architecture where none is given and the framework is the same.
+        which: for torch files with several sets of weights.
+
+    Raises:
+        InvalidInput: a file of weights and no architecture.
+        Mismatch: the weights do not fit the architecture; everything in one error.
+    """
+    if not is_path(source):
+        return End(source)
+    path = Path(source)
+    if path.suffix.lower() == ".pt2":
+        return End(path)
+    framework = framework_of(path)
+    if architecture is None:
+        whole = _whole(path, framework, which)
+        if whole is not None:
+            return End(whole)
+    owner = architecture if architecture is not None else _of(target, framework)
+    if owner is None:
+        raise InvalidInput("holds weights and no model", place=str(path), remedy=_ARCHITECTURE)
+    return _keras(path, owner) if framework == "keras" else _torch(path, owner, which)
+
+
+def target_end(target: Any, architecture: Any) -> Any:
+    """The model whose weights a target file holds.
+
+    Raises:
+        InvalidInput: no architecture, or one of the other framework.
+    """
+    if architecture is None:
+        raise InvalidInput("is a file to write, of an unknown model", place=str(target), remedy=_ARCHITECTURE)
+    framework = framework_of(target)
+    model = _loaded(architecture) if is_path(architecture) else architecture
+    if _framework(model) != framework:
+        what = f"holds {framework} weights, and the architecture is a {_framework(model)} model"
+        raise InvalidInput(what, place=str(target), remedy="use the suffix of a file of the architecture's framework")
+    return model
+
+
+def _whole(path: Path, framework: str, which: str) -> Any:
+    """The model in the file; None where it holds weights alone."""
+    if framework == "keras" and not path.name.lower().endswith(".weights.h5"):
+        from xconv.transfer.templates import contents_of
+
+        return path if contents_of(path).config is not None else None
+    if path.suffix.lower() == ".safetensors" and not which:
+        from xconv.torch.files import load
+        from xconv.torch.tensor_file import TensorFile
+
+        with TensorFile.opened(path) as file:
+            said = file.text
+        return load(path) if said is not None else None
+    return None
+
+
+def _of(target: Any, framework: str) -> Any:
+    """The target, where it may be what the file belongs to."""
+    return target if target is not None and not is_path(target) and _framework(target) == framework else None
+
+
+def _framework(model: Any) -> str:
+    return "keras" if is_keras(model) else "torch"
+
+
+def _loaded(architecture: Any) -> Any:
+    """A file as something that can be aligned: a `.safetensors` file of xconv as its module."""
+    path = Path(architecture)
+    if path.suffix.lower() == ".safetensors":
+        from xconv.torch.files import load
+
+        return load(path)
+    return path
+
+
+def _keras(path: Path, owner: Any) -> End:
+    """The records of the architecture with the arrays of the file."""
+    from xconv.keras.opening import records_from
+
+    if not is_keras(owner):
+        raise InvalidInput("holds Keras weights, and the architecture is none of Keras", place=str(path))
+    try:
+        return End(records_from(path, config=owner))
+    except Unsupported:
+        # A subclassed model has no configuration: its arrays are found by their names.
+        records = records_from(owner)
+        arrays = arrays_of(path, None, tuple(records.arrays))
+        problems = _misfits(Checkpoint(str(path), "keras", arrays), _needed(records))
+        if problems:
+            raise Mismatch(f"the weights in {path} do not fit {records.name}", problems=problems) from None
+        return End(replace(records, arrays={**records.arrays, **arrays}))
+
+
+def _needed(records: KerasModel) -> dict[str, tuple[int, ...]]:
+    """The shapes of the arrays that layers hold, states of random generators apart."""
+    found = {}
+    for key, array in records.arrays.items():
+        if "seed" not in str(getattr(getattr(array, "variable", None), "path", key)):
+            found[key] = tuple(array.shape)
+    return found
+
+
+def _torch(path: Path, owner: Any, which: str) -> End:
+    """A copy of the module with the tensors of the file; the module itself is not changed."""
+    import torch
+
+    from xconv.transfer.map_checks import plain
+
+    module = _loaded(owner) if is_path(owner) else owner
+    if not isinstance(module, torch.nn.Module) or is_keras(module):
+        remedy = "give architecture= the live nn.Module"
+        raise InvalidInput("holds torch weights, and the architecture is no module", place=str(path), remedy=remedy)
+    state = module.state_dict()
+    found = open_checkpoint(path, names=tuple(state), which=which)
+    names = _with_ties(module, found)
+    problems = _misfits(Checkpoint(str(path), "torch", names), {key: tuple(t.shape) for key, t in state.items()})
+    if problems:
+        raise Mismatch(f"the weights in {path} do not fit {type(module).__name__}", problems=problems)
+    tensors = {key: plain(names, key) for key in names}
+    copied = deepcopy(module)
+    _widen(copied, tensors)
+    copied.load_state_dict({**copied.state_dict(), **tensors})
+    left = (f"left in {path.name}: {', '.join(found.left[:8])}",) if found.left else ()
+    return End(copied, (*found.notes, *left))
+
+
+def _with_ties(module: Any, found: Checkpoint) -> dict[str, Any]:
+    """The arrays of the file with every name of a tensor that has several; some files keep one of them."""
+    arrays = dict(found.arrays)
+    names: dict[int, list[str]] = {}
+    for key, tensor in module.state_dict(keep_vars=True).items():
+        names.setdefault(id(tensor), []).append(key)
+    for group in names.values():
+        held = next((arrays[key] for key in group if key in arrays), None)
+        if held is not None:
+            arrays.update({key: held for key in group if key not in arrays})
+    return arrays
+
+
+def _widen(module: Any, tensors: dict[str, Any]) -> None:
+    """The module in the file's precision where that is the higher one, so that no number is rounded."""
+    floating = [tensor.dtype for tensor in tensors.values() if tensor.is_floating_point()]
+    widest = max(floating, key=lambda dtype: dtype.itemsize, default=None)
+    own = max((p.dtype.itemsize for p in module.parameters() if p.is_floating_point()), default=0)
+    if widest is not None and widest.itemsize > own:
+        module.to(widest)
+
+
+def _misfits(found: Checkpoint, needed: dict[str, tuple[int, ...]]) -> list[Problem]:
+    """Every name or shape that does not fit, on both sides."""
+    problems = []
+    for key, shape in needed.items():
+        if key not in found.arrays:
+            if not key.endswith(COUNTERS):
+                problems.append(Problem(key, f"missing; shape {shape} is needed"))
+        elif tuple(found.arrays[key].shape) != shape:
+            problems.append(Problem(key, f"has shape {tuple(found.arrays[key].shape)}, {shape} is needed"))
+    problems += [
+        Problem(key, f"shape {tuple(array.shape)}, and the architecture has no place for it")
+        for key, array in found.arrays.items()
+        if key not in needed and not key.endswith(COUNTERS)
+    ]
+    return problems
