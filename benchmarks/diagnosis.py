@@ -1,16 +1,18 @@
 """How often `xconv.diagnose` names the right cause at the right place: mistakes planted one, two and three at a time.
 
-python -m benchmarks.diagnosis [--only vgg lstm] [--seed 0] [--no-render]
+python -m benchmarks.diagnosis [--only vgg lstm] [--times] [--seed 0] [--no-render]
 
 Every mistake of benchmarks/mutations.py is planted in a copy of a network that agrees with its Keras twin. The first
 finding must be that cause, and one of its places the one where it was planted; where several are planted, all must be
-found. Twins without a mistake must give no finding. The table goes into docs/diagnosis.md.
+found. Twins without a mistake must give no finding. With --times, ResNets of keras.applications are also diagnosed
+against torchvision's, for the seconds. The tables go into docs/diagnosis.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -21,8 +23,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from benchmarks import diagnosis_page
 from benchmarks.loading import load_torchvision
-from benchmarks.machine import versions
+from benchmarks.machine import describe, versions
 from benchmarks.mutations import SUBJECTS, Mutation, Subject, mutations_of, planted
 from benchmarks.stored import FOLDER, append
 
@@ -35,16 +38,45 @@ Row = dict[str, Any]
 def main() -> int:
     options = _options()
     load_torchvision()
+    facts = describe()
+    machine = {key: facts[key] for key in ("processor", "cores", "memory_gib")}
+    context = {"versions": versions(*VERSIONS), "commit": facts["commit"], "machine": machine}
+    names = options.only if options.only is not None else list(SUBJECTS)
     rows = []
-    for name in options.only or SUBJECTS:
-        for row in measure(SUBJECTS[name], options.seed):
-            row |= {"versions": versions(*VERSIONS)}
-            append(options.results, row)
-            rows.append(row)
-            print(_line(row), flush=True)
+    for row in itertools.chain(*(measure(SUBJECTS[name], options.seed) for name in names)):
+        append(options.results, {"kind": "planted", **row, **context})
+        rows.append(row)
+        print(_line(row), flush=True)
+    for row in times() if options.times else ():
+        append(options.results, {"kind": "time", **row, **context})
+        print(f"{row['subject']}: align {row['align_seconds']:.3f} s, diagnose {row['diagnose_seconds']:.2f} s")
+    if not options.no_render:
+        diagnosis_page.write()
     good = [row for row in rows if row["cause_right"] and row["place_right"]]
     print(f"{len(good)} of {len(rows)}: right causes at the right places")
     return 0 if len(good) == len(rows) else 1
+
+
+def times(sizes: Sequence[int] = (64, 96)) -> Iterator[Row]:
+    """Rows of seconds for ResNets of growing depth, keras.applications against torchvision, live weights in both."""
+    import keras
+    from torchvision import models
+
+    import xconv
+    from xconv.align import align
+    from xconv.comparison.opened import open_pair
+
+    for depth in (50, 101, 152):
+        build = getattr(keras.applications, f"ResNet{depth}")
+        reference = xconv.randomize(build(weights=None, input_shape=(*sizes, 3), classifier_activation=None))
+        module = models.get_model(f"resnet{depth}", weights=None).eval()
+        ours, theirs = open_pair(reference, module)
+        start = time.perf_counter()
+        align(ours.graph, theirs.graph)
+        middle = time.perf_counter()
+        xconv.diagnose(reference, module)
+        spent = {"align_seconds": middle - start, "diagnose_seconds": time.perf_counter() - middle}
+        yield {"subject": f"ResNet{depth}", "nodes": len(ours.graph.nodes), **spent}
 
 
 def twins(subject: Subject, seed: int = 0) -> tuple[Any, Any]:
@@ -123,11 +155,16 @@ def judge(subject: Subject, reference: Any, module: Any, mutations: Sequence[Mut
         "place_right": bool(places),
         "superfluous": max(0, len(found.findings) - len(mutations)),
         "explained": found.explained,
-        "error": found.error,
-        "left": found.left,
+        "error": _plain(found.error),
+        "left": _plain(found.left),
         "unexplained": found.unexplained,
         "seconds": seconds,
     }
+
+
+def _plain(number: float) -> float | str:
+    """A number as JSON has it."""
+    return number if math.isfinite(number) else str(number)
 
 
 def _found(mutation: Mutation, findings: Sequence[Any]) -> bool:
@@ -150,6 +187,7 @@ def _line(row: Row) -> str:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", choices=tuple(SUBJECTS))
+    parser.add_argument("--times", action="store_true", help="also the seconds of ResNets of growing depth")
     parser.add_argument("--seed", type=int, default=0, help="of the weights and of the choice of several mistakes")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--no-render", action="store_true", help="leave docs/diagnosis.md as it is")

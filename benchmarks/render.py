@@ -7,11 +7,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import applications_page, performance_page, torch_models_page
+from benchmarks import applications_page, diagnosis_page, performance_page, torch_models_page
 
 
 def main() -> None:
     applications_page.write()
+    diagnosis_page.write()
     performance_page.write()
     torch_models_page.write()
 

@@ -18,7 +18,7 @@ from xconv.torch.precision import full_precision, in_precision
 from xconv.torch.reuse import without_reuse
 from xconv.torch.write import write
 
-__all__ = ["Mend", "Trial", "run_graph"]
+__all__ = ["Mend", "Trial", "apart", "run_graph"]
 
 
 @dataclass(frozen=True, slots=True)

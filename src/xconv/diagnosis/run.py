@@ -7,21 +7,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from xconv.causes import CAUSES, STATES
 from xconv.comparison.case import Case, open_case
 from xconv.comparison.trial import Trial, run_graph
 from xconv.diagnosis.as_given import Outcome, run_as_given
 from xconv.diagnosis.feeding import feeds_of
-from xconv.diagnosis.records import Diagnosis, Finding, Suspicion
+from xconv.diagnosis.records import Diagnosis, Finding
+from xconv.diagnosis.trials import Trials
 from xconv.errors import XConvError
 from xconv.inputs import perturbed
-from xconv.statistics import compare
+from xconv.statistics import Array, compare
 
 __all__ = ["diagnose"]
 
 NUDGE = 1e-15
+NOISY = 1e-6
+"""An error below this may be the network's own noise."""
 SIZE = 65, 79, 43
 """What to try for sizes that both models leave open."""
 
@@ -68,22 +69,21 @@ def diagnose(
     case = open_case(a, b, input_shape=input_shape)
     feeds = feeds_of(case, inputs, inputs_b, seed, batch, SIZE)
     case = replace(case, feeds=feeds, given=inputs is not None)
-    plain = Trial(case.a.graph, case.b.graph, *case.feeds)
-    before = plain.error()
     sides = _outcomes(case)
     suspicions = [suspicion for cause in CAUSES for suspicion in cause(case)]
-    mended, used = _all_mended(plain, suspicions)
-    left = _tried(mended)
-    found = [*_measured(plain, suspicions, used), *_of_states(case, sides)]
+    trials = Trials(Trial(case.a.graph, case.b.graph, *case.feeds), suspicions, sides[0].meant, sides[1].meant)
+    mended, used = trials.mended(trials.mendable)
+    left = trials.error(sorted(used))
+    found = [*trials.findings(), *_of_states(case, sides)]
     return Diagnosis(
         a=f"{case.a.name} ({case.a.framework})",
         b=f"{case.b.name} ({case.b.framework})",
         findings=tuple(sorted(found, key=_rank)),
-        error=before,
+        error=trials.error([]),
         left=left,
         as_given=sides[1].given.against(sides[0].given.first or ()),
         tolerance=rtol,
-        floor=_floor(plain, seed) if rtol < left < 1e-6 else 0.0,
+        floor=_floor(case, sides[0].meant, seed) if rtol < left < NOISY else 0.0,
         unexplained=_beginning(case, mended, left) if left > rtol else "",
         notes=tuple(_notes(case, sides)),
         seconds=time.perf_counter() - started,
@@ -103,57 +103,20 @@ def _of_states(case: Case, sides: Sequence[Outcome]) -> Iterator[Finding]:
     """What makes a side depart from what it means; of several possible causes the first that finds something."""
     for side, feeds in zip(sides, case.feeds, strict=True):
         found = next((list(found) for cause in STATES if (found := [*cause(case, side, feeds)])), [])
-        yield from _measured(Trial(case.a.graph, case.b.graph, *case.feeds), found, ())
-
-
-def _all_mended(trial: Trial, suspicions: Sequence[Suspicion]) -> tuple[Trial, list[Suspicion]]:
-    """The trial with every remedy that can be applied, and those remedies."""
-    used = []
-    for suspicion in suspicions:
-        if suspicion.mend is None:
-            continue
-        try:
-            trial = suspicion.mend(trial)
-        except XConvError:
-            continue  # it does not fit what other remedies made of the graph; its own trial tells
-        used.append(suspicion)
-    return trial, used
-
-
-def _measured(plain: Trial, suspicions: Sequence[Suspicion], used: Sequence[Suspicion]) -> Iterator[Finding]:
-    """Every suspicion with its effect."""
-    for suspicion in suspicions:
-        alone, after = suspicion.measured or (None, None)
-        if suspicion.mend is not None:
-            others = [other for other in used if other is not suspicion]
-            alone = _tried(_all_mended(plain, others)[0])
-            after = _tried_with(plain, suspicion)
-        yield Finding(suspicion.cause, suspicion.text, suspicion.places, suspicion.remedy, alone, after, suspicion.hint)
-
-
-def _tried(trial: Trial) -> float:
-    """The error of a trial; infinite where the graph does not hold together."""
-    try:
-        return trial.error()
-    except XConvError:
-        return np.inf
-
-
-def _tried_with(plain: Trial, suspicion: Suspicion) -> float:
-    try:
-        return plain.error() if suspicion.mend is None else suspicion.mend(plain).error()
-    except XConvError:
-        return np.inf
+        for suspicion in found:
+            alone, after = suspicion.measured or (None, None)
+            yield Finding(
+                suspicion.cause, suspicion.text, suspicion.places, suspicion.remedy, alone, after, suspicion.hint
+            )
 
 
 def _rank(finding: Finding) -> tuple[bool, float]:
     return finding.alone is None, -(finding.alone or 0.0)
 
 
-def _floor(trial: Trial, seed: int) -> float:
+def _floor(case: Case, known: Sequence[Array], seed: int) -> float:
     """How far the outputs of `a` move when its inputs move by a few units in the last place."""
-    known = run_graph(trial.a, trial.feeds_a)
-    moved = run_graph(trial.a, perturbed(trial.feeds_a, NUDGE, seed=seed))
+    moved = run_graph(case.a.graph, perturbed(case.feeds[0], NUDGE, seed=seed))
     return max(compare(one, other).max_rel for one, other in zip(moved, known, strict=True))
 
 
