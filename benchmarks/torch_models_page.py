@@ -36,7 +36,7 @@ numbers bit for bit.
 - **input** is height by width: small, odd and unequal wherever the network allows that.
 - **float64** is max|torch - Keras| / max|Keras| at the output, both sides in float64. At most 1e-10, or at most the
   network's own noise floor of less than 1e-8, is exact; beyond, every layer must be, on the other side's activations.
-  What a network's own text computes in float32 is read as float64 on both sides.
+  Float32 that a network's own text asks for is read alike on both sides; the notes of each row say how.
 - **float32** is the float32 error of the one side against the reference in float64, as a multiple of the other's own.
 - **transposes** are the operations of the Keras model that only reorder axes, those at its ends included; in brackets
   those inside.
