@@ -31,6 +31,7 @@ from xconv.padding import Pads
 from xconv.passes.fold_pads import fold_pads
 from xconv.passes.one_pixel_maps import one_pixel_maps
 from xconv.passes.plain_forms import join_concats, join_pads, name_scales, spell_sums, split_pads
+from xconv.passes.sequence_pools import sequence_pools
 from xconv.spec import Shape, Spec
 
 __all__ = ["CANONICAL", "drop_identities", "fold_all_pads", "name_pools", "pointwise_convolutions"]
@@ -114,6 +115,7 @@ def _convolution(node: Node, rank: int) -> Node:
 
 CANONICAL = (
     name_pools,
+    sequence_pools,
     spell_sums,
     name_scales,
     join_pads,
