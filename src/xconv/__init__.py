@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from xconv.torch.mapping import export_weights
     from xconv.torch.record import record
     from xconv.torch.values import weights_report
+    from xconv.transfer.replay import apply_map
     from xconv.verification import verify
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "XConvError",
     "XConvWarning",
     "__version__",
+    "apply_map",
     "diagnose",
     "export_weights",
     "inspect",
@@ -72,6 +74,7 @@ _HOMES = {
     "Unwritable": "xconv.errors",
     "XConvError": "xconv.errors",
     "XConvWarning": "xconv.errors",
+    "apply_map": "xconv.transfer.replay",
     "diagnose": "xconv.diagnosis.run",
     "export_weights": "xconv.torch.mapping",
     "inspect": "xconv.api",

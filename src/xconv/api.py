@@ -255,7 +255,7 @@ def load_weights(module: torch.nn.Module, source: Any, *, config: Any = None) ->
     fill_from(module, arrays_of(source, config, known), str(name))
 
 
-def transfer(
+def transfer(  # noqa: PLR0913 - every option has a name of its own
     source: Any,
     target: Any,
     *,
@@ -265,6 +265,8 @@ def transfer(
     rotate: bool = False,
     swap_channels: bool = False,
     input_shape: Any = None,
+    architecture: Any = None,
+    which: str = "",
 ) -> TransferReport:
     """Weights and statistics of one model into another existing model: Keras or torch, on either side.
 
@@ -273,8 +275,10 @@ def transfer(
     it. All weights are moved, or the target stays as it was.
 
     Args:
-        source: a live Keras or tf_keras model, a torch module, an ExportedProgram, or the file of a whole model.
-        target: a live Keras model or a torch module. Its parameters stay the same objects, in their dtype and device.
+        source: a live Keras or tf_keras model, a torch module, an ExportedProgram, or a file: of a whole model, or of
+            weights alone (`.weights.h5`, `.h5`, `.keras`, `.safetensors`, `.pt`, `.pth`, `.bin`, `.ckpt`).
+        target: a live Keras model or a torch module, whose parameters stay the same objects in their dtype and device;
+            or the file of weights to write (`.safetensors`, `.pt`, `.pth`, `.weights.h5`, `.h5`, `.keras`).
         adapt: change the target's settings (strides, padding, epsilon, pooling) where the two are not the same.
         strict: refuse where the two are not the same function, with every place and its cause. False moves all that
             can be moved, and lists the rest.
@@ -284,6 +288,10 @@ def transfer(
             target then wants its image turned by 180 degrees.
         swap_channels: for a target that takes BGR where the source takes RGB, or the other way round.
         input_shape: the shape of the input without the batch, channels-first, where neither model tells it.
+        architecture: what a file of weights belongs to: a live model, which is not changed, or the file of a whole one.
+            The target's where that is a file, else the source's; a pair (source's, target's) where both are files.
+            A source of weights alone that fits the live target needs none.
+        which: for a torch file with several sets of weights: 'ema', or the entry or prefix to take.
 
     Returns:
         A `TransferReport`: the verdict, every fold, every weight of the source that was not moved and every weight of
@@ -294,11 +302,19 @@ def transfer(
         InvalidInput: neither model tells its input shape; a target that cannot be written to.
         Unreadable, Unknown, Unsupported: a model that cannot be read.
     """
+    from xconv.transfer.mapping import transferred_between
     from xconv.transfer.planning import Options
-    from xconv.transfer.transferring import transferred
 
-    options = Options(inference_only, rotate, swap_channels)
-    return transferred(source, target, options, adapt=adapt, strict=strict, input_shape=input_shape)
+    return transferred_between(
+        source,
+        target,
+        Options(inference_only, rotate, swap_channels),
+        architecture=architecture,
+        which=which,
+        adapt=adapt,
+        strict=strict,
+        input_shape=input_shape,
+    )
 
 
 def read_keras(source: Any, *, weights: Any = None, config: Any = None) -> Graph:

@@ -77,7 +77,7 @@ def open_pair(a: Any, b: Any, *, input_shape: Any = None) -> tuple[Opened, Opene
 def open_model(source: Any, *, input_shape: Any = None, like: Opened | None = None) -> Opened:
     """One model; a torch module is captured for `input_shape`, or for the inputs of `like`."""
     if is_keras(source):
-        records = records_from(source)
+        records = source if isinstance(source, KerasModel) else records_from(source)
         shapes = _listed(input_shape) if input_shape is not None else _open_sizes(records, like)
         graph = read(_with_shapes(records, shapes) if shapes else records)
         return _opened(source, "keras", graph, records.name)
@@ -92,7 +92,9 @@ def canonical(graph: Graph) -> Graph:
 
 
 def is_keras(source: Any) -> bool:
-    """Whether it is a Keras or tf_keras model, or the path of one; on the torch backend that is a torch module too."""
+    """Whether it is a Keras or tf_keras model, its records or its file; on the torch backend a torch module too."""
+    if isinstance(source, KerasModel):
+        return True
     if isinstance(source, (str, os.PathLike)):
         return Path(source).suffix.lower() in (".keras", ".h5", ".hdf5")
     return any(kind.__module__.partition(".")[0] in ("keras", "tf_keras") for kind in type(source).__mro__)

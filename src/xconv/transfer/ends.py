@@ -14,7 +14,7 @@ from xconv.keras.checkpoint import arrays_of
 from xconv.keras.records import KerasModel
 from xconv.transfer.checkpoints import Checkpoint, framework_of, open_checkpoint
 
-__all__ = ["End", "source_end", "target_end"]
+__all__ = ["End", "is_path", "loaded", "source_end", "target_end"]
 
 COUNTERS = "num_batches_tracked"
 _ARCHITECTURE = "give architecture= the live model that the file belongs to, or a file of the whole model"
@@ -71,7 +71,7 @@ def target_end(target: Any, architecture: Any) -> Any:
     if architecture is None:
         raise InvalidInput("is a file to write, of an unknown model", place=str(target), remedy=_ARCHITECTURE)
     framework = framework_of(target)
-    model = _loaded(architecture) if is_path(architecture) else architecture
+    model = loaded(architecture)
     if _framework(model) != framework:
         what = f"holds {framework} weights, and the architecture is a {_framework(model)} model"
         raise InvalidInput(what, place=str(target), remedy="use the suffix of a file of the architecture's framework")
@@ -103,13 +103,23 @@ def _framework(model: Any) -> str:
     return "keras" if is_keras(model) else "torch"
 
 
-def _loaded(architecture: Any) -> Any:
-    """A file as something that can be aligned: a `.safetensors` file of xconv as its module."""
-    path = Path(architecture)
-    if path.suffix.lower() == ".safetensors":
-        from xconv.torch.files import load
+def loaded(architecture: Any) -> Any:
+    """A torch file of a whole model as its module or program; anything else as it is.
 
+    Raises:
+        InvalidInput: a torch file of weights alone.
+    """
+    if not is_path(architecture):
+        return architecture
+    from xconv.torch.files import load, read_program
+
+    path = Path(architecture)
+    if path.suffix.lower() == ".pt2":
+        return read_program(path)[0]
+    if path.suffix.lower() == ".safetensors":
         return load(path)
+    if framework_of(path) == "torch":
+        raise InvalidInput("holds weights and no model", place=str(path), remedy=_ARCHITECTURE)
     return path
 
 
@@ -146,11 +156,12 @@ def _torch(path: Path, owner: Any, which: str) -> End:
 
     from xconv.transfer.map_checks import plain
 
-    module = _loaded(owner) if is_path(owner) else owner
-    if not isinstance(module, torch.nn.Module) or is_keras(module):
+    module = loaded(owner)
+    program = isinstance(module, torch.export.ExportedProgram)
+    if is_keras(module) or not (program or isinstance(module, torch.nn.Module)):
         remedy = "give architecture= the live nn.Module"
         raise InvalidInput("holds torch weights, and the architecture is no module", place=str(path), remedy=remedy)
-    state = module.state_dict()
+    state = _state(module)
     found = open_checkpoint(path, names=tuple(state), which=which)
     names = _with_ties(module, found)
     problems = _misfits(Checkpoint(str(path), "torch", names), {key: tuple(t.shape) for key, t in state.items()})
@@ -158,17 +169,27 @@ def _torch(path: Path, owner: Any, which: str) -> End:
         raise Mismatch(f"the weights in {path} do not fit {type(module).__name__}", problems=problems)
     tensors = {key: plain(names, key) for key in names}
     copied = deepcopy(module)
-    _widen(copied, tensors)
-    copied.load_state_dict({**copied.state_dict(), **tensors})
+    if not program:
+        _widen(copied, tensors)
+    with torch.no_grad():
+        for key, tensor in _state(copied).items():
+            if key in tensors:
+                tensor.copy_(tensors[key])
     left = (f"left in {path.name}: {', '.join(found.left[:8])}",) if found.left else ()
     return End(copied, (*found.notes, *left))
+
+
+def _state(module: Any) -> dict[str, Any]:
+    """The tensors of a module or program themselves, by name."""
+    held = module.state_dict if hasattr(module, "graph_signature") else module.state_dict(keep_vars=True)
+    return {key: tensor for key, tensor in held.items() if hasattr(tensor, "detach")}
 
 
 def _with_ties(module: Any, found: Checkpoint) -> dict[str, Any]:
     """The arrays of the file with every name of a tensor that has several; some files keep one of them."""
     arrays = dict(found.arrays)
     names: dict[int, list[str]] = {}
-    for key, tensor in module.state_dict(keep_vars=True).items():
+    for key, tensor in _state(module).items():
         names.setdefault(id(tensor), []).append(key)
     for group in names.values():
         held = next((arrays[key] for key in group if key in arrays), None)

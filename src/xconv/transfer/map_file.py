@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,7 +39,8 @@ VERSION = 1
 _BYTES = 256 << 20
 _PROBLEMS = 20
 _REMEDY = "save the map again; it is not meant to be written by hand"
-_HEAD = {"xconv_map", "source", "target", "conditions", "notes", "weights", "left", "unfilled", "layout", "shared"}
+_LISTS = ("weights", "left", "unfilled", "problems")
+_HEAD = frozenset(("xconv_map", "source", "target", "conditions", "notes", *_LISTS, "shared", "layout"))
 _TO = frozenset({"layer", "role", "from", "source_layers", "rows", "note", "condition"})
 
 T = TypeVar("T")
@@ -54,6 +55,8 @@ class TransferMap:
     shared_source: Mapping[str, str] = field(default_factory=dict)
     """Further names of arrays of the source, and the name under which each is the same array."""
     shared_target: Mapping[str, str] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    """What keeps the two models apart, where the map is of a transfer that was not exact."""
 
 
 def save_map(found: TransferMap, path: str | os.PathLike[str]) -> None:
@@ -99,6 +102,8 @@ def _text(found: TransferMap) -> str:
         _listed("left", map(_left_words, plan.left)),
         _listed("unfilled", map(_unfilled_words, plan.unfilled)),
     ]
+    if found.problems:
+        lines.append(_listed("problems", map(asdict, found.problems)))
     if found.shared_source or found.shared_target:
         lines.append(f' "shared": {_json({"source": found.shared_source, "target": found.shared_target})}')
     if found.layout.places:
@@ -190,10 +195,11 @@ class _Reading:
         )
         layout = self.tried("layout", lambda: KerasLayout.from_words(said.get("layout", {}))) or KerasLayout()
         shared = self.tried("shared", lambda: _shared_from(said.get("shared", {}))) or ({}, {})
+        problems = self.each(said, "problems", _problem_from) if "problems" in said else []
         self.coherent(plan)
         if self.problems:
             raise Unreadable(f"{self.place} is no whole map", problems=self.problems[:_PROBLEMS])
-        return TransferMap(plan, layout, *shared)
+        return TransferMap(plan, layout, *shared, tuple(problems))
 
     def end(self, said: Mapping[str, Any], name: str) -> tuple[str, str]:
         """Name and framework of a model."""
@@ -229,6 +235,11 @@ class _Reading:
             if len(shapes) > 1:
                 what = f"is said to have the shapes {' and '.join(map(str, sorted(shapes)))}"
                 self.problems.append(Problem(f"{self.place}: {key[1]} of the {key[0]}", what, _REMEDY))
+
+
+def _problem_from(said: Mapping[str, Any]) -> Problem:
+    known_only(said, ("place", "what", "remedy"))
+    return Problem(text_in(said, "place"), text_in(said, "what"), text_in(said, "remedy"))
 
 
 def _shared_from(said: Any) -> tuple[dict[str, str], dict[str, str]]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["apply_map", "write_planned"]
 
+_INTO_LIVE = "transfer into the live model"
 SHOWN = 8
 """How many entries of a checkpoint are named."""
 
@@ -98,7 +99,7 @@ def apply_map(
         absent = write_planned(known, worked, target, template, strict=strict)
     return TransferReport(
         plan,
-        absent + (() if strict else tuple(strangers(known, checkpoint))),
+        (*known.problems, *absent, *(() if strict else strangers(known, checkpoint))),
         worked.findings,
         dict(worked.rounded or {}),
         notes=(*plan.notes, *checkpoint.notes, *_entries(checkpoint)),
@@ -128,6 +129,9 @@ def write_planned(
     if strict and absent:
         raise Mismatch(f"{target} would lack weights", problems=absent)
     if template.kept:
+        homeless = [Problem(key, "is no part of the file", _INTO_LIVE) for key in made if key not in template.kept]
+        if homeless:
+            raise Mismatch(f"{target} has no place for weights of the target", problems=homeless)
         made = {key: made[key] if key in made else plain(template.kept, key) for key in template.kept}
     write_weights(made, target, template)
     return tuple(absent)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from xconv.errors import Problem
+from xconv.errors import InvalidInput, Problem
+from xconv.transfer.origin import Origin
 from xconv.transfer.plan import Assignment, Plan
 
 __all__ = ["TransferReport"]
@@ -43,6 +45,7 @@ class TransferReport:
     numbers: int = 0
     """How many numbers of the target were written."""
     seconds: float = 0.0
+    origin: Origin | None = field(default=None, repr=False, compare=False)
 
     @property
     def ok(self) -> bool:
@@ -60,6 +63,20 @@ class TransferReport:
     def folds(self) -> tuple[Assignment, ...]:
         """The arrays of the target that are more than a rearrangement of one of the source."""
         return tuple(item for item in self.plan.assignments if item.note)
+
+    def save_map(self, path: str | os.PathLike[str]) -> None:
+        """Write the mapping as a file, which `xconv.apply_map` replays on other checkpoints of the same architectures.
+
+        Raises:
+            InvalidInput: the report is itself of a replayed map.
+            IsDirectory, NotFound, Unwritable: the path cannot be written to; an older file stays as it was.
+        """
+        from xconv.transfer.map_file import save_map
+        from xconv.transfer.mapping import map_of
+
+        if self.origin is None:
+            raise InvalidInput("this transfer followed a saved map", remedy="copy the file of that map")
+        save_map(map_of(self.plan, self.origin, self.problems), path)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: numbers, strings, lists and dicts."""

@@ -56,7 +56,8 @@ def template_of(architecture: Any, target: str | os.PathLike[str], keys: Collect
         yield _torch(architecture, keys)
         return
     if isinstance(architecture, (str, os.PathLike)):
-        yield _keras(Path(architecture), where, None, keys)
+        with _of_kind(Path(architecture), _ending(where)) as file:
+            yield _keras(file, where, None, keys)
         return
     if not hasattr(architecture, "save_weights"):
         raise _stranger(architecture, "Keras", where)
@@ -64,6 +65,21 @@ def template_of(architecture: Any, target: str | os.PathLike[str], keys: Collect
         saved = Path(folder) / f"template{_ending(where)}"
         (architecture.save_weights if _ending(where) == ".weights.h5" else architecture.save)(saved)
         yield _keras(saved, where, architecture, keys)
+
+
+@contextmanager
+def _of_kind(file: Path, ending: str) -> Iterator[Path]:
+    """The file; a whole-model `.h5` is written as `.keras` where that kind of weights is wanted."""
+    if file.suffix.lower() != ".h5" or ending == ".h5" or contents_of(file).config is None:
+        yield file
+        return
+    from xconv.keras.opening import records_from
+    from xconv.keras.saved import write_file
+
+    with TemporaryDirectory(prefix="xconv-") as folder:
+        written = Path(folder) / "template.keras"
+        write_file(records_from(file), written)
+        yield written
 
 
 def _ending(path: Path) -> str:
@@ -82,7 +98,9 @@ def _torch(architecture: Any, keys: Collection[str]) -> Template:
         raise _stranger(architecture, "torch", None)
     from xconv.torch.arrays import TensorSource
 
-    return Template("torch", {name: TensorSource(tensor) for name, tensor in architecture.state_dict().items()})
+    held = architecture.state_dict if hasattr(architecture, "graph_signature") else architecture.state_dict()
+    tensors = {name: tensor for name, tensor in held.items() if hasattr(tensor, "detach")}
+    return Template("torch", {name: TensorSource(tensor) for name, tensor in tensors.items()})
 
 
 def _keras(file: Path, target: Path, model: Any, keys: Collection[str]) -> Template:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -9,6 +11,8 @@ from xconv.comparison.case import Case, open_case
 from xconv.errors import Mismatch, Unsupported
 from xconv.graph import Value
 from xconv.transfer.carrying import carry_out
+from xconv.transfer.origin import Origin
+from xconv.transfer.plan import Plan
 from xconv.transfer.planning import Options, Planned, make_plan
 from xconv.transfer.report import TransferReport
 from xconv.transfer.results import Worked, work_out
@@ -18,9 +22,20 @@ __all__ = ["transferred"]
 
 
 def transferred(
-    source: Any, target: Any, options: Options, *, adapt: bool = False, strict: bool = True, input_shape: Any = None
+    source: Any,
+    target: Any,
+    options: Options,
+    *,
+    adapt: bool = False,
+    strict: bool = True,
+    input_shape: Any = None,
+    notes: Sequence[str] = (),
+    write: Callable[[Plan, Worked, Origin], None] | None = None,
 ) -> TransferReport:
-    """Weights of one model into another; arguments and errors as for `xconv.transfer`."""
+    """Weights of one model into another; arguments and errors as for `xconv.transfer`.
+
+    `notes` are what was found out while the source was opened; `write` puts the arrays elsewhere than into the target.
+    """
     start = perf_counter()
     case = open_case(source, target, input_shape=input_shape)
     changes: tuple[str, ...] = ()
@@ -30,8 +45,18 @@ def transferred(
     if strict and planned.problems:
         _refuse(case, planned)
     worked = work_out(planned.plan, planned.source.arrays, planned.target.arrays, planned.target.shared)
-    carry_out(worked.arrays, planned.target.arrays)
-    return _report(case, planned, worked, changes, perf_counter() - start)
+    origin = Origin(target, _further(planned.source.shared), _further(planned.target.shared))
+    if write is None:
+        carry_out(worked.arrays, planned.target.arrays)
+    else:
+        write(planned.plan, worked, origin)
+    done = _report(case, planned, worked, changes, perf_counter() - start)
+    return replace(done, notes=(*done.notes, *notes), origin=origin)
+
+
+def _further(shared: Mapping[str, str]) -> dict[str, str]:
+    """The keys that are further names of an array, with the first."""
+    return {key: first for key, first in shared.items() if key != first}
 
 
 def _adapted(case: Case) -> tuple[Case, tuple[str, ...]]:
