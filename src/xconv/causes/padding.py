@@ -3,42 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from xconv.causes.settings import Change, as_in_a, changed
+from xconv.causes.settings import Change
+from xconv.causes.structure import Found, found
+from xconv.causes.wording import names_of, replaced_line
 from xconv.comparison.case import Case, spelled
 from xconv.diagnosis.records import Place, Suspicion
 from xconv.graph import Node
-from xconv.layers.conv import Conv
+from xconv.layers.concat import Concat
 from xconv.layers.conv_transpose import ConvTranspose
-from xconv.layers.pool import Pool
+from xconv.layers.pad_axes import PadAxes
 from xconv.padding import is_symmetric
 
 __all__ = ["padding"]
 
 
 def padding(case: Case) -> Iterator[Suspicion]:
-    """Convolutions and pools that have other pads."""
-    found = list(changed(case, (Conv, ConvTranspose, Pool), ("padding",)))
-    if not found:
-        return
-    yield Suspicion(
-        "padding",
-        _text(found),
-        tuple(Place(c.a.name, c.b.name, _said(c.a), _said(c.b)) for c in found),
-        _remedy(case, found[0]),
-        as_in_a(found),
-        hint=_hint(found),
-    )
+    """Layers that have other pads; then pads and crops that stand by themselves, with the layers behind them."""
+    everything = found(case, "padding")
+    lone = everything.lone
+    names = {node.name for node in (*lone.a, *lone.b)}
+    border = [c for c in everything.changes if names & {value.node for value in (*c.a.inputs, *c.b.inputs)}]
+    plain = [change for change in everything.changes if change not in border]
+    if plain:
+        part = Found(case, "padding", plain).suspicion(_text(plain), _remedy(case, plain[0]), _hint(plain))
+        yield replace(part, places=tuple(Place(c.a.name, c.b.name, _said(c.a), _said(c.b)) for c in plain))
+    if lone or everything.resized:
+        rest = replace(everything, changes=border)
+        ours, theirs = [*(c.a for c in rest.pairs), *lone.a], [*(c.b for c in rest.pairs), *lone.b]
+        words = f"{names_of(ours) or 'nothing'} against {names_of(theirs) or 'nothing'}"
+        yield rest.suspicion(f"the border of a map is made otherwise: {words}", hint=_mode([*ours, *theirs]))
+
+
+def _mode(nodes: list[Node]) -> str:
+    """What kind of border one side has that the other has not."""
+    modes = {node.spec.mode for node in nodes if isinstance(node.spec, PadAxes)}
+    if any(isinstance(node.spec, Concat) for node in nodes):
+        return "the border is made of the map's own pixels, as torch's padding_mode='circular' does"
+    return f"the border is filled by {', '.join(sorted(modes))}" if modes else ""
 
 
 def _said(node: Node) -> str:
-    pads = getattr(node.spec, "padding")  # noqa: B009  the kinds that have it are chosen above
+    pads = getattr(node.spec, "padding", None)
+    if isinstance(node.spec, ConvTranspose):
+        return f"crops {node.spec.crop}"
     return "pads as the size asks for at run time" if pads is None else f"pads {pads}"
 
 
 def _is_shift(change: Change) -> bool:
     """Whether one side pads evenly and the other puts as many pixels elsewhere."""
-    ours, theirs = change.a.spec.padding, change.b.spec.padding  # type: ignore[attr-defined]
+    ours, theirs = getattr(change.a.spec, "padding", None), getattr(change.b.spec, "padding", None)
     return ours is not None and theirs is not None and is_symmetric(ours) != is_symmetric(theirs)
 
 
@@ -59,8 +74,10 @@ def _hint(found: list[Change]) -> str:
 
 
 def _remedy(case: Case, change: Change) -> str:
-    pads = change.a.spec.padding  # type: ignore[attr-defined]
     where = spelled(case.b, change.b)
+    if isinstance(change.a.spec, ConvTranspose):
+        return replaced_line(case, change.a, change.b)
+    pads = getattr(change.a.spec, "padding", None)
     if pads is None:
         return f"compute the pads of {where} from the size, as TensorFlow's 'same' does"
     if case.b.framework == "keras":

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import prod
 
-from xconv.causes.settings import Change, as_in_a, changed
+from xconv.causes.claims import claims_of
+from xconv.causes.settings import Change, as_in_a
 from xconv.comparison.case import Case, spelled
 from xconv.diagnosis.records import Place, Suspicion
 from xconv.layers.conv import Conv
-from xconv.layers.conv_transpose import ConvTranspose
-from xconv.layers.pool import Pool
 
 __all__ = ["stride"]
 
 
 def stride(case: Case) -> Iterator[Suspicion]:
     """Convolutions and pools that step in another way."""
-    found = list(changed(case, (Conv, ConvTranspose, Pool), ("stride", "dilation")))
+    found = list(claims_of(case).changes("stride"))
     if not found:
         return
     moved = _is_moved(found)
