@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks import to_keras_page
 from benchmarks.machine import ROOT, in_full
-from benchmarks.stored import FOLDER, GENERATED, last_run
+from benchmarks.stored import FOLDER, GENERATED, last_run, read
 from benchmarks.table import markdown, megabytes, percent, ratio, scientific, seconds
 
 __all__ = ["write"]
@@ -34,7 +34,7 @@ def write(
     """Writes docs/performance.md from the newest run of each benchmark."""
     parts = [
         *_conversion_part(last_run(conversion)),
-        *to_keras_page.conversion_part(last_run(to_keras)),
+        *to_keras_page.conversion_part(read(to_keras)),
         *_forward_part(last_run(forward)),
         *to_keras_page.forward_part(last_run(forward_keras)),
     ]

@@ -23,11 +23,11 @@ ARM_NAMES = {
 CONVERSION = """\
 ## Conversion to Keras
 
-One run of `python -m benchmarks.conversion --direction to_keras`, on {machine}; torchvision's networks with random,
-live weights and BatchNorm statistics, {size}x{size}. Every arm in a process of its own, up to {repeat} times in turn,
-medians; an arm that takes more than two minutes runs once. nobuco and onnx2tf run in environments of their own, with
-the Keras that they were written for (`python -m benchmarks.rivals --make`); onnx2tf is given noise instead of the
-photographs that it would download.
+`python -m benchmarks.conversion --direction to_keras`, on {machine}; torchvision's networks with random, live weights
+and BatchNorm statistics, {size}x{size}. Every arm in a process of its own, {idle} three times in turn on an idle
+machine (medians), the others once with other work beside them (**runs**). nobuco and onnx2tf run in environments of
+their own, with the Keras that they were written for (`python -m benchmarks.rivals --make`); onnx2tf is given noise
+instead of the photographs that it would download, and was tried on few networks, because it takes minutes for each.
 
 - **seconds**: the first conversion in its process, after the imports and after the module was made; in brackets
   torch.export's or torch.onnx.export's share. onnx2tf writes files, and so does xconv from the `.pt2` file, which it
@@ -41,25 +41,33 @@ photographs that it would download.
   TensorFlow can write it as one."""
 
 HEAD = (
-    *("", "seconds", "peak memory", "difference", "any batch", "layers", "transposes", "BatchNorm", "trainable"),
-    *("names", "reloads", "SavedModel"),
+    *("", "seconds", "runs", "peak memory", "difference", "any batch", "layers", "transposes", "BatchNorm"),
+    *("trainable", "names", "reloads", "SavedModel"),
 )
 
 
 def conversion_part(rows: Sequence[Row]) -> Iterator[str]:
-    """Headline, a table over all networks, and one for each."""
+    """Headline, a table over all networks, and one for each, from the newest row of every arm."""
     sources = {row["network"]: row for row in rows if row["kind"] == "to_keras_source"}
-    arms = [row for row in rows if row["kind"] == "to_keras"]
+    arms = _newest(rows)
     if not arms:
         return
-    machine = next(row for row in rows if row["kind"] == "machine")
-    repeat = max((row["seconds"]["count"] for row in arms if "seconds" in row), default=1)
+    machine = [row for row in rows if row["kind"] == "machine"][-1]
     size = next((source["size"] for source in sources.values()), "-")
-    yield CONVERSION.format(machine=in_full(machine), repeat=repeat, size=size)
+    idle = dict.fromkeys(row["network"] for row in arms if row.get("seconds", {}).get("count", 1) > 1)
+    yield CONVERSION.format(machine=in_full(machine), idle=" and ".join(idle) or "none", size=size)
     yield markdown(("", "right", "reloads", "seconds, median", "as fast as xconv"), _totals(arms))
     for network in dict.fromkeys(row["network"] for row in arms):
         part = [row for row in arms if row["network"] == network]
         yield _network(network, sources.get(network), part)
+
+
+def _newest(rows: Sequence[Row]) -> list[Row]:
+    """The last row of every arm of every network, the networks and arms in the order in which they were first run."""
+    found = {(row["network"], row["arm"]): row for row in rows if row["kind"] == "to_keras"}
+    networks = list(dict.fromkeys(network for network, _ in found))
+    places = list(ARM_NAMES)
+    return [found[key] for key in sorted(found, key=lambda key: (networks.index(key[0]), places.index(key[1])))]
 
 
 def _totals(arms: Sequence[Row]) -> Iterator[Sequence[Any]]:
@@ -99,6 +107,7 @@ def _cells(row: Row, source: Row) -> Sequence[Any]:
     return (
         name,
         seconds(row["seconds"]["median"]) + exported,
+        row["seconds"]["count"],
         f"{megabytes(row['peak_bytes'])} ({ratio(row['peak_bytes'] / source['weight_bytes'])})",
         scientific(row["difference"]) if row["right"] else f"{scientific(row['difference'])}, wrong",
         _yes(row["open_batch"]),
