@@ -20,6 +20,7 @@ PUBLIC = {
     "XConvError",
     "XConvWarning",
     "__version__",
+    "apply_map",
     "diagnose",
     "export_weights",
     "inspect",
@@ -31,6 +32,7 @@ PUBLIC = {
     "register",
     "save",
     "torch_to_keras",
+    "transfer",
     "verify",
     "weights_report",
 }

@@ -33,6 +33,8 @@ def fill(target: torch.Tensor, weight: Weight, source: ArraySource) -> None:
     """
     if tuple(source.shape) != weight.source:
         raise Mismatch(f"the array has shape {tuple(source.shape)}, the model needs {weight.source}", place=weight.key)
+    if not target.numel():
+        return
     if not weight.source:
         target.copy_(tensor_of(next(iter(source.blocks()))[1]).reshape(()))
         return

@@ -11,10 +11,21 @@ from typing import Any
 from xconv.comparison.opened import is_keras
 from xconv.errors import InvalidInput, Mismatch, Problem, Unsupported
 from xconv.keras.checkpoint import arrays_of
-from xconv.keras.records import KerasModel
 from xconv.transfer.checkpoints import Checkpoint, framework_of, open_checkpoint
+from xconv.weights import Arrays
 
-__all__ = ["End", "is_path", "loaded", "source_end", "target_end"]
+__all__ = [
+    "End",
+    "is_path",
+    "loaded",
+    "misfits",
+    "needed",
+    "only_weights",
+    "source_end",
+    "state_of",
+    "target_end",
+    "with_ties",
+]
 
 COUNTERS = "num_batches_tracked"
 _ARCHITECTURE = "give architecture= the live model that the file belongs to, or a file of the whole model"
@@ -52,10 +63,8 @@ def source_end(source: Any, architecture: Any = None, target: Any = None, which:
     if path.suffix.lower() == ".pt2":
         return End(path)
     framework = framework_of(path)
-    if architecture is None:
-        whole = _whole(path, framework, which)
-        if whole is not None:
-            return End(whole)
+    if architecture is None and not only_weights(path, which):
+        return End(loaded(path))
     owner = architecture if architecture is not None else _of(target, framework)
     if owner is None:
         raise InvalidInput("holds weights and no model", place=str(path), remedy=_ARCHITECTURE)
@@ -78,20 +87,19 @@ def target_end(target: Any, architecture: Any) -> Any:
     return model
 
 
-def _whole(path: Path, framework: str, which: str) -> Any:
-    """The model in the file; None where it holds weights alone."""
-    if framework == "keras" and not path.name.lower().endswith(".weights.h5"):
+def only_weights(source: str | os.PathLike[str], which: str = "") -> bool:
+    """Whether a file holds weights alone, and no model."""
+    path = Path(source)
+    if framework_of(path) == "keras":
         from xconv.transfer.templates import contents_of
 
-        return path if contents_of(path).config is not None else None
+        return path.name.lower().endswith(".weights.h5") or contents_of(path).config is None
     if path.suffix.lower() == ".safetensors" and not which:
-        from xconv.torch.files import load
         from xconv.torch.tensor_file import TensorFile
 
         with TensorFile.opened(path) as file:
-            said = file.text
-        return load(path) if said is not None else None
-    return None
+            return file.text is None
+    return True
 
 
 def _of(target: Any, framework: str) -> Any:
@@ -135,16 +143,16 @@ def _keras(path: Path, owner: Any) -> End:
         # A subclassed model has no configuration: its arrays are found by their names.
         records = records_from(owner)
         arrays = arrays_of(path, None, tuple(records.arrays))
-        problems = _misfits(Checkpoint(str(path), "keras", arrays), _needed(records))
+        problems = misfits(Checkpoint(str(path), "keras", arrays), needed(records.arrays))
         if problems:
             raise Mismatch(f"the weights in {path} do not fit {records.name}", problems=problems) from None
         return End(replace(records, arrays={**records.arrays, **arrays}))
 
 
-def _needed(records: KerasModel) -> dict[str, tuple[int, ...]]:
+def needed(arrays: Arrays) -> dict[str, tuple[int, ...]]:
     """The shapes of the arrays that layers hold, states of random generators apart."""
     found = {}
-    for key, array in records.arrays.items():
+    for key, array in arrays.items():
         if "seed" not in str(getattr(getattr(array, "variable", None), "path", key)):
             found[key] = tuple(array.shape)
     return found
@@ -161,10 +169,10 @@ def _torch(path: Path, owner: Any, which: str) -> End:
     if is_keras(module) or not (program or isinstance(module, torch.nn.Module)):
         remedy = "give architecture= the live nn.Module"
         raise InvalidInput("holds torch weights, and the architecture is no module", place=str(path), remedy=remedy)
-    state = _state(module)
+    state = state_of(module)
     found = open_checkpoint(path, names=tuple(state), which=which)
-    names = _with_ties(module, found)
-    problems = _misfits(Checkpoint(str(path), "torch", names), {key: tuple(t.shape) for key, t in state.items()})
+    names = with_ties(module, found)
+    problems = misfits(Checkpoint(str(path), "torch", names), {key: tuple(t.shape) for key, t in state.items()})
     if problems:
         raise Mismatch(f"the weights in {path} do not fit {type(module).__name__}", problems=problems)
     tensors = {key: plain(names, key) for key in names}
@@ -172,24 +180,24 @@ def _torch(path: Path, owner: Any, which: str) -> End:
     if not program:
         _widen(copied, tensors)
     with torch.no_grad():
-        for key, tensor in _state(copied).items():
+        for key, tensor in state_of(copied).items():
             if key in tensors:
                 tensor.copy_(tensors[key])
     left = (f"left in {path.name}: {', '.join(found.left[:8])}",) if found.left else ()
     return End(copied, (*found.notes, *left))
 
 
-def _state(module: Any) -> dict[str, Any]:
+def state_of(module: Any) -> dict[str, Any]:
     """The tensors of a module or program themselves, by name."""
     held = module.state_dict if hasattr(module, "graph_signature") else module.state_dict(keep_vars=True)
     return {key: tensor for key, tensor in held.items() if hasattr(tensor, "detach")}
 
 
-def _with_ties(module: Any, found: Checkpoint) -> dict[str, Any]:
+def with_ties(module: Any, found: Checkpoint) -> dict[str, Any]:
     """The arrays of the file with every name of a tensor that has several; some files keep one of them."""
     arrays = dict(found.arrays)
     names: dict[int, list[str]] = {}
-    for key, tensor in _state(module).items():
+    for key, tensor in state_of(module).items():
         names.setdefault(id(tensor), []).append(key)
     for group in names.values():
         held = next((arrays[key] for key in group if key in arrays), None)
@@ -207,7 +215,7 @@ def _widen(module: Any, tensors: dict[str, Any]) -> None:
         module.to(widest)
 
 
-def _misfits(found: Checkpoint, needed: dict[str, tuple[int, ...]]) -> list[Problem]:
+def misfits(found: Checkpoint, needed: dict[str, tuple[int, ...]]) -> list[Problem]:
     """Every name or shape that does not fit, on both sides."""
     problems = []
     for key, shape in needed.items():

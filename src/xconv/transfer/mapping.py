@@ -8,6 +8,7 @@ from typing import Any
 
 from xconv.comparison.opened import is_keras
 from xconv.errors import InvalidInput, Problem
+from xconv.transfer.by_names import by_names, own_checkpoint
 from xconv.transfer.ends import is_path, source_end, target_end
 from xconv.transfer.map_file import TransferMap
 from xconv.transfer.origin import Origin
@@ -36,6 +37,10 @@ def transferred_between(
     """A transfer between models or files; arguments and errors as for `xconv.transfer`."""
     to_file = is_path(target)
     ours, theirs = _architectures(architecture, source, to_file)
+    if not to_file and is_path(source) and ours in (None, target):
+        found = own_checkpoint(source, target, which)
+        if found is not None:
+            return by_names(found, target)
     start = source_end(source, ours, None if to_file else target, which)
     if which and not is_path(source):
         raise InvalidInput("which= is for a torch file of weights", remedy="leave it out")

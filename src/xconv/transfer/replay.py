@@ -94,7 +94,7 @@ def apply_map(
         raise Mismatch(f"{source} does not fit the map, which is of {plan.source}", problems=problems)
     check_sizes(plan, checkpoint)
     with _template(known, architecture, target) as template:
-        wanted = _wanted(plan, template)
+        wanted = _wanted(known, template)
         worked = work_out(plan, checkpoint.arrays, wanted, known.shared_target)
         absent = write_planned(known, worked, target, template, strict=strict)
     return TransferReport(
@@ -164,10 +164,14 @@ def _with_all_names(known: TransferMap, checkpoint: Checkpoint) -> Checkpoint:
     return replace(checkpoint, arrays=arrays)
 
 
-def _wanted(plan: Plan, template: Template) -> Arrays:
+def _wanted(known: TransferMap, template: Template) -> Arrays:
     """The arrays of the target: the template's own, else what the map says of them."""
-    said = {item.target.key: item.target for item in plan.assignments}
+    said = {item.target.key: item.target for item in known.plan.assignments}
     empty: dict[str, ArraySource] = {key: _Empty(key, weight.source, weight.dtype) for key, weight in said.items()}
+    for names in groups(known.shared_target).values():
+        held = next((empty[key] for key in names if key in empty), None)
+        if held is not None:
+            empty.update({key: held for key in names if key not in empty})
     return {**empty, **template.kept}
 
 

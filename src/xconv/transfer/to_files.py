@@ -105,7 +105,9 @@ def _pickled(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
         for name, tensor in tensors.items()
     }
     try:
-        torch.save(whole, path)
+        with path.open("wb") as file:
+            # Into a file that is open, torch writes no name of a file.
+            torch.save(whole, file)
     except RuntimeError as error:
         raise Unwritable(f"torch cannot write it: {error}", place=str(path), remedy="check the free space") from error
 

@@ -1,0 +1,95 @@
+"""A file of weights into the very model that it belongs to: every array has the target's own name."""
+
+from __future__ import annotations
+
+import os
+from time import perf_counter
+from typing import Any
+
+from xconv.comparison.opened import is_keras
+from xconv.errors import Mismatch
+from xconv.transfer.carrying import carry_out
+from xconv.transfer.checkpoints import Checkpoint, framework_of, open_checkpoint
+from xconv.transfer.ends import misfits, needed, only_weights, state_of, with_ties
+from xconv.transfer.origin import Origin
+from xconv.transfer.plan import Assignment, Left, Plan, Take
+from xconv.transfer.report import TransferReport
+from xconv.transfer.results import work_out
+from xconv.weights import Arrays, Weight
+
+__all__ = ["by_names", "own_checkpoint"]
+
+
+def own_checkpoint(source: str | os.PathLike[str], target: Any, which: str) -> Checkpoint | None:
+    """The arrays of a file of weights alone, where it is of the target's own framework; None where it is not.
+
+    Raises:
+        Unreadable, NotFound: the file is not what it should be.
+        InvalidInput: another suffix; several sets of weights and no word which.
+    """
+    if str(source).endswith(".pt2") or not only_weights(source, which):
+        return None
+    framework = framework_of(source)
+    if framework != ("keras" if is_keras(target) else "torch") or hasattr(target, "graph_signature"):
+        return None
+    if framework == "torch":
+        return open_checkpoint(source, names=tuple(state_of(target)), which=which)
+    from xconv.keras.live import is_keras_model
+
+    if not is_keras_model(target):
+        return None
+    return open_checkpoint(
+        source, config=target if hasattr(target, "_functional") else None, names=tuple(_arrays(target))
+    )
+
+
+def by_names(found: Checkpoint, target: Any) -> TransferReport:
+    """Every array of the checkpoint into the target's array of the same name: all of them, or none.
+
+    Raises:
+        Mismatch: arrays that are missing, left over or of another shape, all in one error.
+    """
+    start, arrays = perf_counter(), _arrays(target)
+    held = found.arrays if is_keras(target) else with_ties(target, found)
+    wanted = needed(arrays)
+    name = str(getattr(target, "name", "") or type(target).__name__)
+    problems = misfits(Checkpoint(found.place, found.framework, held), wanted)
+    if problems:
+        raise Mismatch(f"the weights in {found.place} do not fit {name}", problems=problems)
+    keys = [key for key in arrays if key in held]
+    plan = Plan(
+        found.place,
+        name,
+        (found.framework, found.framework),
+        tuple(_same(key, held, arrays) for key in keys),
+        tuple(_left(key, held) for key in held if key not in arrays),
+    )
+    worked = work_out(plan, held, arrays)
+    carry_out(worked.arrays, arrays)
+    left = (f"left in {found.place}: {', '.join(found.left)}",) if found.left else ()
+    count = sum(tensor.numel() for tensor in worked.arrays.values())
+    rounded, seconds = dict(worked.rounded or {}), perf_counter() - start
+    return TransferReport(
+        plan, (), worked.findings, rounded, (), (*found.notes, *left), count, seconds, origin=Origin(target)
+    )
+
+
+def _arrays(target: Any) -> Arrays:
+    """The live arrays of the target by key."""
+    if is_keras(target):
+        from xconv.keras.live import read_live
+
+        return read_live(target).arrays
+    from xconv.torch.arrays import TensorSource
+
+    return {key: TensorSource(tensor) for key, tensor in state_of(target).items()}
+
+
+def _same(key: str, held: Arrays, arrays: Arrays) -> Assignment:
+    layer, _, role = key.rpartition("." if "." in key else "/")
+    source = Weight.of(key, tuple(held[key].shape), held[key].dtype)
+    return Assignment(Weight.of(key, tuple(arrays[key].shape), arrays[key].dtype), Take(source), layer, role, (layer,))
+
+
+def _left(key: str, held: Arrays) -> Left:
+    return Left(Weight.of(key, tuple(held[key].shape), held[key].dtype), key, "", "a count of training steps")
