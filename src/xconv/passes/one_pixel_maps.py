@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from xconv.graph import Graph, Node, Value, unique
+from xconv.graph import Graph, Node, Value, map_structure, unique
 from xconv.layers.activation import Activation
 from xconv.layers.batch_norm import BatchNorm
 from xconv.layers.conv import Conv
@@ -47,14 +47,11 @@ class _Vectors:
     def run(self) -> Graph:
         for node in self.graph.nodes:
             self.nodes.extend(self._said(node))
-        outputs = []
         for value in self.graph.output_values():
             if value in self.flat:
                 self.nodes.extend(self._map_of(value))
-            outputs.append(self.maps.get(value, value))
-        redirect = dict(zip(self.graph.output_values(), outputs, strict=True))
-        whole = replace(self.graph, nodes=tuple(self.nodes))
-        return whole.rebuilt({}, {old: new for old, new in redirect.items() if old != new})
+        outputs = map_structure(lambda value: self.maps.get(value, value), self.graph.outputs)
+        return replace(self.graph, nodes=tuple(self.nodes), outputs=outputs)
 
     def _said(self, node: Node) -> Iterator[Node]:
         """The node as it is said now, with what must come before it."""
