@@ -43,7 +43,10 @@ RIVALS = {
     for rival in (
         Rival(
             "nobuco",
-            ("torch==2.13.0", "tensorflow-cpu==2.15.1", "nobuco==0.17.0", "numpy<2", "pillow"),
+            (
+                *("torch==2.13.0", "tensorflow-cpu==2.15.1", "tensorflow-addons==0.23.0", "nobuco==0.17.0"),
+                *("numpy<2", "pillow"),
+            ),
             ("torchvision==0.28.0",),
         ),
         Rival(
