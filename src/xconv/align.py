@@ -18,7 +18,9 @@ from xconv.graph import Graph, Node
 from xconv.layers.activation import Activation
 from xconv.layers.adaptive_pool import AdaptivePool
 from xconv.layers.elementwise import Elementwise
+from xconv.layers.io import Variable
 from xconv.layers.pool import GlobalPool, Pool
+from xconv.layers.resample import Resample
 
 __all__ = ["Alignment", "Pair", "align", "commutes"]
 
@@ -28,6 +30,8 @@ STEPS = 3
 """How many nodes without a counterpart are stepped over at a time."""
 SAME = 2
 """What `fits` says of one node up to its settings."""
+ENDS = 2
+"""That two nodes make the same output says as much as two neighbours."""
 TRIVIAL = frozenset({"epsilon", "momentum", "frozen", "dtype"})
 """Fields that say nothing about which node it is."""
 COMMUTATIVE = frozenset({"add", "multiply", "maximum", "minimum"})
@@ -77,6 +81,7 @@ def align(a: Graph, b: Graph) -> Alignment:
     matching = _Matching(_Side(a), _Side(b))
     matching.seed()
     matching.spread()
+    matching.settle()
     return matching.result()
 
 
@@ -103,7 +108,11 @@ class _Side:
                 self.behind[value.node].append(_Edge(node.name, label))
         self.exact = {name: _exact(node) for name, node in self.nodes.items()}
         self.loose = {name: _loose(node) for name, node in self.nodes.items()}
-        self.family = {name: _family(node) for name, node in self.nodes.items()}
+        matrices = dict(_matrices(graph))
+        self.family = {
+            name: ("numbers", type(node.spec).__name__, matrices[name]) if name in matrices else _family(node)
+            for name, node in self.nodes.items()
+        }
         self.colours: list[dict[str, int]] = []
 
 
@@ -121,6 +130,51 @@ def _family(node: Node) -> Hashable:
     if isinstance(spec, Elementwise):
         return "Elementwise", spec.name
     return type(spec).__name__
+
+
+def _settle(a: _Side, b: _Side, to_b: dict[str, str], to_a: dict[str, str]) -> None:
+    """Gives every node whose counterpart takes something else the free node of `b` that takes the same, if any."""
+    for name in a.nodes:
+        here = to_b.get(name)
+        if here is None or not a.before[name] or _takes(a, name, to_b) == _takes(b, here):
+            continue
+        wanted = _takes(a, name, to_b)
+        near = {edge.node for before, _ in wanted for edge in (b.behind[before] if before else ())}
+        fitting = [
+            other
+            for other in near
+            if other not in to_a and b.exact[other] == b.exact[here] and _takes(b, other) == wanted
+        ]
+        if len(fitting) == 1:
+            del to_a[here]
+            to_b[name], to_a[fitting[0]] = fitting[0], name
+
+
+def _takes(side: _Side, name: str, names: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
+    """What a node takes, under other names where they are given; nothing where a neighbour has none."""
+    edges = side.before[name]
+    return sorted((names.get(edge.node, "") if names is not None else edge.node, repr(edge.label)) for edge in edges)
+
+
+def _matrices(graph: Graph) -> Iterator[tuple[str, Hashable]]:
+    """The nodes that resample a map, and those that make their matrices, each with the numbers of the matrix.
+
+    The matrix is what such a layer is: another one is another way of resizing, and no pair.
+    """
+    known = graph.by_name()
+    for node in graph.nodes:
+        if not isinstance(node.spec, Resample):
+            continue
+        made, waiting = [], [node.inputs[1].node]
+        while waiting:
+            maker = known[waiting.pop()]
+            made.append(maker)
+            waiting += [value.node for value in maker.inputs]
+        if all(isinstance(maker.spec, (Variable, Elementwise)) for maker in made):
+            keys = sorted({weight.key for maker in made for weight in maker.weights.values() if weight.key})
+            numbers = tuple(rows.tobytes() for key in keys for _, rows in graph.arrays[key].blocks())
+            for maker in (node, *made):
+                yield maker.name, (node.spec.axis, numbers)
 
 
 def _shapes(node: Node) -> tuple[Hashable, ...]:
@@ -159,7 +213,7 @@ def _colour(sides: Sequence[_Side], radius: int) -> None:
         return table.setdefault(key, len(table))
 
     for side in sides:
-        side.colours.append({name: number(("exact", side.exact[name])) for name in side.nodes})
+        side.colours.append({name: number((side.family[name], side.exact[name])) for name in side.nodes})
     for _ in range(radius):
         for side in sides:
             old = side.colours[-1]
@@ -187,6 +241,8 @@ class _Matching:
         self.proposed_a: dict[str, set[str]] = defaultdict(set)
         self.proposed_b: dict[str, set[str]] = defaultdict(set)
         self.order = count()
+        self.ends: set[tuple[str, str]] = set()
+        """The nodes that make the same output of both networks."""
         self.places = [{node.name: place for place, node in enumerate(side.graph.nodes)} for side in (a, b)]
 
     # -- certainty ---------------------------------------------------------------------------------------------------
@@ -209,8 +265,13 @@ class _Matching:
         return 2 if self.a.loose[a] == self.b.loose[b] else 1
 
     def evidence(self, a: str, b: str) -> int:
-        """How many neighbours are pairs already, reached the same way."""
-        return self._agreeing(self.a.before[a], self.b.before[b]) + self._agreeing(self.a.behind[a], self.b.behind[b])
+        """How many neighbours are pairs already, reached the same way; that both make the same output counts too."""
+        ends = (a, b) in self.ends
+        return (
+            ends
+            + self._agreeing(self.a.before[a], self.b.before[b])
+            + self._agreeing(self.a.behind[a], self.b.behind[b])
+        )
 
     def _agreeing(self, edges: Sequence[_Edge], others: Sequence[_Edge]) -> int:
         there = Counter((edge.node, edge.label) for edge in others)
@@ -229,9 +290,9 @@ class _Matching:
                 self.join(a, b)
         outputs = [[value.node for value in side.graph.output_values()] for side in (self.a, self.b)]
         if len(outputs[0]) == len(outputs[1]):
-            for a, b in zip(*outputs, strict=True):
-                if self.fits(a, b) == SAME:
-                    self.propose(a, b)
+            self.ends = set(zip(*outputs, strict=True))
+            for a, b in self.ends:
+                self.propose(a, b)
 
     def spread(self) -> None:
         """Joins pairs until nothing is left: neighbours, then what is unique, then over gaps, then the rest."""
@@ -396,7 +457,7 @@ class _Matching:
         for side, taken, table in ((self.a, self.to_b, groups[0]), (self.b, self.to_a, groups[1])):
             for name, node in side.nodes.items():
                 if name not in taken and node.weights:
-                    table[side.loose[name]].append(name)
+                    table[side.family[name], side.loose[name]].append(name)
         for key, ours in groups[0].items():
             theirs = groups[1].get(key, [])
             if not theirs:
@@ -410,6 +471,14 @@ class _Matching:
                 (_, a), (_, b) = sorted(chosen)
                 self.join(a, b)
                 self.doubtful.add(a)
+
+    def settle(self) -> None:
+        """Moves pairs to the front of a gap, so that whole blocks are left behind them.
+
+        Where the pairs grew towards a gap from both ends, they met inside a block.
+        """
+        _settle(self.a, self.b, self.to_b, self.to_a)
+        _settle(self.b, self.a, self.to_a, self.to_b)
 
     def _distance(self, a: str, b: str) -> float:
         """How far two free nodes are from being one: by surroundings, then by their place in the network."""
