@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -65,7 +65,7 @@ def run_graph(graph: Graph, feeds: Sequence[Array], keep: dict[str, Array] | Non
         XConvError: shapes that do not fit.
         Mismatch: torch refuses what the graph says.
     """
-    module = in_precision(write(inferred(graph), "channels_first"), "float64")
+    module = in_precision(write(_unturned(inferred(graph)), "channels_first"), "float64")
     tensors = [torch.as_tensor(_widest(array)) for array in feeds]
     kept = without_reuse(module) if keep is not None and isinstance(module, fx.GraphModule) else module
     try:
@@ -74,6 +74,13 @@ def run_graph(graph: Graph, feeds: Sequence[Array], keep: dict[str, Array] | Non
     except RuntimeError as error:
         raise Mismatch(str(error).strip().partition("\n")[0], place=graph.name) from error
     return [tensor.numpy() for tensor in _flat(result)]
+
+
+def _unturned(graph: Graph) -> Graph:
+    """The graph without word of how its source returns its outputs, which may be others by now."""
+    inputs = set(graph.input_values())
+    held = {value: order for value, order in graph.held.items() if value in inputs}
+    return replace(graph, held=held, returned=())
 
 
 class _Keeping(fx.Interpreter):
