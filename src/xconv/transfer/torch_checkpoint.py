@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import pickle
 import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +33,8 @@ _TRUST = (
     "another file, and give that"
 )
 _SCRIPTED = "give the file of its state_dict: torch.save(torch.jit.load(path).state_dict(), other)"
+_DAMAGED = (ValueError, struct.error, zlib.error)
+"""What reading damaged bytes raises besides errors of the format itself."""
 _CODE = re.compile(r"GLOBAL ([\w.]+)")
 _DTYPES = {
     "F64": "float64",
@@ -144,7 +148,7 @@ def _is_archive(path: Path) -> bool:
         try:
             with zipfile.ZipFile(path) as archive:
                 damaged, members = archive.testzip(), archive.namelist()
-        except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
+        except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, EOFError, *_DAMAGED) as error:
             raise Unreadable(f"is not a whole torch archive: {error}", place=str(path), remedy=DAMAGED) from error
         if damaged:
             raise Unreadable(f"the member {damaged} is damaged (CRC-32)", place=str(path), remedy=DAMAGED)
@@ -161,7 +165,7 @@ def _loaded(path: Path, mapped: bool) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError) as error:
         raise _refused(path, error) from error
-    except (AttributeError, IndexError, ImportError, AssertionError, MemoryError, OverflowError) as error:
+    except (AttributeError, IndexError, ImportError, AssertionError, MemoryError, OverflowError, *_DAMAGED) as error:
         what = f"torch cannot read it as weights: {error}"
         raise Unreadable(what, place=str(path), remedy=DAMAGED) from error
 
