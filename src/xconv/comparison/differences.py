@@ -21,6 +21,7 @@ from xconv.layers.io import Input
 from xconv.layers.multi_head_attention import MultiHeadAttention
 from xconv.layers.pool import Pool
 from xconv.padding import Pads, effective, out_size, same_pads
+from xconv.passes.without_unused import without_unused
 from xconv.spec import Shape
 
 __all__ = ["Unlike", "differences", "effective_pads", "reach_of"]
@@ -63,17 +64,19 @@ def differences(case: Case) -> Iterator[Unlike]:
     to where the size is known.
     """
     yield from _ports(case)
-    lone = set(case.alignment.only_a)
+    lone, used = set(case.alignment.only_a), [without_unused(side.graph).by_name() for side in (case.a, case.b)]
     for name, node in case.nodes_a.items():
         if name in lone:
-            yield Unlike("node", name, "", node.spec, None)
+            if name in used[0]:
+                yield Unlike("node", name, "", node.spec, None)
             continue
         other = case.nodes_b[case.alignment.to_b[name]]
         yield from _settings(case, node, other)
         yield from _weights(node, other)
         yield from _wires(case, node, other)
     for node in case.only_b():
-        yield Unlike("node", "", node.name, None, node.spec)
+        if node.name in used[1]:
+            yield Unlike("node", "", node.name, None, node.spec)
 
 
 Reach: TypeAlias = tuple[tuple[int | None, int | None], ...]

@@ -10,6 +10,7 @@ from itertools import permutations
 from xconv import axes
 from xconv.comparison.case import Case
 from xconv.graph import Node
+from xconv.passes.without_unused import without_unused
 from xconv.weights import Shape
 
 __all__ = ["permutation", "variant", "why_not"]
@@ -66,7 +67,7 @@ def variant(case: Case, sizes: Sequence[tuple[str, Shape, Shape]]) -> str:
 
 
 def _sides(case: Case) -> tuple[tuple[Node, ...], tuple[Node, ...]]:
-    return case.a.graph.nodes, case.b.graph.nodes
+    return without_unused(case.a.graph).nodes, without_unused(case.b.graph).nodes
 
 
 def _is_last(case: Case, node: Node) -> bool:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 
 from xconv.comparison.case import Case, numbers
+from xconv.comparison.opened import Opened
 from xconv.errors import Mismatch, Problem
 from xconv.graph import Node, Value
 from xconv.layers.batch_norm import BatchNorm
 from xconv.layers.conv import Conv
 from xconv.layers.dense import Dense
 from xconv.layers.io import Variable
+from xconv.passes.without_unused import without_unused
 from xconv.transfer.fitting import variant, why_not
 from xconv.transfer.holdings import Holdings, holdings_of
 from xconv.transfer.obstacles import Judged, judged, place_of
@@ -89,7 +91,7 @@ class _Planner:
             self._pair(a, b)
         self._lone()
         self._rest()
-        told = variant(self.case, self.sizes)
+        told = variant(self.case, self.sizes) if self.problems else ""
         if told:
             self.problems.append(Problem("", told))
         conditions = {item.condition for item in self.assignments.values()} - {""}
@@ -105,7 +107,9 @@ class _Planner:
             tuple(ordered),
             self.judged.notes,
         )
-        return Planned(plan, tuple(self.problems), self.source, self.target)
+        constants = {key: array for key, array in self.case.a.graph.arrays.items() if key not in self.source.arrays}
+        source = replace(self.source, arrays={**constants, **self.source.arrays})
+        return Planned(plan, tuple(self.problems), source, self.target)
 
     def _images(self) -> None:
         """What turning the image or its channels asks for."""
@@ -249,11 +253,11 @@ class _Planner:
     def _lone(self) -> None:
         """Weights of nodes that the other model lacks."""
         for node in self.case.only_a():
-            for role in node.weights:
+            for role in node.weights if node.name in self._used(self.case.a) else ():
                 ends = ", what stands at the ends alone is yours to do" if node.name in self.judged.ends else ""
                 self._leave(node, role, f"{self.case.b.name} has no such layer{ends}")
         for node in self.case.only_b():
-            for role in node.weights:
+            for role in node.weights if node.name in self._used(self.case.b) else ():
                 self._keep(node, role, f"{self.case.a.name} has no such layer")
 
     # ------------------------------------------------------------------ collecting
@@ -301,6 +305,10 @@ class _Planner:
             whole = self.target.weight(item.key) if item.key in self.target.arrays else item
             self.unfilled.setdefault(item.key, Unfilled(whole, node.layer or node.name, role, reason))
 
+    def _used(self, side: Opened) -> dict[str, Node]:
+        """The nodes on which an output depends."""
+        return without_unused(side.graph).by_name()
+
     def _rest(self) -> None:
         """Arrays that no layer of the graphs uses."""
         unused = "nothing that {} computes in inference uses it"
@@ -309,6 +317,8 @@ class _Planner:
         for key in self.source.arrays:
             if self.source.shared.get(key, key) not in known:
                 reason = self.source.without_meaning(key) or unused.format(self.case.a.name)
+                if key in self.source.uses:
+                    reason = f"{self.case.a.name} computes other weights from it, and those are moved"
                 self.left[key] = Left(self.source.weight(key), *self.source.named(key), reason)
         filled = {item.target.key for item in self.assignments.values()}
         known = {self.target.shared.get(key, key) for key in (*filled, *self.unfilled)}
