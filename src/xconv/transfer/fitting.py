@@ -9,11 +9,13 @@ from itertools import permutations
 
 from xconv import axes
 from xconv.comparison.case import Case
+from xconv.errors import Mismatch
 from xconv.graph import Node
+from xconv.layers.io import Variable
 from xconv.passes.without_unused import without_unused
-from xconv.weights import Shape
+from xconv.weights import Shape, Weight
 
-__all__ = ["permutation", "variant", "why_not"]
+__all__ = ["one_weight", "permutation", "variant", "why_not", "with_axes_of"]
 
 KERNELS = frozenset({"kernel", "recurrent", "embeddings"})
 
@@ -84,3 +86,19 @@ def _is_last(case: Case, node: Node) -> bool:
                 seen.add(behind.name)
                 waiting.append(behind.name)
     return True
+
+
+def one_weight(a: Node, b: Node) -> bool:
+    """Whether both hold one weight, which they may call by different names."""
+    return isinstance(b.spec, Variable) and len(a.weights) == len(b.weights) == 1
+
+
+def with_axes_of(ours: Weight, theirs: Weight) -> Weight:
+    """The weight with as many axes of length 1 as the other has."""
+    bare = [tuple(size for size in weight.shape if size != 1) for weight in (ours, theirs)]
+    if bare[0] != bare[1] or ours.shape == theirs.shape:
+        return ours
+    try:
+        return ours.reshape(theirs.shape)
+    except Mismatch:
+        return ours

@@ -19,6 +19,7 @@ VERDICTS = {
     "inference": "in inference",
     "rotated": "for an image turned by 180 degrees",
     "channels swapped": "for an image with its channels the other way round",
+    "ends": "but for what one of them has at its ends alone",
 }
 SHOWN = 12
 """How many lines of a kind are printed."""
