@@ -19,7 +19,7 @@ from xconv.layout import resolve
 from xconv.passes import AFTER_LAYOUT, BEFORE_LAYOUT, CANONICAL, run
 from xconv.spec import Shape
 
-__all__ = ["Opened", "canonical", "is_keras", "open_model", "open_pair"]
+__all__ = ["Opened", "canonical", "examples_like", "is_keras", "open_model", "open_pair"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +179,12 @@ def _captured(source: Any, like: Opened) -> Graph:
         except XConvError as error:
             failed = failed or error
     raise failed or InvalidInput(f"{like.name} has no inputs", remedy="give input_shape=")
+
+
+def examples_like(module: Any, opened: Opened) -> list[Any]:
+    """Tensors that a module takes whose graph was opened: noise in its own precision, ones for integers."""
+    shapes = [_written(opened.whole, value) for value in opened.whole.input_values()]
+    return _examples(module, shapes, [dtype for _, dtype in opened.inputs])
 
 
 def _examples(source: Any, shapes: Sequence[Shape], kinds: Sequence[str]) -> list[Any]:

@@ -30,7 +30,8 @@ from xconv.layers.unary import Unary
 from xconv.padding import Pads
 from xconv.passes.fold_pads import fold_pads
 from xconv.passes.one_pixel_maps import one_pixel_maps
-from xconv.passes.plain_forms import join_concats, join_pads, name_scales, spell_sums, split_pads
+from xconv.passes.outer_biases import outer_biases
+from xconv.passes.plain_forms import join_concats, join_pads, name_scales, spell_sums, split_crops, split_pads
 from xconv.passes.sequence_pools import sequence_pools
 from xconv.spec import Shape, Spec
 
@@ -118,7 +119,9 @@ CANONICAL = (
     sequence_pools,
     spell_sums,
     name_scales,
+    outer_biases,
     join_pads,
+    split_crops,
     split_pads,
     fold_all_pads,
     drop_identities,

@@ -4,6 +4,7 @@ before   ScaledAdd(x, y, 0.1)                      after   x + y * 0.1
 before   x * Variable (C, 1, 1)                    after   Scale(x), the vector its weight
 before   Concat(Concat(x, y), z)                   after   Concat(x, y, z)
 before   zeros around a map, then a crop           after   one Pad
+before   a Pad that crops and pads                 after   a crop, then a pad
 before   a Pad with two users                      after   a Pad for each
 """
 
@@ -22,7 +23,7 @@ from xconv.layers.scale import Scale, ScaledAdd
 from xconv.passes.without_unused import without_unused
 from xconv.spec import Shape, Slot, Spec
 
-__all__ = ["join_concats", "join_pads", "name_scales", "spell_sums", "split_pads"]
+__all__ = ["join_concats", "join_pads", "name_scales", "spell_sums", "split_crops", "split_pads"]
 
 BOTH = (Slot(0), Slot(1))
 
@@ -120,6 +121,25 @@ def _spatial_pad(spec: Spec) -> Pad | None:
     if not isinstance(spec, PadAxes) or spec.mode != "constant" or spec.value != 0 or len(spec.pads) < len("NCW"):
         return None
     return None if any(map(any, spec.pads[:2])) else Pad(spec.pads[2:], 1)
+
+
+def split_crops(graph: Graph) -> Graph:
+    """The graph with every Pad that adds here and crops there as a crop and a pad behind it."""
+    shapes, names = graph.value_shapes(), {node.name for node in graph.nodes}
+    nodes: list[Node] = []
+    for node in graph.nodes:
+        pads = node.spec.pads if isinstance(node.spec, Pad) else ()
+        crop = tuple((min(before, 0), min(after, 0)) for before, after in pads)
+        more = tuple((max(before, 0), max(after, 0)) for before, after in pads)
+        if not isinstance(node.spec, Pad) or not any(map(any, crop)) or not any(map(any, more)):
+            nodes.append(node)
+            continue
+        name = unique(f"{node.name}/crop", names)
+        names.add(name)
+        first = replace(node.spec, pads=crop)
+        nodes.append(replace(node, name=name, spec=first, shapes=(first.out_shape(shapes[node.inputs[0]]),)))
+        nodes.append(replace(node, spec=replace(node.spec, pads=more), inputs=(Value(name),)))
+    return replace(graph, nodes=tuple(nodes))
 
 
 def split_pads(graph: Graph) -> Graph:

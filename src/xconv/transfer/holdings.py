@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,7 +56,7 @@ def holdings_of(opened: Opened) -> Holdings:
     if opened.framework == "torch":
         computed = opened.whole.computed
         arrays = {k: v for k, v in arrays.items() if k not in computed and not k.startswith("constant:")}
-        arrays |= _state(opened.model)
+        arrays |= _state(opened.model) | _unsaved(opened.model, arrays)
         first: dict[int, str] = {}
         for key, source in arrays.items():
             tensor = getattr(source, "tensor", None)
@@ -69,6 +69,14 @@ def holdings_of(opened: Opened) -> Holdings:
             for item in (item for block in how.blocks for item in block) if how else ():
                 uses.setdefault(item.weight.key, (node.layer or node.name, role))
     return Holdings(arrays, shared, uses)
+
+
+def _unsaved(model: Any, used: Container[str]) -> dict[str, Any]:
+    """The buffers that no state_dict holds and the network computes with."""
+    from xconv.torch.arrays import TensorSource
+
+    buffers = model.named_buffers() if hasattr(model, "named_buffers") else ()
+    return {key: TensorSource(tensor) for key, tensor in buffers if key in used}
 
 
 def _state(model: Any) -> dict[str, Any]:

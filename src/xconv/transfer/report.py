@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xconv.errors import InvalidInput, Problem
+from xconv.transfer.changes import Change
 from xconv.transfer.origin import Origin
 from xconv.transfer.plan import Assignment, Plan
 
@@ -40,13 +41,15 @@ class TransferReport:
     findings: tuple[Problem, ...] = ()
     rounded: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     """For each dtype, how many arrays were rounded to it, and the largest relative error."""
-    adapted: tuple[str, ...] = ()
+    adapted: tuple[Change, ...] = ()
     """What adapt=True changed in the target."""
     notes: tuple[str, ...] = ()
     numbers: int = 0
     """How many numbers of the target were written."""
     seconds: float = 0.0
     origin: Origin | None = field(default=None, repr=False, compare=False)
+    target: Any = field(default=None, repr=False, compare=False)
+    """The model that was filled: the one that was given, or the new one that adapt=True made of a Keras model."""
 
     @property
     def ok(self) -> bool:
@@ -100,7 +103,7 @@ class TransferReport:
                 {"key": item.weight.key, "layer": item.layer, "role": item.role, "reason": item.reason}
                 for item in plan.unfilled
             ],
-            "adapted": list(self.adapted),
+            "adapted": [item.to_dict() for item in self.adapted],
             "problems": [str(item) for item in self.problems],
             "findings": [str(item) for item in self.findings],
             "rounded": {
@@ -138,7 +141,7 @@ class TransferReport:
     def _rows(self) -> Iterator[tuple[str, str]]:
         """Kind and text of everything that is to be said."""
         yield from (("differs", str(item)) for item in self.problems)
-        yield from (("changed", text) for text in self.adapted)
+        yield from _grouped("changed", ((f"{item.before} -> {item.after}", item.place) for item in self.adapted))
         yield from _grouped("folded", ((f"{item.role}: {item.note}", item.layer) for item in self.folds))
         yield from _grouped("not moved", ((item.reason, item.weight.key) for item in self.plan.left))
         yield from _grouped("kept as it was", ((item.reason, item.weight.key) for item in self.plan.unfilled))

@@ -8,8 +8,9 @@ from time import perf_counter
 from typing import Any
 
 from xconv.comparison.case import Case, open_case
-from xconv.errors import Mismatch, Unsupported
+from xconv.errors import Mismatch, Problem
 from xconv.graph import Value
+from xconv.transfer.adapting import adapt as adapt_target
 from xconv.transfer.carrying import carry_out
 from xconv.transfer.origin import Origin
 from xconv.transfer.plan import Plan
@@ -38,9 +39,8 @@ def transferred(
     """
     start = perf_counter()
     case = open_case(source, target, input_shape=input_shape)
-    changes: tuple[str, ...] = ()
     if adapt:
-        case, changes = _adapted(case)
+        return _adapted(case, options, strict=strict, input_shape=input_shape, notes=notes, start=start)
     planned = make_plan(case, options)
     if strict and planned.problems:
         _refuse(case, planned)
@@ -50,7 +50,7 @@ def transferred(
         carry_out(worked.arrays, planned.target.arrays)
     else:
         write(planned.plan, worked, origin)
-    done = _report(case, planned, worked, changes, perf_counter() - start)
+    done = _report(case, planned, worked, perf_counter() - start)
     return replace(done, notes=(*done.notes, *notes), origin=origin)
 
 
@@ -59,27 +59,48 @@ def _further(shared: Mapping[str, str]) -> dict[str, str]:
     return {key: first for key, first in shared.items() if key != first}
 
 
-def _adapted(case: Case) -> tuple[Case, tuple[str, ...]]:
-    """The case with the target's geometry changed so that it can be exact, and what was changed."""
-    what = f"the settings of {case.b.name} cannot be changed yet"
-    raise Unsupported(what, remedy="leave out adapt=True: the error then lists every setting that differs")
+def _adapted(
+    case: Case, options: Options, *, strict: bool, input_shape: Any, notes: Sequence[str], start: float
+) -> TransferReport:
+    """The transfer into a target whose geometry is changed first; where it fails, all of it is taken back."""
+    adaptation = adapt_target(case, input_shape)
+    case = adaptation.case
+    try:
+        planned = make_plan(case, options)
+        if strict and planned.problems:
+            _refuse(case, planned, adaptation.problems)
+        worked = work_out(planned.plan, planned.source.arrays, planned.target.arrays, planned.target.shared)
+        carry_out(worked.arrays, planned.target.arrays)
+    except BaseException:
+        adaptation.edits.undo()
+        raise
+    origin = Origin(adaptation.target, _further(planned.source.shared), _further(planned.target.shared))
+    done = _report(case, planned, worked, perf_counter() - start)
+    return replace(
+        done,
+        adapted=adaptation.changes,
+        notes=(*done.notes, *notes, *adaptation.notes, *map(str, adaptation.problems)),
+        origin=origin,
+        target=adaptation.target,
+    )
 
 
-def _refuse(case: Case, planned: Planned) -> None:
+def _refuse(case: Case, planned: Planned, unchanged: Sequence[Problem] = ()) -> None:
     what = f"{case.a.name} and {case.b.name} are not the same function; nothing was moved"
-    raise Mismatch(what, problems=planned.problems)
+    raise Mismatch(what, problems=(*unchanged, *planned.problems))
 
 
-def _report(case: Case, planned: Planned, worked: Worked, changes: tuple[str, ...], seconds: float) -> TransferReport:
+def _report(case: Case, planned: Planned, worked: Worked, seconds: float) -> TransferReport:
     return TransferReport(
         planned.plan,
         planned.problems,
         worked.findings,
         dict(worked.rounded or {}),
-        changes,
+        (),
         (*planned.plan.notes, *_wanted(case, planned)),
         sum(tensor.numel() for tensor in worked.arrays.values()),
         seconds,
+        target=case.b.model,
     )
 
 

@@ -1,0 +1,151 @@
+"""Modules with another geometry, in place: the same object, parameters and keys, of a subclass of its class.
+
+    adapted(conv, Preceded, before=nn.ZeroPad2d((0, 1, 0, 1)))      a convolution with uneven pads
+    adapted(block, Altered, alterations=(Alteration(...),))         a function that a block calls, another function
+
+The class of such a module is made when it is needed and cannot be imported by name, so a copy or a pickle names the two
+classes that it is made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+__all__ = ["Adapted", "Alteration", "Altered", "Bare", "Offset", "Preceded", "adapted", "called"]
+
+
+class Adapted:
+    """What all have in common: how they are copied and pickled."""
+
+    mixin: type[Adapted]
+    base: type[nn.Module]
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        whole: Any = super().__reduce_ex__(protocol)
+        return _empty, _made_of(type(self)), *whole[2:]
+
+
+class Preceded(Adapted):
+    """What comes in goes through `before` first; a module without parameters."""
+
+    before: nn.Module
+
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+        return super().forward(self.before(x), *args, **kwargs)  # type: ignore[misc]
+
+
+class Bare(Adapted):
+    """A layer of torch.nn that a subclass made something else of, as torch.nn wrote it."""
+
+    plain: type[nn.Module]
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.plain.forward(self, *args, **kwargs)
+
+
+class Offset(Adapted):
+    """What a layer without a bias gives, and an `offset` for each channel, which no state_dict holds."""
+
+    offset: Tensor
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return super().forward(*args, **kwargs) + self.offset  # type: ignore[misc]
+
+
+@dataclass(frozen=True, slots=True)
+class Alteration:
+    """A function that a forward method calls, changed: its `index`-th call, counted from 0, children's calls included.
+
+    Without an `operand` the call becomes `module(its first tensor)`, else that operand goes through the module first.
+    """
+
+    function: str
+    index: int
+    module: nn.Module
+    operand: int | None = None
+
+
+class Altered(Adapted):
+    """A forward method in which some calls of functions are others."""
+
+    alterations: tuple[Alteration, ...]
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        with _Altering(self.alterations):
+            return super().forward(*args, **kwargs)  # type: ignore[misc]
+
+
+class _Altering(TorchFunctionMode):
+    """Counts the calls of every function by name, and alters those that it is told to."""
+
+    def __init__(self, alterations: Sequence[Alteration]) -> None:
+        super().__init__()
+        self.alterations = {(item.function, item.index): item for item in alterations}
+        self.counts: dict[str, int] = {}
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        name = called(func)
+        index = self.counts.get(name, 0)
+        self.counts[name] = index + 1
+        found = self.alterations.get((name, index))
+        if found is None:
+            return func(*args, **(kwargs or {}))
+        if found.operand is None:
+            return found.module(args[0])
+        operands = list(args)
+        operands[found.operand] = found.module(operands[found.operand])
+        return func(*operands, **(kwargs or {}))
+
+
+def called(function: Any) -> str:
+    """The name under which a call is counted: `add` for `x + y`, `x.add_(y)` and `torch.add(x, y)` alike.
+
+    >>> import torch
+    >>> called(torch.add), called(torch.Tensor.add_), called(torch.Tensor.__iadd__)
+    ('add', 'add', 'add')
+    """
+    name = str(getattr(function, "__name__", function)).strip("_")
+    return name[1:] if name in IN_PLACE else name
+
+
+IN_PLACE = frozenset({"iadd", "imul", "isub"})
+
+
+def adapted(module: nn.Module, mixin: type[Adapted], **attributes: Any) -> None:
+    """The module becomes one of a subclass of its own class, in place."""
+    module.__class__ = _class_of(mixin, type(module))
+    for name, value in attributes.items():
+        setattr(module, name, value)
+
+
+CLASSES: dict[tuple[type[Any], type[Any]], type[Any]] = {}
+"""Every class that was made, so that two modules of one kind are of one class."""
+
+
+def _class_of(mixin: type[Any], base: type[Any]) -> type[Any]:
+    """The class of modules of `base` with what the mixin adds."""
+    if (mixin, base) not in CLASSES:
+        inside = {"__module__": mixin.__module__, "__doc__": mixin.__doc__, "mixin": mixin, "base": base}
+        CLASSES[mixin, base] = type(f"{mixin.__name__}{base.__name__}", (mixin, base), inside)
+    return CLASSES[mixin, base]
+
+
+def _made_of(kind: type[Any]) -> tuple[type[Any], ...]:
+    """The class that it was to begin with, and what was added, in order."""
+    if "mixin" not in vars(kind):
+        return (kind,)
+    return *_made_of(kind.base), kind.mixin
+
+
+def _empty(base: type[Any], *mixins: type[Any]) -> Any:
+    """A module without its state, for copy and pickle."""
+    for mixin in mixins:
+        base = _class_of(mixin, base)
+    return object.__new__(base)

@@ -1,0 +1,269 @@
+"""adapt=True for a Keras model: a new model of the same class, layer names and weights, with other settings.
+
+A built Keras model keeps the graph of its calls, so its settings cannot be changed in place: the model is cloned layer
+by layer, and pads are put in where a layer cannot say them. The given model stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from xconv.comparison.case import Case
+from xconv.errors import Problem, Unsupported, XConvError
+from xconv.graph import Node
+from xconv.layers.activation import Activation
+from xconv.layers.conv import Conv
+from xconv.layers.geometry import keras_padding
+from xconv.layers.pad import Pad
+from xconv.layers.pool import Pool
+from xconv.padding import Pads, zero_pads
+from xconv.spec import Shape, Slot, Spec
+from xconv.transfer.changes import Change, Edits
+from xconv.transfer.wishes import Put, Setting, Swap, Window, Wish, window_words
+
+__all__ = ["adapted_model"]
+
+FUNCTIONS = ("Activation", "ReLU", "LeakyReLU", "ELU")
+"""Layers that are one activation."""
+
+
+def adapted_model(case: Case, wanted: Sequence[Wish], edits: Edits) -> tuple[Any, list[Problem]]:
+    """A model like `case.b`'s with every wish carried out, and what cannot be done.
+
+    Raises:
+        Unsupported: a model that cannot be cloned: subclassed, of tf_keras, a file.
+    """
+    model = case.b.model
+    if not hasattr(model, "get_layer") or type(model).__module__.startswith("tf_keras"):
+        raise Unsupported("adapt=True changes a live model of Keras 3", remedy="load it with keras.models.load_model")
+    if not hasattr(model, "_operations_by_depth") and not hasattr(model, "_functional"):
+        raise Unsupported("a subclassed model says nothing about its calls", place=model.name)
+    plan = _Plan(case, model, edits)
+    problems: list[Problem] = []
+    for wish in wanted:
+        try:
+            plan.apply(wish)
+        except (XConvError, KeyError, ValueError) as error:
+            found = error.problems if isinstance(error, XConvError) else (Problem("", str(error)),)
+            problems += [replace(item, place=wish.node.layer or wish.node.name) for item in found]
+    return (plan.made() if edits.changes else model), problems
+
+
+@dataclass(slots=True)
+class _Plan:
+    """What is to be changed, by layer."""
+
+    case: Case
+    model: Any
+    edits: Edits
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    classes: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
+    before: dict[tuple[str, int], list[tuple[str, dict[str, Any]]]] = field(default_factory=dict)
+
+    def apply(self, wish: Wish) -> None:
+        layer = self._layer(wish.node)
+        match wish:
+            case Setting():
+                self._setting(wish, layer)
+            case Window():
+                self._window(wish, layer)
+            case Swap():
+                self._swap(wish, layer)
+            case Put():
+                kinds = [self._said(spec, wish.node, wish.operand, layer) for spec in wish.specs]
+                self.before.setdefault((layer.name, wish.operand), []).extend(kinds)
+                what = ", ".join(f"{kind}({_arguments(config)})" for kind, config in kinds)
+                self._note(wish.node, "nothing", f"{what} before input {wish.operand}", wish.like)
+
+    # ------------------------------------------------------------------ one wish each
+
+    def _setting(self, wish: Setting, layer: Any) -> None:
+        name, value = wish.name, wish.value
+        if name == "pads":
+            crops = type(layer).__name__.startswith("Cropping")
+            name, value = ("cropping" if crops else "padding"), tuple((abs(a), abs(b)) for a, b in value)
+            if any((size > 0) == crops for pair in wish.value for size in pair if size):
+                raise Unsupported(f"{type(layer).__name__} cannot pad by {wish.value}")
+        elif name == "momentum":
+            value = round(1.0 - value, 12)
+        known = layer.get_config()
+        if name not in known:
+            raise Unsupported(f"{type(layer).__name__} has no {name}")
+        self.settings.setdefault(layer.name, {})[name] = value
+        self._note(wish.node, f"{name} {known[name]}", f"{name} {value}", wish.like)
+
+    def _window(self, wish: Window, layer: Any) -> None:
+        spec, shape = wish.spec, self._shape(wish.node, 0)
+        config = layer.get_config()
+        changes: dict[str, Any] = {"strides": spec.stride}
+        if isinstance(spec, Conv):
+            changes["dilation_rate"] = spec.dilation
+        elif {"max": "Max", "average": "Average"}[spec.kind] not in type(layer).__name__:
+            raise Unsupported(f"a {type(layer).__name__} is no {spec.kind} pool")
+        else:
+            changes["pool_size"] = spec.kernel
+        pads, explicit = _said_pads(wish, shape)
+        outer = self._pad_before(layer)
+        changes["padding"] = "valid" if explicit or pads is not None else "same"
+        if outer is not None:
+            self.settings.setdefault(outer.name, {})["padding"] = _sizes(pads or zero_pads(len(spec.kernel)))
+        elif explicit and pads is not None:
+            self.before.setdefault((layer.name, 0), []).append(_zeros(pads, config.get("data_format")))
+        elif pads is not None and any(map(any, pads)):
+            changes["padding"] = "same"
+        self.settings.setdefault(layer.name, {}).update(changes)
+        self._note(wish.node, *window_words(wish), wish.like)
+
+    def _swap(self, wish: Swap, layer: Any) -> None:
+        """Another activation, as a layer or inside one; nothing in place of a layer."""
+        kind = type(layer).__name__
+        if wish.spec is None and not isinstance(wish.node.spec, Activation):
+            said: tuple[str, dict[str, Any]] = ("Identity", {})
+        else:
+            said = self._said(wish.spec or Activation("linear"), wish.node, 0, layer)
+        if kind in FUNCTIONS or said[0] == "Identity":
+            self.classes[layer.name] = said
+        elif said[0] == "Activation" and "activation" in layer.get_config():
+            self.settings.setdefault(layer.name, {})["activation"] = said[1]["activation"]
+        else:
+            raise Unsupported(f"{kind} cannot hold {said[0]}({_arguments(said[1])}) as its activation")
+        self._note(wish.node, str(wish.node.spec), f"{said[0]}({_arguments(said[1])})", wish.like)
+
+    def _said(self, spec: Spec, node: Node, operand: int, layer: Any) -> tuple[str, dict[str, Any]]:
+        """A spec without weights as the class and the config of a Keras layer."""
+        shape = self._shape(node, operand)
+        if isinstance(spec, Pad):
+            return _zeros(spec.pads, layer.get_config().get("data_format"))
+        if isinstance(spec, Pool):
+            last = layer.get_config().get("data_format") != "channels_first"
+            spec = replace(spec, axis=-1 if last else 1)
+            shape = (shape[0], *shape[2:], shape[1]) if last else shape
+        said = spec.to_keras({}, (shape,))
+        plain = all(isinstance(item, Slot) for item in said.args)
+        if not plain or said.kind.startswith("ops."):
+            raise Unsupported(f"{spec} is no layer of Keras by itself")
+        return said.kind, dict(said.config)
+
+    # ------------------------------------------------------------------ the live model
+
+    def _layer(self, node: Node) -> Any:
+        names = {layer.name for layer in self.model.layers}
+        if node.layer not in names:
+            raise Unsupported("it is no layer of the model itself: inside a nested model, or an operation in a call")
+        return self.model.get_layer(node.layer)
+
+    def _shape(self, node: Node, operand: int) -> Shape:
+        value = node.inputs[operand]
+        return self.case.nodes_b[value.node].shapes[value.index]
+
+    def _pad_before(self, layer: Any) -> Any:
+        """The layer of zeros before it, where nothing else takes what it makes."""
+        before = [_owner(tensor) for tensor in _tensors(layer._inbound_nodes[0])]
+        if len(before) != 1 or not type(before[0]).__name__.startswith("ZeroPadding"):
+            return None
+        (pad,) = before
+        users = [
+            other for other in self.model.layers for node in other._inbound_nodes if pad in map(_owner, _tensors(node))
+        ]
+        return pad if len(users) == 1 else None
+
+    def _note(self, node: Node, before: str, after: str, why: str) -> None:
+        self.edits.changes.append(Change(node.layer, before, after, why))
+
+    # ------------------------------------------------------------------ the new model
+
+    def made(self) -> Any:
+        """The new model, with the weights of the old one."""
+        import keras
+
+        if isinstance(self.model, keras.Sequential):
+            new = self._sequence(keras)
+        else:
+            new = keras.models.clone_model(self.model, clone_function=self._clone, call_function=self._call)
+        for layer in self.model.layers:
+            if layer.weights:
+                new.get_layer(layer.name).set_weights(layer.get_weights())
+        return new
+
+    def _clone(self, layer: Any) -> Any:
+        import keras
+
+        config = layer.get_config()
+        if layer.name in self.classes:
+            kind, changes = self.classes[layer.name]
+            return getattr(keras.layers, kind)(**changes, name=layer.name, dtype=config["dtype"])
+        return type(layer).from_config({**config, **self.settings.get(layer.name, {})})
+
+    def _call(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
+        first, *others = args
+        several = isinstance(first, (list, tuple))
+        parts = list(first) if several else [first]
+        for place in range(len(parts)):
+            for inserted in self._inserted(layer.name, place):
+                parts[place] = inserted(parts[place])
+        return layer(parts if several else parts[0], *others, **kwargs)
+
+    def _sequence(self, keras: Any) -> Any:
+        layers = []
+        for layer in self.model.layers:
+            layers += [*self._inserted(layer.name, 0), self._clone(layer)]
+        shape = self.model.input_shape
+        return keras.Sequential([keras.Input(batch_shape=shape), *layers], name=self.model.name)
+
+    def _inserted(self, name: str, operand: int) -> list[Any]:
+        import keras
+
+        found = self.before.get((name, operand), [])
+        parts = enumerate(found)
+        return [
+            getattr(keras.layers, kind)(**config, name=f"{name}_{kind.lower()}_{n}_{operand}")
+            for n, (kind, config) in parts
+        ]
+
+
+def _said_pads(wish: Window, shape: Shape) -> tuple[Pads | None, bool]:
+    """The pads that a layer needs, and whether only a layer of zeros before it can say them; None for 'same'.
+
+    Raises:
+        Unsupported: a maximum would see the zeros; a mean would count them.
+    """
+    spec, pads = wish.spec, wish.spec.padding
+    pool = isinstance(spec, Pool)
+    if any(map(any, wish.zeros)):
+        if pads is None or any(map(any, pads)):
+            raise Unsupported("zeros around the map and pads of its own")
+        return wish.zeros, True
+    if pads is None or (isinstance(spec, Pool) and spec.counts_pads and any(map(any, pads))):
+        return pads, pads is not None
+    dilation = spec.dilation if isinstance(spec, Conv) else (1,) * len(spec.kernel)
+    word, source = keras_padding(pads, shape, 1, spec.kernel, spec.stride, dilation)
+    explicit = not isinstance(source, Slot) or word == "causal"
+    if explicit and pool and not (isinstance(spec, Pool) and spec.kind == "max" and wish.safe):
+        what = "a maximum that ignores its pads" if wish.spec.kind == "max" else "a mean that leaves its pads out"  # type: ignore[union-attr]
+        raise Unsupported(f"{what}, with pads {pads}, has no words in Keras")
+    return pads, explicit
+
+
+def _zeros(pads: Pads, data_format: str | None) -> tuple[str, dict[str, Any]]:
+    """The layer that puts zeros around a map, or takes its border away."""
+    said = Pad(pads, 1 if data_format == "channels_first" else -1).to_keras({}, ((None,) * (len(pads) + 2),))
+    return said.kind, dict(said.config)
+
+
+def _sizes(pads: Pads) -> Any:
+    """Pads as a layer of zeros takes them."""
+    return pads if len(pads) > 1 else pads[0]
+
+
+def _tensors(node: Any) -> list[Any]:
+    return list(node.input_tensors)
+
+
+def _owner(tensor: Any) -> Any:
+    return tensor._keras_history.operation
+
+
+def _arguments(config: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={value!r}" for key, value in config.items())

@@ -1,0 +1,270 @@
+"""adapt=True: the target's geometry is changed so that it is exact, in place and all of it, or nothing."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import torch
+from keras import layers
+from torch import nn
+from torch.nn import functional
+
+import xconv
+from xconv.errors import Mismatch, Unsupported
+from xconv.transfer.report import TransferReport
+
+SHAPE = (3, 31, 38)
+
+
+def keras_network(shape: tuple[int | None, ...] = (31, 38, 3), slope: float = 0.3) -> keras.Model:
+    """Zeros before a max pool that matter, 'same' windows, a pooled shortcut, a mean over real pixels, a slope."""
+    x = image = layers.Input(shape)
+    x = layers.Conv2D(8, 3, strides=2, padding="same", name="stem")(x)
+    x = layers.MaxPooling2D(3, 2, name="pool")(layers.ZeroPadding2D(1, name="pad")(x))
+    shortcut = layers.MaxPooling2D(1, 2, name="short")(x)
+    y = layers.Activation("relu6", name="six")(layers.BatchNormalization(epsilon=1e-3, name="pre")(x))
+    y = layers.BatchNormalization(momentum=0.9, name="one_bn")(layers.Conv2D(8, 1, strides=2, name="one")(y))
+    y = layers.LeakyReLU(slope, name="slope")(y)
+    x = layers.Add(name="sum")([shortcut, layers.Conv2D(8, 3, padding="same", name="two")(y)])
+    mean = layers.AveragePooling2D(3, 1, padding="same", name="mean")(x)
+    x = layers.Concatenate(name="both")([x, layers.Conv2D(5, 1, name="branch")(mean)])
+    x = layers.ReLU(name="last")(layers.BatchNormalization(name="post")(x))
+    return keras.Model(image, layers.Dense(7, name="fc")(layers.GlobalAveragePooling2D(name="gap")(x)), name="net")
+
+
+class Block(nn.Module):
+    """One activation module for two places, the stride elsewhere, no shortcut layer, a pool in the code."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pre, self.act = nn.BatchNorm2d(8), nn.ReLU()
+        self.one, self.one_bn = nn.Conv2d(8, 8, 1, bias=False), nn.BatchNorm2d(8)
+        self.two, self.branch = nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 5, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.act(self.one_bn(self.one(self.act(self.pre(x)))))
+        x = self.two(y) + x
+        return torch.cat([x, self.branch(functional.avg_pool2d(x, 3, 1, 1))], 1)
+
+
+class TorchNetwork(nn.Module):
+    """What somebody wrote after the network above, with torch's habits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, stride=2, padding=1, bias=False)
+        self.pool = nn.MaxPool2d(3, 2, padding=1)
+        self.block = Block()
+        self.post, self.fc = nn.BatchNorm2d(13), nn.Linear(13, 7)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.block(self.pool(self.stem(x)))
+        return self.fc(functional.relu(self.post(x)).mean((2, 3)))
+
+
+def state_of(module: nn.Module) -> list[Any]:
+    """All that a module is: classes, settings, children, numbers."""
+    found = []
+    for name, child in module.named_modules():
+        plain = {key: value for key, value in vars(child).items() if isinstance(value, (int, float, tuple, str))}
+        found.append((name, type(child), plain, list(child._buffers), list(child._modules)))
+    return [*found, {key: (id(value), value.clone()) for key, value in module.state_dict(keep_vars=True).items()}]
+
+
+def same_state(a: list[Any], b: list[Any]) -> bool:
+    numbers = all(a[-1][key][0] == b[-1][key][0] and torch.equal(a[-1][key][1], b[-1][key][1]) for key in a[-1])
+    return a[:-1] == b[:-1] and a[-1].keys() == b[-1].keys() and numbers
+
+
+@pytest.fixture(scope="module")
+def adapted() -> tuple[keras.Model, nn.Module, TransferReport, list[Any]]:
+    source = keras_network()
+    xconv.randomize(source, 3)
+    target = TorchNetwork().double().train()
+    before = state_of(target)
+    return source, target, xconv.transfer(source, target, adapt=True), before
+
+
+def test_every_kind_of_change(adapted: Any) -> None:
+    """Same class, same keys, same parameter objects; exact in float64; every change told once."""
+    source, target, report, before = adapted
+    assert report.ok
+    assert report.verdict == "exact"
+    assert report.target is target
+    assert type(target) is TorchNetwork
+    assert {key: place for key, (place, _) in before[-1].items()} == {
+        key: id(value) for key, value in target.state_dict(keep_vars=True).items()
+    }
+    assert target.training
+    target.eval()
+    assert xconv.verify(source, target).ok
+    said = {(item.place, item.before, item.after) for item in report.adapted}
+    assert ("block.one", "stride (1, 1)", "stride (2, 2)") in said
+    assert ("block.pre", "eps 1e-05", "eps 0.001") in said
+    assert any(place == "stem" and "((1, 1), (0, 1))" in after for place, _, after in said)
+    assert any(place == "block" and "avg_pool2d" in old for place, old, _ in said)
+    assert any(place == "block" and "MaxPool2d" in new for place, _, new in said)
+    assert len(said) == len(report.adapted)
+    assert len([place for place, _, after in said if place == "stem" and after == "offset"]) == 1
+    assert "block.one: stride" in "\n".join(map(str, report.adapted))
+    assert {"place", "before", "after", "why"} == set(report.to_dict()["adapted"][0])
+
+
+def test_an_adapted_module_is_copied_pickled_exported_and_saved(adapted: Any) -> None:
+    _, target, _, _ = adapted
+    target.eval()
+    x = torch.randn(2, *SHAPE, dtype=torch.float64)
+    wanted = target(x)
+    assert torch.equal(copy.deepcopy(target)(x), wanted)
+    assert torch.equal(pickle.loads(pickle.dumps(target))(x), wanted)  # noqa: S301  made here
+    assert torch.equal(torch.export.export(target, (x,)).module()(x), wanted)
+    assert torch.allclose(copy.deepcopy(target).float()(x.float()).double(), wanted, rtol=1e-4, atol=1e-5)
+    fresh = TorchNetwork().double().eval()
+    fresh.load_state_dict(target.state_dict())
+    assert not torch.allclose(fresh(x), wanted)
+
+
+def test_a_second_transfer_changes_nothing(adapted: Any) -> None:
+    source, target, _, _ = adapted
+    xconv.randomize(source, 8)
+    assert xconv.transfer(source, target, adapt=True).adapted == ()
+    assert xconv.verify(source, target.eval()).ok
+
+
+def test_what_cannot_be_mended_leaves_everything_as_it_was() -> None:
+    """One layer more in the source: no setting is kept, no number moved."""
+    inner = keras_network()
+    x = layers.Input((31, 38, 3))
+    source = keras.Model(x, layers.LayerNormalization(name="extra")(inner(x)))
+    xconv.randomize(source)
+    target = TorchNetwork()
+    before = state_of(target)
+    with pytest.raises(Mismatch, match="extra"):
+        xconv.transfer(source, target, adapt=True)
+    assert same_state(state_of(target), before)
+
+
+def test_an_error_while_writing_takes_every_change_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> None:
+        raise RuntimeError("disk")
+
+    target = TorchNetwork()
+    before = state_of(target)
+    monkeypatch.setattr("xconv.transfer.transferring.carry_out", fails)
+    with pytest.raises(RuntimeError, match="disk"):
+        xconv.transfer(keras_network(), target, adapt=True)
+    assert same_state(state_of(target), before)
+
+
+def test_open_sizes_pad_as_the_size_asks() -> None:
+    """The source takes any size, and its 'same' pads depend on it."""
+    x = image = layers.Input((None, None, 3))
+    x = layers.Conv2D(6, 5, strides=3, padding="same")(x)
+    x = layers.MaxPooling2D(2, 2, padding="same")(x)
+    source = keras.Model(image, layers.GlobalAveragePooling2D()(x))
+    xconv.randomize(source)
+    target = nn.Sequential(nn.Conv2d(3, 6, 5, 3), nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten()).double()
+    assert xconv.transfer(source, target, adapt=True).ok
+    for height, width in ((31, 38), (32, 33)):
+        image = np.random.default_rng(height).normal(size=(2, height, width, 3)).astype("float32")
+        wanted = np.asarray(source(image))
+        given = target(torch.from_numpy(image).permute(0, 3, 1, 2).double()).detach().numpy()
+        assert np.abs(given - wanted).max() < 1e-5 * np.abs(wanted).max()
+
+
+def test_timm_layers_that_pad_by_themselves() -> None:
+    """timm's own 'same' layers become plain ones with the pads of the source."""
+    pytest.importorskip("timm")
+    from timm.layers.conv2d_same import Conv2dSame
+    from timm.layers.pool2d_same import MaxPool2dSame
+
+    source = nn.Sequential(
+        nn.Conv2d(3, 6, 3, 2, 1), nn.ReLU(), nn.MaxPool2d(3, 2, 1), nn.Conv2d(6, 4, 3, 2, 1)
+    ).double()
+    target = nn.Sequential(Conv2dSame(3, 6, 3, 2), nn.ReLU(), MaxPool2dSame(3, 2), Conv2dSame(6, 4, 3, 2)).double()
+    report = xconv.transfer(source, target, adapt=True, input_shape=(3, 30, 40))
+    x = torch.randn(2, 3, 30, 40, dtype=torch.float64)
+    assert report.ok
+    assert isinstance(target[0], Conv2dSame)
+    assert torch.equal(copy.deepcopy(target)(x), source(x))
+
+
+def test_what_is_no_live_model_is_refused() -> None:
+    source = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1)).eval()
+    program = torch.export.export(nn.Sequential(nn.Conv2d(3, 4, 3, 1, 1)).eval(), (torch.zeros(2, *SHAPE),))
+    with pytest.raises(Unsupported, match="settings"):
+        xconv.transfer(source, program, adapt=True)
+
+
+def torch_source() -> nn.Module:
+    """An adapted target is a source as good as any: strides, even pads, epsilons as torch has them."""
+    torch.manual_seed(4)
+    module = nn.Sequential(
+        nn.Conv2d(3, 8, 3, 2, 1, bias=False),
+        nn.BatchNorm2d(8),
+        nn.LeakyReLU(0.01),
+        nn.AvgPool2d(3, 1, 1),
+        nn.Conv2d(8, 8, 3, 2, 1, groups=8),
+        nn.ReLU(),
+        nn.MaxPool2d(3, 2, 1),
+        nn.Conv2d(8, 6, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(6, 5),
+    ).eval()
+    xconv.randomize(module, 1, inputs=torch.randn(4, *SHAPE))
+    return module
+
+
+def stock_keras(kind: str) -> keras.Model:
+    """The same network with Keras's habits, as a Sequential or a Functional model."""
+    steps = [
+        layers.Conv2D(8, 3, strides=2, padding="same", use_bias=False, name="stem"),
+        layers.BatchNormalization(name="bn"),
+        layers.LeakyReLU(0.3, name="act"),
+        layers.AveragePooling2D(3, 1, padding="same", name="mean"),
+        layers.ZeroPadding2D(((0, 1), (0, 1)), name="pad"),
+        layers.DepthwiseConv2D(3, 2, activation="relu6", name="deep"),
+        layers.MaxPooling2D(3, 2, padding="same", name="pool"),
+        layers.Conv2D(6, 1, name="point"),
+        layers.GlobalAveragePooling2D(name="gap"),
+        layers.Dense(5, name="fc"),
+    ]
+    if kind == "sequential":
+        return keras.Sequential([keras.Input((31, 38, 3)), *steps], name="stock")
+    x = image = layers.Input((31, 38, 3), name="image")
+    for step in steps:
+        x = step(x)
+    return keras.Model(image, x, name="stock")
+
+
+@pytest.mark.parametrize("kind", ["sequential", "functional"])
+def test_a_keras_model_is_made_anew(kind: str) -> None:
+    """The given model stays as it was; the new one has its class, its layers by name, and is exact."""
+    source, target = torch_source(), stock_keras(kind)
+    before, config = [np.array(w) for w in target.get_weights()], target.to_json()
+    report = xconv.transfer(source, target, adapt=True)
+    assert report.ok
+    new = report.target
+    assert new is not target
+    assert type(new) is type(target)
+    assert target.to_json() == config
+    assert all(np.array_equal(a, b) for a, b in zip(before, target.get_weights(), strict=True))
+    assert {layer.name for layer in target.layers} <= {layer.name for layer in new.layers}
+    assert any("new one" in note for note in report.notes)
+    assert xconv.verify(source, new).ok
+    assert {"stem", "bn", "act", "mean", "deep", "pool"} <= {item.place for item in report.adapted}
+
+
+def test_a_maximum_that_ignores_its_pads_is_refused_where_keras_has_no_words() -> None:
+    source = nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(3, 2, 1)).eval()
+    target = keras.Sequential(
+        [keras.Input((30, 36, 3)), layers.Conv2D(4, 3), layers.MaxPooling2D(3, 2, padding="same")]
+    )
+    with pytest.raises(Mismatch, match="no words in Keras"):
+        xconv.transfer(source, target, adapt=True)
