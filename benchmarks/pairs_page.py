@@ -24,10 +24,10 @@ elsewhere, pads are uneven or even, epsilons differ. {summary}
 Each pair has random, live weights (`xconv.randomize`) and is compared at the logits in float64.
 
 - **naive** is the error once every weight that has a place was moved into the class as it stands (`strict=False`).
-- **differs** is what `xconv.diagnose` finds between the two then, with the number of places; what shows in training alone
-  is in brackets.
-- **changed** is what `xconv.transfer(source, target, adapt=True)` changed in the target, with the number of places. The
-  class and the keys of its state_dict, or the names of its layers, stay.
+- **differs** is what `xconv.diagnose` finds between the two then, with the number of places; what shows in training
+  alone is in brackets.
+- **changed** is what `xconv.transfer(source, target, adapt=True)` changed in the target, with the number of places.
+  The class and the keys of its state_dict, or the names of its layers, stay.
 - **after** is the error of the adapted target. At most 1e-10, or at most the network's own noise floor of less than
   1e-8, is exact.
 - Scaling that a Keras model begins with is not part of its partner: it is named in the report, and left out here.

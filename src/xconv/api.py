@@ -279,7 +279,9 @@ def transfer(  # noqa: PLR0913 - every option has a name of its own
             weights alone (`.weights.h5`, `.h5`, `.keras`, `.safetensors`, `.pt`, `.pth`, `.bin`, `.ckpt`).
         target: a live Keras model or a torch module, whose parameters stay the same objects in their dtype and device;
             or the file of weights to write (`.safetensors`, `.pt`, `.pth`, `.weights.h5`, `.h5`, `.keras`).
-        adapt: change the target's settings (strides, padding, epsilon, pooling) where the two are not the same.
+        adapt: change the target's settings (strides, padding, epsilon, pooling, activations) where the two are not the
+            same. A torch module is changed in place and keeps its class and the keys of its state_dict; of a Keras
+            model a changed copy is made, the report's `target`. Where something is left, nothing is changed.
         strict: refuse where the two are not the same function, with every place and its cause. False moves all that
             can be moved, and lists the rest.
         inference_only: also fold what is exact in inference alone: another epsilon into the variance of a BatchNorm,

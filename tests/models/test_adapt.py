@@ -268,3 +268,40 @@ def test_a_maximum_that_ignores_its_pads_is_refused_where_keras_has_no_words() -
     )
     with pytest.raises(Mismatch, match="no words in Keras"):
         xconv.transfer(source, target, adapt=True)
+
+
+class Functional(nn.Module):
+    """Its stride stands in the code; the setting of its layer is not asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.conv2d(x, self.conv.weight, self.conv.bias, stride=2)
+
+
+def test_a_setting_that_the_code_does_not_ask_is_found_out() -> None:
+    """The change has no effect: what is left is told, and the setting is as it was."""
+    target = Functional()
+    before = state_of(target)
+    with pytest.raises(Mismatch, match="stride"):
+        xconv.transfer(nn.Sequential(nn.Conv2d(3, 4, 3, 3)), target, adapt=True, input_shape=SHAPE)
+    assert same_state(state_of(target), before)
+
+
+def test_what_is_left_is_moved_as_far_as_it_goes_without_strict() -> None:
+    """strict=False keeps what could be changed, and lists the rest."""
+    source = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Sigmoid(), nn.Conv2d(4, 2, 1))
+    target = nn.Sequential(nn.Conv2d(3, 4, 3, 1), nn.Tanh(), nn.Conv2d(4, 4, 3), nn.GroupNorm(2, 4), nn.Conv2d(4, 2, 1))
+    report = xconv.transfer(source, target, adapt=True, strict=False, input_shape=SHAPE)
+    assert not report.ok
+    assert target[0].stride == (2, 2)
+    assert isinstance(target[1], nn.ReLU)
+    assert torch.equal(target[2].weight, source[2].weight)
+
+
+def test_a_map_of_an_adapted_target_says_so(adapted: Any, tmp_path: Any) -> None:
+    _, _, report, _ = adapted
+    report.save_map(tmp_path / "map.json")
+    assert "settings changed first" in (tmp_path / "map.json").read_text()

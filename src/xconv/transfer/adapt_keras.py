@@ -15,12 +15,12 @@ from xconv.errors import Problem, Unsupported, XConvError
 from xconv.graph import Node
 from xconv.layers.activation import Activation
 from xconv.layers.conv import Conv
-from xconv.layers.geometry import keras_padding
 from xconv.layers.pad import Pad
 from xconv.layers.pool import Pool
-from xconv.padding import Pads, zero_pads
+from xconv.padding import zero_pads
 from xconv.spec import Shape, Slot, Spec
 from xconv.transfer.changes import Change, Edits
+from xconv.transfer.keras_windows import pads_argument, said_pads, zeros_layer
 from xconv.transfer.wishes import Put, Setting, Swap, Window, Wish, window_words
 
 __all__ = ["adapted_model"]
@@ -104,13 +104,13 @@ class _Plan:
             raise Unsupported(f"a {type(layer).__name__} is no {spec.kind} pool")
         else:
             changes["pool_size"] = spec.kernel
-        pads, explicit = _said_pads(wish, shape)
+        pads, explicit = said_pads(wish, shape)
         outer = self._pad_before(layer)
         changes["padding"] = "valid" if explicit or pads is not None else "same"
         if outer is not None:
-            self.settings.setdefault(outer.name, {})["padding"] = _sizes(pads or zero_pads(len(spec.kernel)))
+            self.settings.setdefault(outer.name, {})["padding"] = pads_argument(pads or zero_pads(len(spec.kernel)))
         elif explicit and pads is not None:
-            self.before.setdefault((layer.name, 0), []).append(_zeros(pads, config.get("data_format")))
+            self.before.setdefault((layer.name, 0), []).append(zeros_layer(pads, config.get("data_format")))
         elif pads is not None and any(map(any, pads)):
             changes["padding"] = "same"
         self.settings.setdefault(layer.name, {}).update(changes)
@@ -135,7 +135,7 @@ class _Plan:
         """A spec without weights as the class and the config of a Keras layer."""
         shape = self._shape(node, operand)
         if isinstance(spec, Pad):
-            return _zeros(spec.pads, layer.get_config().get("data_format"))
+            return zeros_layer(spec.pads, layer.get_config().get("data_format"))
         if isinstance(spec, Pool):
             last = layer.get_config().get("data_format") != "channels_first"
             spec = replace(spec, axis=-1 if last else 1)
@@ -221,40 +221,6 @@ class _Plan:
             getattr(keras.layers, kind)(**config, name=f"{name}_{kind.lower()}_{n}_{operand}")
             for n, (kind, config) in parts
         ]
-
-
-def _said_pads(wish: Window, shape: Shape) -> tuple[Pads | None, bool]:
-    """The pads that a layer needs, and whether only a layer of zeros before it can say them; None for 'same'.
-
-    Raises:
-        Unsupported: a maximum would see the zeros; a mean would count them.
-    """
-    spec, pads = wish.spec, wish.spec.padding
-    pool = isinstance(spec, Pool)
-    if any(map(any, wish.zeros)):
-        if pads is None or any(map(any, pads)):
-            raise Unsupported("zeros around the map and pads of its own")
-        return wish.zeros, True
-    if pads is None or (isinstance(spec, Pool) and spec.counts_pads and any(map(any, pads))):
-        return pads, pads is not None
-    dilation = spec.dilation if isinstance(spec, Conv) else (1,) * len(spec.kernel)
-    word, source = keras_padding(pads, shape, 1, spec.kernel, spec.stride, dilation)
-    explicit = not isinstance(source, Slot) or word == "causal"
-    if explicit and pool and not (isinstance(spec, Pool) and spec.kind == "max" and wish.safe):
-        what = "a maximum that ignores its pads" if wish.spec.kind == "max" else "a mean that leaves its pads out"  # type: ignore[union-attr]
-        raise Unsupported(f"{what}, with pads {pads}, has no words in Keras")
-    return pads, explicit
-
-
-def _zeros(pads: Pads, data_format: str | None) -> tuple[str, dict[str, Any]]:
-    """The layer that puts zeros around a map, or takes its border away."""
-    said = Pad(pads, 1 if data_format == "channels_first" else -1).to_keras({}, ((None,) * (len(pads) + 2),))
-    return said.kind, dict(said.config)
-
-
-def _sizes(pads: Pads) -> Any:
-    """Pads as a layer of zeros takes them."""
-    return pads if len(pads) > 1 else pads[0]
 
 
 def _tensors(node: Any) -> list[Any]:

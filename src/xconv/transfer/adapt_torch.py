@@ -27,7 +27,16 @@ from xconv.torch.modules.adapted import Adapted, Alteration, Altered, Bare, Offs
 from xconv.transfer.changes import Change, Edits
 from xconv.transfer.shifts import shifts
 from xconv.transfer.torch_calls import Calls
-from xconv.transfer.torch_windows import CONVS, POOLS, TIMM, before_window, layer_of, outer_pads, pool_of
+from xconv.transfer.torch_windows import (
+    CONVS,
+    POOLS,
+    TIMM,
+    before_window,
+    layer_of,
+    needs_other_class,
+    outer_pads,
+    pool_of,
+)
 from xconv.transfer.wishes import Put, Setting, Swap, Window, Wish, window_words
 
 __all__ = ["adapt_module", "offset_layers"]
@@ -109,7 +118,7 @@ class _Editor:
         spec, kind = _within(wish, outer_pads(module, wish.node.spec)), type(module)  # type: ignore[arg-type]
         if not self._first(module, repr(spec)):
             return
-        if isinstance(spec, Pool) and _needs_other_class(module, spec):
+        if isinstance(spec, Pool) and needs_other_class(module, spec):
             self._replace(module, pool_of(spec, wish.zeros))
         else:
             self._set_window(module, spec, wish.zeros)
@@ -197,7 +206,10 @@ class _Editor:
 
     def has_windows(self, node: Node) -> bool:
         """Whether it is a layer of torch.nn, where it is a convolution or pool at all."""
-        return not isinstance(node.spec, (Conv, Pool)) or isinstance(self._module(node), (*CONVS, *POOLS))
+        try:
+            return not isinstance(node.spec, (Conv, Pool)) or isinstance(self._module(node), (*CONVS, *POOLS))
+        except AttributeError:
+            return True  # no module has this name: what is wished for it is refused
 
     @cached_property
     def calls(self) -> Calls:
@@ -247,10 +259,3 @@ def _within(wish: Window, outer: Pads) -> Conv | Pool:
 def _line(module: nn.Module) -> str:
     """A module in one line."""
     return " ".join(str(module).split())
-
-
-def _needs_other_class(module: nn.Module, spec: Pool) -> bool:
-    """Whether no settings of a pool make it another: of another kind, or a mean that leaves uneven pads out."""
-    kind = "max" if isinstance(module, POOLS[:3]) else "average"
-    uneven = not isinstance(pool_of(spec), (*POOLS, nn.Sequential))
-    return kind != spec.kind or uneven

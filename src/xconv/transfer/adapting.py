@@ -35,6 +35,8 @@ class Adaptation:
     def notes(self) -> tuple[str, ...]:
         """What a caller should know."""
         found = []
+        if self.changes:
+            found.append(f"the weights are for {self.case.b.name} with {len(self.changes)} settings changed first")
         if self.new:
             found.append("the given model is as it was: report.target is a new one, not compiled")
         sizes = [shape[2:] for shape, _ in self.case.a.inputs if len(shape) > len("NC")]

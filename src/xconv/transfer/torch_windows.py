@@ -18,7 +18,7 @@ from xconv.spec import Spec
 from xconv.torch.modules import AveragePool, SamePad
 from xconv.torch.targets import resolve_target
 
-__all__ = ["CONVS", "POOLS", "TIMM", "before_window", "layer_of", "outer_pads", "pool_of"]
+__all__ = ["CONVS", "POOLS", "TIMM", "before_window", "layer_of", "needs_other_class", "outer_pads", "pool_of"]
 
 CONVS = nn.Conv1d, nn.Conv2d, nn.Conv3d
 POOLS = nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d
@@ -78,6 +78,13 @@ def layer_of(spec: Spec) -> nn.Module:
         if isinstance(kind, type) and issubclass(kind, nn.Module):
             return kind(*(item for item in call.args if isinstance(item, (int, float))), **call.config)
     raise Unsupported(f"{spec} is no layer of torch by itself")
+
+
+def needs_other_class(module: nn.Module, spec: Pool) -> bool:
+    """Whether no settings of a pool make it another: of another kind, or a mean that leaves uneven pads out."""
+    kind = "max" if isinstance(module, POOLS[:3]) else "average"
+    uneven = not isinstance(pool_of(spec), (*POOLS, nn.Sequential))
+    return kind != spec.kind or uneven
 
 
 def outer_pads(module: nn.Module, spec: Conv | Pool) -> Pads:

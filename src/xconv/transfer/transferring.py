@@ -74,12 +74,13 @@ def _adapted(
     except BaseException:
         adaptation.edits.undo()
         raise
+    planned = replace(planned, plan=replace(planned.plan, notes=(*planned.plan.notes, *adaptation.notes)))
     origin = Origin(adaptation.target, _further(planned.source.shared), _further(planned.target.shared))
     done = _report(case, planned, worked, perf_counter() - start)
     return replace(
         done,
         adapted=adaptation.changes,
-        notes=(*done.notes, *notes, *adaptation.notes, *map(str, adaptation.problems)),
+        notes=(*done.notes, *notes, *map(str, adaptation.problems)),
         origin=origin,
         target=adaptation.target,
     )
