@@ -138,6 +138,20 @@ PLANTED: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
     "own means": ({}, {"scale": lambda x: (x / 255 - (0.5, 0.4, 0.3)) / (0.2, 0.25, 0.3)}, {"input_scaling", "dtype"}),
     "caffe": ({}, {"scale": lambda x: x - CAFFE, "bgr": True}, {"input_scaling", "channel_order"}),
     "two": ({}, {"kernel": RESAMPLING.BICUBIC, "first": True}, {"interpolation", "layout"}),
+    "rule and size": ({"shorter": 52, "crop": (46, 46)}, {"size": (41, 41)}, {"resize", "size"}),
+    "size by the picture": ({"shorter": 46}, {"size": (46, 46)}, {"resize"}),
+    "no resize": ({}, {"shorter": 150, "floats": lambda array, size: array}, {"resize"}),
+    "kernel and antialias": (
+        {"floats": by_tensorflow()},
+        {"floats": by_tensorflow(method="bicubic", antialias=True)},
+        {"interpolation", "antialias"},
+    ),
+    "bfloat16": ({}, {"last": lambda x: tf.cast(x, tf.bfloat16)}, {"dtype"}),
+    "fraction": (
+        {"floats": lambda array, size: ANTIALIASED(tf.image.central_crop(array, 0.875).numpy(), size)},
+        {"floats": ANTIALIASED},
+        {"resize"},
+    ),
     "three": (
         {"shorter": 52, "crop": (46, 46)},
         {"size": (46, 46), "floats": by_tensorflow(), "scale": lambda x: x / 127.5 - 1},
@@ -201,6 +215,8 @@ def test_what_is_not_recognised_is_said_and_never_guessed(other: Any, said: str)
     assert said in found.unexplained
     assert {finding.cause for finding in found.findings} <= {"dtype", "channel_order", "input_scaling"}
     assert not found.explained
+    effects = {finding.cause: finding.alone for finding in found.findings}
+    assert effects.get("dtype", 0.0) < 0.01  # not what the unknown part does
 
 
 def test_a_difference_on_other_pictures_is_told_with_its_effect_on_this_one() -> None:

@@ -55,10 +55,10 @@ def deviation(seen: Floats, exact: Floats, made: Floats, arithmetic: str) -> Flo
 
     A pixel that lies as near to the border between two levels as float32 can tell may be rounded to either.
     """
-    if arithmetic == ROUNDED:
-        return np.maximum(np.abs(np.clip(exact, 0, 255) - seen) - 0.5 - NEAR, 0)
-    if arithmetic == CUT_OFF:
-        return np.maximum(np.abs(np.clip(exact, 0, 255) - seen - 0.5) - 0.5 - NEAR, 0)
+    if arithmetic in (ROUNDED, CUT_OFF):
+        middle = seen if arithmetic == ROUNDED else seen + 0.5
+        whole = np.abs(seen - np.rint(seen))
+        return np.maximum(np.maximum(np.abs(np.clip(exact, 0, 255) - middle) - 0.5 - NEAR, 0), whole)
     return np.abs(made - seen)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -98,6 +98,24 @@ class Frame:
         taken = self.taken(size)
         cut = self.cut(self.resized(size) or (taken.height, taken.width))
         return cut.height, cut.width
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the result has one size, whatever the picture's."""
+        return self.crop is not None or self.rule not in ("keep", "shorter")
+
+    def scaled(self, wanted: Size) -> Frame:
+        """The frame with another result, the rest in proportion.
+
+        >>> Frame("shorter", (256, 256), (224, 224)).scaled((299, 299)).size
+        (342, 342)
+        """
+        if self.crop is None:
+            return replace(self, size=wanted)
+        if self.size is None:
+            return replace(self, crop=wanted)
+        ratio = max(new / old for new, old in zip(wanted, self.crop, strict=True))
+        return replace(self, size=(round(self.size[0] * ratio), round(self.size[1] * ratio)), crop=wanted)
 
     def _middle(self, size: Size, part: Size) -> Window:
         top, left = (self._start(before - after) for before, after in zip(size, part, strict=True))

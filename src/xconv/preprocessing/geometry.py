@@ -29,6 +29,7 @@ FLOAT_ERROR = 0.02
 """Of 255: kernels that compute places in float32 are off by up to 0.006."""
 EXACT_ERROR = 1e-3
 """The same where pixels are whole numbers: what scaling in float32 adds."""
+TELLING = 0.2
 ROWS = 24
 """How many rows of a probe hypotheses are ranked by."""
 
@@ -43,6 +44,13 @@ class Geometry:
     turned: bool
     mirrored: bool
     error: float
+    noise: float = 0.0
+    """What the numbers are off by because of their dtype, of 255 levels."""
+
+    @property
+    def tells_rounding(self) -> bool:
+        """Whether the numbers are fine enough to see how the resize was rounded."""
+        return self.noise < TELLING
 
     @property
     def reproduced(self) -> bool:
@@ -86,8 +94,7 @@ def read_geometry(levels: Levels, noise: float = 0.0) -> Geometry | str:
     if not frames:
         return "the part of the picture that it shows fits no crop and resize that is known here"
     probe = _telling(frames[0], lines[0].probe)
-    best = _fitted(levels, frames, probe, lines[0])
-    return replace(best, error=max(0.0, best.error - noise))
+    return _fitted(levels, frames, probe, lines[0], noise)
 
 
 def _measured(levels: Levels, out: Size) -> tuple[Lines, Lines] | str:
@@ -200,7 +207,7 @@ def _odd(side: int, part: int) -> int:
     return side + (3 - (side - part)) % 4
 
 
-def _fitted(levels: Levels, frames: Sequence[Frame], probe: Size, line: Lines) -> Geometry:
+def _fitted(levels: Levels, frames: Sequence[Frame], probe: Size, line: Lines, noise: float) -> Geometry:
     """The kernel for the likeliest frames, then all frames for the likeliest kernels, then the rounding."""
     seen = _upright(levels, probe, line)
     picture = texture(probe)
@@ -217,10 +224,10 @@ def _fitted(levels: Levels, frames: Sequence[Frame], probe: Size, line: Lines) -
     found = []
     for (frame, kernel), _ in pairs[:4]:
         for hypothesis in _hypotheses(frame, kernel, line):
-            found.append(replace(hypothesis, error=_error(hypothesis, picture, seen)))
+            found.append(replace(hypothesis, error=max(0.0, _error(hypothesis, picture, seen) - noise), noise=noise))
             if found[-1].reproduced:
                 sideways = _error(hypothesis, texture(probe[::-1]), _upright(levels, probe[::-1], line))
-                found[-1] = replace(found[-1], error=max(found[-1].error, sideways))
+                found[-1] = replace(found[-1], error=max(found[-1].error, sideways - noise))
             if found[-1].reproduced:
                 return found[-1]
     return min(found, key=lambda one: one.error)

@@ -14,6 +14,7 @@ from xconv.preprocessing.value_maps import ValueMap
 __all__ = [
     "Difference",
     "Mend",
+    "by_rule",
     "in_dtype",
     "in_frame",
     "in_geometry",
@@ -47,6 +48,20 @@ def in_geometry(**changes: Any) -> Mend:
         if recipe.geometry is None:
             return recipe
         return replace(recipe, geometry=replace(recipe.geometry, **changes))
+
+    return mend
+
+
+def by_rule(one: Frame, kernel: Kernel | None, arithmetic: str) -> Mend:
+    """The rule of the one, for the size of the result that the recipe has: another size is a difference of its own."""
+
+    def mend(recipe: Recipe) -> Recipe:
+        if recipe.geometry is None:
+            return recipe
+        size, had = (recipe.picture.shape[0], recipe.picture.shape[1]), recipe.geometry.frame
+        wanted = had.shape(size)
+        frame = one.scaled(wanted) if one.fixed and had.fixed and wanted != one.shape(size) else one
+        return replace(recipe, geometry=replace(recipe.geometry, frame=frame, kernel=kernel, arithmetic=arithmetic))
 
     return mend
 

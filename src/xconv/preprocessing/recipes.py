@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from xconv.preprocessing.arithmetic import FLOAT, PILLOW, PILLOW_DOWN, deviation, in_words
-from xconv.preprocessing.colours import GRAIN, Colours, read_colours
+from xconv.preprocessing.colours import Colours, read_colours
 from xconv.preprocessing.feeding import Opened, Result
 from xconv.preprocessing.frames import framed
 from xconv.preprocessing.geometry import Geometry, read_geometry
@@ -21,6 +21,9 @@ COLOURED = (160, 213)
 """The size of the pictures of one colour: of any size, because only their middle is looked at."""
 SINGLE = 2.5e-7
 """What scaling in float32 adds, relative to the largest number."""
+
+HALF_STEP = {"float16": 2.0**-11, "bfloat16": 2.0**-8}
+"""Half the distance to the next number, relative: what rounding to a coarse dtype changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class Recipe:
         """What this recipe makes of the picture; where its geometry is not known, of what was made of it."""
         values = self.colours.values
         if values is None:
-            return self.given
+            return self.finished(self.given)
         if self.geometry is None:
             return self.finished(values.made(values.levels(self.given)))
         return self.finished(values.made(shaped(self.picture, self.geometry)))
@@ -60,10 +63,17 @@ class Recipe:
         made, values = self.made(), self.colours.values
         if made.shape != self.given.shape or values is None or self.geometry is None or self.colours.whole:
             return compare(made, self.given).max_rel
+        largest = max(float(np.abs(self.given).max()), 1e-30)
+        if self.dtype in HALF_STEP:
+            plain = values.made(shaped(self.picture, self.geometry))
+            off = np.abs(self.given - plain) - HALF_STEP[self.dtype] * np.abs(plain)
+            if not self.geometry.tells_rounding:
+                off -= np.abs(values.by_place().factor)  # a level, by which the rounding that cannot be seen is off
+            return max(0.0, float(off.max())) / largest
         exact = shaped(self.picture, replace(self.geometry, arithmetic=FLOAT))
         seen, mine = values.levels(self.given), values.levels(made)
         off = deviation(seen, exact, mine, self.geometry.arithmetic)
-        return float(np.abs(off * np.array(values.scaling.factor)).max()) / max(float(np.abs(self.given).max()), 1e-30)
+        return float(np.abs(off * np.array(values.scaling.factor)).max()) / largest
 
     def finished(self, values: Floats) -> Floats:
         """The numbers as the dtype holds them."""
@@ -129,6 +139,6 @@ def _geometry(opened: Opened, colours: Colours, result: Result) -> Geometry | st
         return None
     if colours.whole and min(map(abs, values.scaling.factor)) < 1:
         return "its numbers are made whole, which hides the pixels: what is done to the size cannot be read"
-    grain = GRAIN.get(result.dtype, SINGLE) * values.scaling.reach()
+    grain = 1.05 * HALF_STEP.get(result.dtype, SINGLE) * values.scaling.reach()
     noise = max(grain, 1.0 if colours.whole else 0.0) / min(map(abs, values.scaling.factor))
     return read_geometry(lambda probe: values.levels(opened(probe).values), noise)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from xconv.diagnosis.records import Diagnosis, Finding, Place
 from xconv.preprocessing.arithmetic import in_words
 from xconv.preprocessing.differences import differences
 from xconv.preprocessing.feeding import Result, laid_out, opened
+from xconv.preprocessing.geometry import Geometry
 from xconv.preprocessing.kernels import Floats
 from xconv.preprocessing.mends import Difference
 from xconv.preprocessing.named import preprocessing
@@ -49,7 +51,8 @@ def diagnose_preprocessing(a: Any, b: Any, image: Any = None) -> Diagnosis:
     whole = _mended(other, found)
     problems = [f"{recipe.name} {problem}" for recipe in (one, given) for problem in recipe.problems]
     left = _left(one, given, whole)
-    findings = sorted((_measured(one, other, found, item) for item in found), key=lambda item: -(item.alone or 0.0))
+    measured = other if one.geometry is not None and other.geometry is not None else _of_one_picture(one, other)
+    findings = sorted((_measured(one, measured, found, item) for item in found), key=lambda item: -(item.alone or 0.0))
     return Diagnosis(
         a=_titled(one),
         b=_titled(other),
@@ -58,17 +61,30 @@ def diagnose_preprocessing(a: Any, b: Any, image: Any = None) -> Diagnosis:
         left=left,
         tolerance=TOLERANCE,
         unexplained=_unexplained(problems, left),
-        notes=tuple(_notes(one, other)),
+        notes=tuple(_notes(one, given)),
         seconds=time.perf_counter() - started,
     )
 
 
 def _same_order(one: Recipe, other: Recipe) -> Recipe:
-    """The other as it would be where Pillow began with the same direction: a choice of Pillow's, by the sizes."""
+    """The other where Pillow begins with the same direction, which it chooses by the sizes.
+
+    A dtype too coarse to tell how the resize was rounded is taken to be rounded as in the one.
+    """
     if one.geometry is None or other.geometry is None:
         return other
     ours, theirs = one.geometry.arithmetic, other.geometry.arithmetic
-    return other.by(ours) if ours != theirs and in_words(ours) == in_words(theirs) else other
+    told = one.geometry.tells_rounding and other.geometry.tells_rounding
+    return other.by(ours) if not told or in_words(ours) == in_words(theirs) else other
+
+
+def _of_one_picture(one: Recipe, other: Recipe) -> Recipe:
+    """What the other would make of the pixels that the one sees: measures the rest where a size is not understood."""
+    colours, given = one.colours, one.given
+    if one.colours.values is not None and other.colours.values is not None:
+        colours = other.colours
+        given = other.colours.values.made(one.colours.values.levels(given))
+    return replace(other, geometry=one.geometry, colours=colours, given=given)
 
 
 def _titled(recipe: Recipe) -> str:
@@ -126,10 +142,20 @@ def _notes(one: Recipe, other: Recipe) -> Iterator[str]:
     if one.layout != other.layout or one.batch != other.batch:
         error = compare(other.given, one.given).max_rel
         yield f"in one layout the results differ by {error:.2g}; effects are measured in one layout"
+    if one.geometry is None or other.geometry is None:
+        yield "what is done to the size was not read on both sides: effects are measured on the pixels of the first"
     for recipe in (one, other):
-        if recipe.geometry is not None:
-            steps = [str(recipe.geometry.frame)]
-            steps += (
-                [str(recipe.geometry.kernel), in_words(recipe.geometry.arithmetic)] if recipe.geometry.kernel else []
-            )
-            yield f"{recipe.name}: {', '.join(steps)}"
+        if recipe.geometry is None:
+            continue
+        found = recipe.geometry
+        yield f"{recipe.name}: {', '.join([str(found.frame), *_resize(found)])}"
+        if not found.tells_rounding:
+            yield f"{recipe.name}: {recipe.dtype} is too coarse to tell how the resized picture was rounded"
+
+
+def _resize(found: Geometry) -> Iterator[str]:
+    """The kernel and the rounding, as far as they are known."""
+    if found.kernel is not None:
+        yield str(found.kernel)
+        if found.tells_rounding:
+            yield in_words(found.arithmetic)

@@ -10,7 +10,7 @@ from xconv.preprocessing.arithmetic import in_words
 from xconv.preprocessing.frames import Frame
 from xconv.preprocessing.geometry import Geometry
 from xconv.preprocessing.kernels import Kernel
-from xconv.preprocessing.mends import Difference, Mend, in_frame, in_geometry, in_kernel, with_rounding
+from xconv.preprocessing.mends import Difference, Mend, by_rule, in_frame, in_geometry, in_kernel, with_rounding
 from xconv.preprocessing.recipes import Recipe
 
 __all__ = ["of_geometry"]
@@ -22,7 +22,8 @@ def of_geometry(a: Recipe, b: Recipe, one: Geometry, other: Geometry) -> Iterato
     yield from _of_frames(a, one, other, size)
     if one.kernel is not None and other.kernel is not None:
         yield from _of_kernels(a, one.kernel, other.kernel)
-        if "nearest" not in (one.kernel.interpolation, other.kernel.interpolation):
+        nearest = "nearest" in (one.kernel.interpolation, other.kernel.interpolation)
+        if not nearest and one.tells_rounding and other.tells_rounding:
             yield from _of_rounding(a, one, other)
     if one.turned != other.turned:
         said = ("height and width exchanged", "height and width as they are")
@@ -53,15 +54,15 @@ def _of_frames(a: Recipe, had: Geometry, has: Geometry, size: tuple[int, int]) -
         return
     line = remedies.frame(a)
     by = _resized_by(had, has)
-    whole = in_geometry(frame=one, kernel=by.kernel, arithmetic=by.arithmetic)
     if (one.rule, one.fraction, one.first) != (other.rule, other.fraction, other.first) or (
         (one.crop is None) != (other.crop is None)
     ):
-        if one.shape(size) != other.shape(size):
-            yield _of_size(a, one, other, size, in_geometry(frame=_scaled(other, one.shape(size))))
+        if one.fixed and other.fixed and one.shape(size) != other.shape(size):
+            yield _of_size(a, one, other, size, in_geometry(frame=other.scaled(one.shape(size))))
         text = "the picture is brought to its size in another way, so other parts of it are seen at another scale"
         hint = "" if one.rule == other.rule else "a direct resize changes the aspect ratio; a crop loses the borders"
-        yield Difference("resize", text, str(one), str(other), line, whole, hint)
+        mend = by_rule(one, by.kernel, by.arithmetic)
+        yield Difference("resize", text, _at(one, size), _at(other, size), line, mend, hint)
         return
     if one.size is not None and other.size is not None and one.size == other.size[::-1] != other.size:
         text = "height and width are exchanged in the size of the resize"
@@ -111,15 +112,9 @@ def _in_proportion(one: Frame, other: Frame) -> bool:
     return abs(other.size[0] * one.crop[0] / other.crop[0] - one.size[0]) < 1
 
 
-def _scaled(frame: Frame, wanted: tuple[int, int]) -> Frame:
-    """The frame with another result, the rest in proportion."""
-    if frame.crop is None:
-        return replace(frame, crop=wanted) if frame.rule == "keep" else replace(frame, size=wanted)
-    if frame.size is None:
-        return replace(frame, crop=wanted)
-    ratio = max(new / old for new, old in zip(wanted, frame.crop, strict=True))
-    grown = (round(frame.size[0] * ratio), round(frame.size[1] * ratio))
-    return replace(frame, size=grown, crop=wanted)
+def _at(frame: Frame, size: tuple[int, int]) -> str:
+    """The frame in words, with the result's size where it depends on the picture's."""
+    return str(frame) if frame.fixed else f"{frame}, here {_times(frame.shape(size))}"
 
 
 def _of_kernels(a: Recipe, one: Kernel, given: Kernel) -> Iterator[Difference]:
@@ -138,7 +133,8 @@ def _of_kernels(a: Recipe, one: Kernel, given: Kernel) -> Iterator[Difference]:
     if one.antialias != other.antialias:
         text = "one resize looks at every pixel of the picture (antialiased), the other at a few and skips the rest"
         hint = "tf.image.resize and keras.layers.Resizing do not antialias unless told to; Pillow and torchvision do"
-        yield Difference("antialias", text, str(one), str(given), line, in_kernel(one, "antialias", "variant"), hint)
+        fields = ("antialias", "variant") if _one_cubic(one, other) else ("antialias",)
+        yield Difference("antialias", text, str(one), str(given), line, in_kernel(one, *fields), hint)
     if one.grid != other.grid:
         text = "the pixels of the resized picture are looked up on another grid, up to half a pixel away"
         hint = "align_corners of torch and TensorFlow 1, and torch's 'nearest' against 'nearest-exact', are other grids"
