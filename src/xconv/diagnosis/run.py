@@ -45,6 +45,10 @@ def diagnose(
     the models are as they stand (training mode, chance, low precision) is measured by running them. Neither model is
     changed.
 
+    Two preprocessings are compared in the same way: callables, or names such as "keras.applications.resnet50" and
+    "torchvision ResNet50_Weights.IMAGENET1K_V2". `inputs` is then an image: a path, an array, or None for a picture
+    that xconv makes.
+
     Args:
         a: What `b` should be: a live Keras or tf_keras model, a torch module, an ExportedProgram, or the path of a
             .keras, .h5, .pt2 or .safetensors file.
@@ -65,6 +69,10 @@ def diagnose(
         InvalidInput: neither model tells its input shape, or inputs that do not fit.
         Unreadable, Unknown, Unsupported: a model that cannot be read.
     """
+    from xconv.preprocessing import diagnose_preprocessing, is_preprocessing
+
+    if is_preprocessing(a) and is_preprocessing(b):
+        return diagnose_preprocessing(a, b, inputs)
     started = time.perf_counter()
     case = open_case(a, b, input_shape=input_shape)
     feeds = feeds_of(case, inputs, inputs_b, seed, batch, SIZE)
