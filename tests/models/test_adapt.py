@@ -72,7 +72,8 @@ def state_of(module: nn.Module) -> list[Any]:
     found = []
     for name, child in module.named_modules():
         plain = {key: value for key, value in vars(child).items() if isinstance(value, (int, float, tuple, str))}
-        found.append((name, type(child), plain, list(child._buffers), list(child._modules)))
+        held = (child._buffers, child._modules, child._forward_hooks, child._forward_pre_hooks)
+        found.append((name, type(child), plain, [list(each) for each in held], set(child._non_persistent_buffers_set)))
     return [*found, {key: (id(value), value.clone()) for key, value in module.state_dict(keep_vars=True).items()}]
 
 
@@ -305,3 +306,46 @@ def test_a_map_of_an_adapted_target_says_so(adapted: Any, tmp_path: Any) -> None
     _, _, report, _ = adapted
     report.save_map(tmp_path / "map.json")
     assert "settings changed first" in (tmp_path / "map.json").read_text()
+
+
+def test_an_adapted_module_is_compiled_in_one_graph_and_trained(adapted: Any) -> None:
+    """Every parameter gets its gradient through the altered calls."""
+    _, target, _, _ = adapted
+    x = torch.randn(4, *SHAPE, dtype=torch.float64)
+    target.eval()
+    compiled = torch.compile(copy.deepcopy(target), fullgraph=True, backend="eager")
+    assert torch.equal(compiled(x), target(x))
+    other = copy.deepcopy(target).train()
+    other(x).square().sum().backward()
+    assert all(parameter.grad is not None and bool(parameter.grad.any()) for parameter in other.parameters())
+
+
+@pytest.mark.parametrize("rank", [1, 3])
+@pytest.mark.parametrize("back", [False, True])
+def test_other_ranks(rank: int, back: bool) -> None:
+    """Sequences and volumes, both ways."""
+    sizes = (10, 12, 9)[:rank]
+    stride, kind = (2, 3, 1)[:rank], f"{rank}D"
+    conv, pool = getattr(layers, f"Conv{kind}"), getattr(layers, f"MaxPooling{kind}")
+    policy = "float64" if back else "float32"
+    model = keras.Sequential(
+        [
+            keras.Input((*sizes, 3)),
+            conv(4, 3, strides=stride, padding="same", dtype=policy, name="conv"),
+            layers.ReLU(dtype=policy),
+            pool(2, 2, padding="same", dtype=policy),
+            getattr(layers, f"GlobalAveragePooling{kind}")(dtype=policy),
+        ]
+    )
+    module = nn.Sequential(
+        getattr(nn, f"Conv{rank}d")(3, 4, 3, padding=1),
+        nn.ReLU(),
+        getattr(nn, f"MaxPool{rank}d")(3, 2, 1),
+        getattr(nn, f"AdaptiveAvgPool{rank}d")(1),
+        nn.Flatten(),
+    ).double()
+    xconv.randomize(model)
+    source, target = (module, model) if back else (model, module)
+    report = xconv.transfer(source, target, adapt=True)
+    assert report.ok
+    assert xconv.verify(source, report.target).ok

@@ -95,7 +95,7 @@ class _Plan:
         self._note(wish.node, f"{name} {known[name]}", f"{name} {value}", wish.like)
 
     def _window(self, wish: Window, layer: Any) -> None:
-        spec, shape = wish.spec, self._shape(wish.node, 0)
+        spec, shape = wish.spec, wish.shape
         config = layer.get_config()
         changes: dict[str, Any] = {"strides": spec.stride}
         if isinstance(spec, Conv):

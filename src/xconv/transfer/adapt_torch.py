@@ -23,7 +23,7 @@ from xconv.layers.geometry import flat_pads
 from xconv.layers.pad import Pad
 from xconv.layers.pool import Pool
 from xconv.padding import Pads
-from xconv.torch.modules.adapted import Adapted, Alteration, Altered, Bare, Offset, Preceded, adapted
+from xconv.torch.modules.adapted import Adapted, Alteration, Altered, Bare, Offset, Preceded, adapted, altered
 from xconv.transfer.changes import Change, Edits
 from xconv.transfer.shifts import shifts
 from xconv.transfer.torch_calls import Calls
@@ -174,18 +174,14 @@ class _Editor:
 
     def _alter(self, inside: nn.Module, node: Node, module: nn.Module, operand: int | None) -> str:
         """A call in the forward method of a module."""
-        if inside is self.root and isinstance(inside, Altered):
-            raise Unsupported("it was altered before")
-        function, index = self.calls.place(node, inside)
-        item = Alteration(function, index, module, operand)
+        function, child, index = self.calls.place(node, inside)
+        item = Alteration(function, index, module, operand, child)
         known: tuple[Alteration, ...] = inside.alterations if isinstance(inside, Altered) else ()
-        if any((other.function, other.index) == (function, index) for other in known):
+        if any((other.child, other.function, other.index) == (child, function, index) for other in known):
             raise Unsupported(f"this call of {function} was altered before")
-        self.edits.whole(inside)
-        if known:
-            vars(inside)["alterations"] = (*known, item)
-        else:
-            adapted(inside, Altered, alterations=(item,))
+        for part in inside.modules():
+            self.edits.whole(part)
+        altered(inside, item)
         return function
 
     # ------------------------------------------------------------------ biases

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -54,7 +55,7 @@ class Edits:
     def whole(self, thing: Any) -> None:
         """Remembers the class of an object and all that it holds."""
         kind, held = type(thing), dict(thing.__dict__)
-        inner = {key: dict(value) for key, value in held.items() if key in HELD}
+        inner = {key: copy(value) for key, value in held.items() if key in HELD}
 
         def back() -> None:
             thing.__class__ = kind
@@ -67,5 +68,7 @@ class Edits:
         self.back.append(back)
 
 
-HELD = ("_modules", "_buffers", "_parameters")
+HELD = frozenset(
+    {"_modules", "_buffers", "_parameters", "_forward_hooks", "_forward_pre_hooks", "_non_persistent_buffers_set"}
+)
 """Where a torch module holds its own, which is changed in place."""

@@ -43,8 +43,9 @@ class Call:
 
     function: str
     owner: int
-    numbers: Mapping[int, int]
-    """For every module that was running (by id), how many calls of this function its run had made before."""
+    numbers: Mapping[int, tuple[str, int]]
+    """For every module that was running (by id): which module inside it made the call (none: itself), and how many
+    calls of this function that one had made before."""
     runs: Mapping[int, int]
     """For every such module, the how-manieth run it was."""
 
@@ -56,8 +57,8 @@ class Calls:
         self.root, self.graph = root, graph
         self.found = _recorded(root, inputs)
 
-    def place(self, node: Node, inside: nn.Module) -> tuple[str, int]:
-        """The function that a node is, and which call of it that is during a run of `inside`.
+    def place(self, node: Node, inside: nn.Module) -> tuple[str, str, int]:
+        """The function that a node is, which module inside `inside` calls it (none: itself), and which call that is.
 
         Raises:
             Unsupported: it cannot be told, or `inside` runs several times.
@@ -72,7 +73,7 @@ class Calls:
         call = own[places[0]]
         if id(inside) not in call.numbers or any(other.runs.get(id(inside)) for other in self.found):
             raise Unsupported(f"{type(inside).__name__} runs several times, and each run calls {function}")
-        return function, call.numbers[id(inside)]
+        return function, *call.numbers[id(inside)]
 
 
 def function_of(node: Node) -> str:
@@ -93,25 +94,31 @@ class _Recorder(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.found: list[Call] = []
-        self.stack: list[tuple[int, dict[str, int], int]] = []
+        self.stack: list[tuple[nn.Module, dict[tuple[str, str], int], int]] = []
+        self.paths: dict[int, dict[int, str]] = {}
         self.runs: dict[int, int] = {}
 
     def enter(self, module: nn.Module, _: Any) -> None:
         number = self.runs.get(id(module), 0)
         self.runs[id(module)] = number + 1
-        self.stack.append((id(module), {}, number))
+        self.stack.append((module, {}, number))
+        if id(module) not in self.paths:
+            self.paths[id(module)] = {id(child): path for path, child in module.named_modules()}
 
     def leave(self, *_: Any) -> None:
         self.stack.pop()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = called(func)
+        numbers: dict[int, tuple[str, int]] = {}
+        for place, (module, counts, _) in enumerate(self.stack):
+            following = self.stack[place + 1][0] if place + 1 < len(self.stack) else module
+            child = self.paths[id(module)].get(id(following), "")
+            numbers[id(module)] = child, counts.get((child, name), 0)
+            counts[child, name] = counts.get((child, name), 0) + 1
         if self.stack:
-            numbers = {owner: counts.get(name, 0) for owner, counts, _ in self.stack}
-            runs = {owner: run for owner, _, run in self.stack}
-            self.found.append(Call(name, self.stack[-1][0], numbers, runs))
-            for _, counts, _ in self.stack:
-                counts[name] = counts.get(name, 0) + 1
+            runs = {id(module): run for module, _, run in self.stack}
+            self.found.append(Call(name, id(self.stack[-1][0]), numbers, runs))
         return func(*args, **(kwargs or {}))
 
 

@@ -52,6 +52,8 @@ class Window:
     spec: Conv | Pool
     zeros: Pads
     like: str
+    shape: Shape
+    """What goes into it, in the source."""
     safe: bool = False
     """Whether its input is never negative, so that zeros are as good as -inf to a maximum."""
 
@@ -111,7 +113,7 @@ class _Wishes:
         value = a.inputs[0] if pads is None else pads.inputs[0]
         zeros = pads.spec.pads if pads is not None and isinstance(pads.spec, Pad) else zero_pads(len(a.spec.kernel))
         shape = self.case.nodes_a[a.inputs[0].node].shapes[a.inputs[0].index]
-        return Window(b, plainest(a.spec, shape), zeros, _said(a), value in self.safe)
+        return Window(b, plainest(a.spec, shape), zeros, _said(a), shape, value in self.safe)
 
     def _around(self, node: Node) -> bool:
         """Whether it is a pad of the target that the windows behind it take into account."""

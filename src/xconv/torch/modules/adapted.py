@@ -1,7 +1,7 @@
 """Modules with another geometry, in place: the same object, parameters and keys, of a subclass of its class.
 
     adapted(conv, Preceded, before=nn.ZeroPad2d((0, 1, 0, 1)))      a convolution with uneven pads
-    adapted(block, Altered, alterations=(Alteration(...),))         a function that a block calls, another function
+    altered(block, Alteration("relu", 0, nn.SiLU()))                a function that a block calls, another function
 
 The class of such a module is made when it is needed and cannot be imported by name, so a copy or a pickle names the two
 classes that it is made of.
@@ -10,13 +10,13 @@ classes that it is made of.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["Adapted", "Alteration", "Altered", "Bare", "Offset", "Preceded", "adapted", "called"]
+__all__ = ["Adapted", "Alteration", "Altered", "Bare", "Offset", "Preceded", "adapted", "altered", "called"]
 
 
 class Adapted:
@@ -59,42 +59,82 @@ class Offset(Adapted):
 
 @dataclass(frozen=True, slots=True)
 class Alteration:
-    """A function that a forward method calls, changed: its `index`-th call, counted from 0, children's calls included.
+    """A function that a forward method calls, changed.
 
-    Without an `operand` the call becomes `module(its first tensor)`, else that operand goes through the module first.
+    It is the `index`-th call of the function, counted from 0, that the method makes itself or, where `child` names a
+    module inside, that this module makes. Without an `operand` the call becomes `module(its first tensor)`, else that
+    operand goes through the module first.
     """
 
     function: str
     index: int
     module: nn.Module
     operand: int | None = None
+    child: str = ""
+
+
+@dataclass(slots=True)
+class Inside:
+    """The modules inside an altered one that are running, outermost first."""
+
+    names: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Enter:
+    """Notes that a module begins to run; a hook."""
+
+    inside: Inside
+    name: str
+
+    def __call__(self, module: nn.Module, args: Any) -> None:
+        self.inside.names.append(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Notes that it has run."""
+
+    inside: Inside
+
+    def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
+        self.inside.names.pop()
 
 
 class Altered(Adapted):
     """A forward method in which some calls of functions are others."""
 
     alterations: tuple[Alteration, ...]
+    inside: Inside
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        with _Altering(self.alterations):
+        self.inside.names.clear()
+        with _Altering(self.alterations, self.inside):
             return super().forward(*args, **kwargs)  # type: ignore[misc]
+
+    def _replicate_for_data_parallel(self) -> Any:
+        raise RuntimeError("its calls are counted in one thread; use DistributedDataParallel")
 
 
 class _Altering(TorchFunctionMode):
-    """Counts the calls of every function by name, and alters those that it is told to."""
+    """Counts the calls of every function by name, and alters those that it is told to.
 
-    def __init__(self, alterations: Sequence[Alteration]) -> None:
+    What the modules inside call is counted apart: in training they call more.
+    """
+
+    def __init__(self, alterations: Sequence[Alteration], inside: Inside) -> None:
         super().__init__()
-        self.alterations = {(item.function, item.index): item for item in alterations}
-        self.counts: dict[str, int] = {}
+        self.alterations = {(item.child, item.function, item.index): item for item in alterations}
+        self.inside = inside
+        self.counts: dict[tuple[str, str], int] = {}
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        name = called(func)
-        index = self.counts.get(name, 0)
-        self.counts[name] = index + 1
-        found = self.alterations.get((name, index))
+        name, child = called(func), self.inside.names[0] if self.inside.names else ""
+        index = self.counts.get((child, name), 0)
+        self.counts[child, name] = index + 1
+        found = self.alterations.get((child, name, index))
         if found is None:
             return func(*args, **(kwargs or {}))
         if found.operand is None:
@@ -123,6 +163,19 @@ def adapted(module: nn.Module, mixin: type[Adapted], **attributes: Any) -> None:
     module.__class__ = _class_of(mixin, type(module))
     for name, value in attributes.items():
         setattr(module, name, value)
+
+
+def altered(module: nn.Module, alteration: Alteration) -> None:
+    """One more call in the forward method of a module becomes another, in place."""
+    if isinstance(module, Altered):
+        vars(module)["alterations"] = (*module.alterations, alteration)
+        return
+    inside = Inside()
+    for name, child in module.named_modules():
+        if child is not module:
+            child.register_forward_pre_hook(Enter(inside, name))
+            child.register_forward_hook(Leave(inside))
+    adapted(module, Altered, alterations=(alteration,), inside=inside)
 
 
 CLASSES: dict[tuple[type[Any], type[Any]], type[Any]] = {}
