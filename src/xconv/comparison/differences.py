@@ -20,6 +20,7 @@ from xconv.layers.geometry import Sizes
 from xconv.layers.io import Input
 from xconv.layers.multi_head_attention import MultiHeadAttention
 from xconv.layers.pool import Pool
+from xconv.layers.rescale import Rescaling
 from xconv.padding import Pads, effective, out_size, same_pads
 from xconv.passes.without_unused import without_unused
 from xconv.spec import Shape
@@ -148,6 +149,8 @@ def _meant(nodes: Mapping[str, Node], node: Node, name: str) -> Any:
     spec = node.spec
     value = getattr(spec, name)
     shape = nodes[node.inputs[0].node].shapes[node.inputs[0].index] if node.inputs else node.shapes[0]
+    if name == "axis" and isinstance(spec, Rescaling) and not spec.has_lists:
+        return None
     if name == "axis" and isinstance(value, int):
         return axes.normal(value, len(shape))
     if name == "padding" and isinstance(spec, (Conv, Pool)):

@@ -45,7 +45,7 @@ class Rescaling(Spec):
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """Rescaling, whose lists are for the last axis."""
-        if self._has_lists and axes.normal(self.axis, len(inputs[0])) != len(inputs[0]) - 1:
+        if self.has_lists and axes.normal(self.axis, len(inputs[0])) != len(inputs[0]) - 1:
             raise Unsupported("Rescaling works on the last axis", remedy="move the channels last")
         scale, offset = (list(n) if isinstance(n, tuple) else n for n in (self.scale, self.offset))
         return KerasLayer("Rescaling", {"scale": scale, "offset": offset}, inputs=tuple(inputs))
@@ -53,12 +53,13 @@ class Rescaling(Spec):
     def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
         """xconv's Rescaling."""
         config: dict[str, Any] = {"scale": self.scale, "offset": self.offset}
-        if self._has_lists:
+        if self.has_lists:
             config["axis"] = self.axis
         return TorchCall("xconv.torch.modules.Rescaling", config=config)
 
     @property
-    def _has_lists(self) -> bool:
+    def has_lists(self) -> bool:
+        """Whether there is a number for each place along `axis`, which one number for all does not use."""
         return isinstance(self.scale, tuple) or isinstance(self.offset, tuple)
 
     @classmethod
