@@ -22,4 +22,4 @@ def test_lists_of_other_numbers_are_a_difference():
     found = xconv.diagnose(model([0.0, -1.0, 0.25]), model([0.0, -1.0, 0.5]))
     assert not found.agree
     assert found.explained
-    assert [finding.cause for finding in found.findings] == ["scaling"]
+    assert [finding.cause for finding in found.findings] == ["input_scaling"]
