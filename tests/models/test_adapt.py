@@ -349,3 +349,21 @@ def test_other_ranks(rank: int, back: bool) -> None:
     report = xconv.transfer(source, target, adapt=True)
     assert report.ok
     assert xconv.verify(source, report.target).ok
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_networks_of_one_name(back: bool) -> None:
+    """keras.applications and torchvision: uneven pads against even ones, whichever way the weights go."""
+    torchvision = pytest.importorskip("torchvision")
+    module = torchvision.models.mobilenet_v3_small(num_classes=9).eval().double()
+    keras.config.set_dtype_policy("float64" if back else "float32")
+    options = {"weights": None, "classes": 9, "classifier_activation": None, "include_preprocessing": False}
+    model = keras.applications.MobileNetV3Small(input_shape=(66, 73, 3), **options)
+    keras.config.set_dtype_policy("float32")
+    source, target = (module, model) if back else (model, module)
+    xconv.randomize(source, 2, inputs=torch.randn(8, 3, 66, 73, dtype=torch.float64) if back else None)
+    keys = list(module.state_dict())
+    report = xconv.transfer(source, target, adapt=True)
+    assert report.ok
+    assert list(module.state_dict()) == keys
+    assert xconv.verify(source, report.target, batch=1).ok
