@@ -31,7 +31,15 @@ from xconv.padding import Pads
 from xconv.passes.fold_pads import fold_pads
 from xconv.passes.one_pixel_maps import one_pixel_maps
 from xconv.passes.outer_biases import outer_biases
-from xconv.passes.plain_forms import join_concats, join_pads, name_scales, spell_sums, split_crops, split_pads
+from xconv.passes.plain_forms import (
+    join_concats,
+    join_pads,
+    name_scales,
+    name_variables,
+    spell_sums,
+    split_crops,
+    split_pads,
+)
 from xconv.passes.sequence_pools import sequence_pools
 from xconv.spec import Shape, Spec
 
@@ -115,6 +123,7 @@ def _convolution(node: Node, rank: int) -> Node:
 
 
 CANONICAL = (
+    name_variables,
     name_pools,
     sequence_pools,
     spell_sums,

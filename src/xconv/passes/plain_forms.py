@@ -6,6 +6,7 @@ before   Concat(Concat(x, y), z)                   after   Concat(x, y, z)
 before   zeros around a map, then a crop           after   one Pad
 before   a Pad that crops and pads                 after   a crop, then a pad
 before   a Pad with two users                      after   a Pad for each
+before   Variable with a weight called places      after   Variable with a weight called value
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from xconv.layers.scale import Scale, ScaledAdd
 from xconv.passes.without_unused import without_unused
 from xconv.spec import Shape, Slot, Spec
 
-__all__ = ["join_concats", "join_pads", "name_scales", "spell_sums", "split_crops", "split_pads"]
+__all__ = ["join_concats", "join_pads", "name_scales", "name_variables", "spell_sums", "split_crops", "split_pads"]
 
 BOTH = (Slot(0), Slot(1))
 
@@ -45,6 +46,16 @@ def spell_sums(graph: Graph) -> Graph:
         nodes.append(replace(node, name=name, spec=product, inputs=(second,), shapes=(shapes[second],)))
         nodes.append(replace(node, spec=Elementwise("add", BOTH, merge=True), inputs=(first, Value(name))))
     return replace(graph, nodes=tuple(nodes))
+
+
+def name_variables(graph: Graph) -> Graph:
+    """The graph with the one weight of every free tensor by one name, whatever its source calls it."""
+    changes: dict[str, Node | None] = {}
+    for node in graph.nodes:
+        if isinstance(node.spec, Variable) and "value" not in node.weights:
+            (weight,) = node.weights.values()
+            changes[node.name] = replace(node, weights={"value": weight})
+    return graph.rebuilt(changes) if changes else graph
 
 
 def name_scales(graph: Graph) -> Graph:
