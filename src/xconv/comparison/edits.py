@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from xconv.errors import Mismatch
 from xconv.graph import Graph, Node, Value, map_structure, unique
 from xconv.layers.io import Input
 from xconv.spec import Spec, Weights
@@ -92,17 +93,23 @@ def rewired(graph: Graph, name: str, inputs: Mapping[int, Value]) -> Graph:
 
 
 def ordered(graph: Graph) -> Graph:
-    """The graph with every node behind those that it takes from."""
+    """The graph with every node behind those that it takes from.
+
+    Raises:
+        Mismatch: a node would take what it makes itself.
+    """
     known = graph.by_name()
     done: dict[str, Node] = {}
     for first in graph.nodes:
-        waiting = [first]
+        waiting, begun = [first], set[str]()
         while waiting:
             node = waiting[-1]
             missing = [value.node for value in node.inputs if value.node not in done]
-            if missing:
-                waiting.extend(known[name] for name in missing)
-            else:
-                done.setdefault(node.name, node)
-                waiting.pop()
+            if not missing:
+                done.setdefault(node.name, waiting.pop())
+                continue
+            if node.name in begun:
+                raise Mismatch("it would take what it makes itself", place=node.name)
+            begun.add(node.name)
+            waiting.extend(known[name] for name in missing)
     return replace(graph, nodes=tuple(done.values()))
