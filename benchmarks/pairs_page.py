@@ -30,7 +30,8 @@ Each pair has random, live weights (`xconv.randomize`) and is compared at the lo
   The class and the keys of its state_dict, or the names of its layers, stay.
 - **after** is the error of the adapted target. At most 1e-10, or at most the network's own noise floor of less than
   1e-8, is exact.
-- Scaling that a Keras model begins with is not part of its partner: it is named in the report, and left out here.
+- Scaling that a Keras model begins with is not part of its partner: it is left out here, and the report gives the line
+  of code that does the same outside.
 - **diagnose** and **transfer** are seconds on {machine}; other work may have run beside them.
 
     python -m benchmarks.pairs
@@ -72,6 +73,7 @@ def _cells(row: Row) -> list[str]:
 
 
 def _outside(rows: list[Row]) -> str:
-    """What a caller does himself."""
-    notes = dict.fromkeys(note for row in rows for note in row.get("outside", ()))
+    """What a caller does himself; the report adds the line of code."""
+    found = (note for row in rows for note in row.get("outside", ()))
+    notes = dict.fromkeys(note.partition(" inside, ")[0] + " inside" for note in found)
     return "\n".join(f"- {note}" for note in notes)

@@ -367,3 +367,28 @@ def test_networks_of_one_name(back: bool) -> None:
     assert report.ok
     assert list(module.state_dict()) == keys
     assert xconv.verify(source, report.target, batch=1).ok
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_what_stands_at_the_ends_is_told_as_code(back: bool) -> None:
+    """The lines of the report, run around the target, make it what the source is."""
+    mean, variance = [3.0, -1.0, 0.5], [4.0, 0.25, 1.5]
+    inside = [layers.Rescaling(0.5, -1.0), layers.Normalization(mean=mean, variance=variance)]
+    model = keras.Sequential(
+        [keras.Input((9, 8, 3)), *inside, layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(5), layers.Softmax()]
+    )
+    plain = keras.Sequential([keras.Input((9, 8, 3)), layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(5)])
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 7 * 6, 5))
+    target = plain if back else module
+    report = xconv.transfer(model, target, adapt=True)
+    lines = [note.partition("yourself: ")[2] for note in report.notes if "yourself" in note]
+    assert len(lines) == 3
+    image = np.random.default_rng(3).normal(size=(2, 9, 8, 3)).astype("float32")
+    names: dict[str, Any] = {"torch": torch, "keras": keras, "np": np}
+    names["x"] = image if back else torch.from_numpy(image).permute(0, 3, 1, 2)
+    for line in lines:
+        if line.startswith("y"):
+            names["y"] = target(names["x"])
+        exec(line, names)  # noqa: S102  what a reader of the report would run
+    found = names["y"].numpy() if back else names["y"].detach().numpy()
+    assert np.abs(found - np.asarray(model(image))).max() < 1e-6

@@ -18,6 +18,7 @@ from xconv.layers.pool import Pool
 from xconv.layers.rescale import Normalization, Rescaling
 from xconv.layers.softmax import Softmax
 from xconv.spec import Spec
+from xconv.transfer.outside import line_outside
 
 __all__ = ["Judged", "judged", "place_of"]
 
@@ -144,4 +145,6 @@ def _to_do(case: Case, ends: Container[str]) -> Iterator[str]:
             if node.name in ends:
                 what = "what it is fed" if _is_first(node) else "its output"
                 does = f"{node.layer or node.name}, {node.spec}"
-                yield f"{here.name} has {does} inside, {there.name} has not: do the same to {what} yourself"
+                line = line_outside(here, there, node)
+                said = f"{here.name} has {does} inside, {there.name} has not: do the same to {what} yourself"
+                yield f"{said}: {line}" if line else said
