@@ -288,7 +288,7 @@ def _mobilenet() -> Iterator[Mutation]:
         "features.5.block.1.1",
         fill("features.5.block.1.1.running_mean", lambda m: m * 0),
     )
-    yield Mutation("rescaling", "features.0", swap("features.0", lambda f: nn.Sequential(_Rescaled(), f)))
+    yield Mutation("scaling", "features.0", swap("features.0", lambda f: nn.Sequential(_Rescaled(), f)))
     yield Mutation("weights", "classifier.3", fill("classifier.3.weight", lambda w: torch.randn_like(w) * 0.05))
     yield Mutation("bias", "classifier.0", _unabsorbed("classifier.0"))
     yield Mutation("stride", "features.4.block.1.0", put("features.4.block.1.0", stride=(1, 1)))
@@ -418,7 +418,7 @@ def _vit() -> Iterator[Mutation]:
     yield Mutation("epsilon", "blocks.0.norm1", put("blocks.0.norm1", eps=1e-3))
     yield Mutation("attention", "blocks.1.attention", put("blocks.1.attention", num_heads=2, head_dim=12))
     yield Mutation("layer_order", "blocks.2", forward("blocks.2", post_norm), "norms last")
-    yield Mutation("other_settings|attention|missing_layers|rescaling", "blocks.1", forward("blocks.1", unscaled))
+    yield Mutation("other_settings|attention|missing_layers|scaling", "blocks.1", forward("blocks.1", unscaled))
     yield Mutation("residual", "blocks.0", forward("blocks.0", no_shortcut))
     yield Mutation("weights", "places", fill("places", lambda p: p + 0.1 * torch.randn_like(p)))
     yield Mutation("kernel_layout", "blocks.1.attention", fill("blocks.1.attention.out_proj.weight", lambda w: w.T))

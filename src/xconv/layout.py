@@ -33,12 +33,21 @@ Target = Literal["first", "last"]
 Layout = Literal["channels_first", "channels_last"]
 
 
-def resolve(graph: Graph, target: Target, input_layout: Layout | None = None) -> Graph:
+SEQUENCE = 3
+"""The axes of a sequence: batch, steps, features."""
+
+
+def resolve(
+    graph: Graph, target: Target, input_layout: Layout | None = None, *, sequences_as_written: bool = False
+) -> Graph:
     """The same function with every layer in the order that `target` wants.
 
     Inputs that feed spatial layers are taken, and outputs that come from them are returned, in the target's own layout
     where `input_layout` is that one (the default), otherwise as the source writes them; all others stay as written.
     `held` of the result tells the order of every value that is not held as written.
+
+    A sequence made of a map may be held in either order. `sequences_as_written` holds it as the source writes it, so
+    that two networks that say the same are held the same, wherever their layers stand.
 
     Raises:
         InvalidInput: `input_layout` is neither 'channels_first' nor 'channels_last'.
@@ -47,7 +56,7 @@ def resolve(graph: Graph, target: Target, input_layout: Layout | None = None) ->
     asked = own if input_layout is None else input_layout
     if asked not in ("channels_first", "channels_last"):
         raise InvalidInput(f"input_layout={input_layout!r}", remedy="give 'channels_first' or 'channels_last'")
-    resolver = _Resolver(graph, target, _demands(graph, target), keeps=asked == own)
+    resolver = _Resolver(graph, target, _demands(graph, target), asked == own, sequences_as_written)
     resolver.taken.update(node.name for node in graph.nodes if not isinstance(node.spec, Permute))
     for node in graph.nodes:
         try:
@@ -92,6 +101,7 @@ class _Resolver:
     demands: Mapping[Value, axes.Order]
     keeps: bool
     """Whether inputs and outputs are in the target's own layout; otherwise they are as the source writes them."""
+    sequences_as_written: bool
     nodes: list[Node] = field(default_factory=list)
     where: dict[Value, Value] = field(default_factory=dict)
     """For every value of the source graph, the value that holds it."""
@@ -106,6 +116,8 @@ class _Resolver:
     taken: set[str] = field(default_factory=set)
     images: set[Value] = field(default_factory=set)
     """The values of the source graph that spatial layers gave, through layers that keep their axes."""
+    sequences: set[Value] = field(default_factory=set)
+    """The values of the source graph that were made by a reshape, up to the next spatial layer."""
     waiting: dict[Value, Node] = field(default_factory=dict)
     """Free weights with one use, which decides the order in which they are held."""
     uses: Counter[Value] = field(default_factory=Counter)
@@ -148,6 +160,8 @@ class _Resolver:
         value = Value(node.name)
         self.where[value] = self._in_order(source, self.held[source])
         self.held[value] = axes.compose(axes.inverse(node.spec.axes), self.held[source])  # type: ignore[attr-defined]
+        if source in self.sequences:
+            self.sequences.add(value)
 
     def _reshape(self, node: Node) -> None:
         """Axes are joined and split as they are held where that is the same, else as the next layer wants them."""
@@ -204,6 +218,9 @@ class _Resolver:
         What counts as written plays no part in it: else another one would be turned when the result is resolved again.
         """
         every = [value for value in node.inputs if len(self.written[value]) == rank and value not in self.waiting]
+        sequence = not self.sequences.isdisjoint(every) or self.images.isdisjoint(every)
+        if self.sequences_as_written and rank == SEQUENCE and sequence:
+            return axes.identity(rank)
         wish = self.demands.get(Value(node.name))
         if any(self.held[value] == wish for value in every):
             return self.held[next(value for value in every if self.held[value] == wish)]
@@ -214,9 +231,13 @@ class _Resolver:
         """Add a node whose outputs are held in `order`."""
         shapes = tuple(axes.apply(shape, order) if len(shape) == len(order) else shape for shape in old.shapes)
         self._append(replace(new, inputs=inputs, shapes=shapes), order)
-        image = old.spec.order is Order.SPATIAL or not self.images.isdisjoint(old.inputs)
+        values = [Value(old.name, index) for index in range(len(shapes))]
+        spatial = old.spec.order is Order.SPATIAL
+        if isinstance(old.spec, Reshape) or not (spatial or self.sequences.isdisjoint(old.inputs)):
+            self.sequences.update(values)
+        image = spatial or not self.images.isdisjoint(old.inputs)
         if image or (isinstance(old.spec, Input) and Value(old.name) in self.demands):
-            self.images.update(Value(old.name, index) for index in range(len(shapes)))
+            self.images.update(values)
         for index, shape in enumerate(shapes):
             value = Value(old.name, index)
             self.where[value] = value

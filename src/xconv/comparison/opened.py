@@ -101,7 +101,7 @@ def is_keras(source: Any) -> bool:
 
 
 def _resolved(graph: Graph) -> Graph:
-    return run(AFTER_LAYOUT, resolve(run(BEFORE_LAYOUT, graph), "first", "channels_first"))
+    return run(AFTER_LAYOUT, resolve(run(BEFORE_LAYOUT, graph), "first", "channels_first", sequences_as_written=True))
 
 
 def _opened(source: Any, framework: str, graph: Graph, name: str) -> Opened:
