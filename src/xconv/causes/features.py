@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from math import prod
 
-from xconv.causes.lone import VECTORS, Lone
+from xconv.causes.lone import VECTORS
 from xconv.causes.structure import Found, found
-from xconv.causes.wording import names_of
+from xconv.causes.wording import inserted_line, names_of, removed_line
 from xconv.comparison.case import Case
 from xconv.diagnosis.records import Suspicion
 from xconv.graph import Graph, Node
@@ -91,16 +91,11 @@ def _is_top(everything: Found) -> bool:
 def _remedy(everything: Found) -> str:
     lone = everything.lone
     if everything.case.b.framework == "keras" and _is_top(everything):
-        given = [n for n in lone.a if isinstance(n.spec, GlobalPool)]
-        pooling = (
-            {"average": "'avg'", "max": "'max'"}.get(getattr(given[0].spec, "kind", ""), "None") if given else "None"
-        )
+        kinds = [node.spec.kind for node in lone.a if isinstance(node.spec, GlobalPool)]
+        pooling = {"average": "'avg'", "max": "'max'"}.get(kinds[0] if kinds else "", "None")
         return f"build b with include_top={any(isinstance(n.spec, Dense) for n in lone.a)}, pooling={pooling}"
-    parts = (
-        Found(everything.case, "features", lone=Lone(a=lone.a)),
-        Found(everything.case, "features", lone=Lone(b=lone.b)),
-    )
-    lines = [part.remedy() for part in parts if part.lone]
+    lines = [inserted_line(everything.case, node) for node in lone.a]
+    lines += [removed_line(everything.case, node) for node in lone.b]
     if everything.pairs:
         lines.append(Found(everything.case, "features", everything.pairs).remedy())
     return "; ".join(lines)

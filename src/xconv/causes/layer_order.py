@@ -16,7 +16,13 @@ __all__ = ["layer_order"]
 
 def layer_order(case: Case) -> Iterator[Suspicion]:
     """Layers that stand in another order, one finding for each place."""
-    for wires in _places(found(case, "layer_order").wires):
+    everything = found(case, "layer_order")
+    if everything.lone:
+        lone = everything.lone
+        before = [", ".join(node.inputs[0].node for node in side) for side in (lone.a, lone.b)]
+        text = f"{names_of(lone.a)} behind {before[0]} in the one, behind {before[1]} in the other"
+        yield Found(case, "layer_order", lone=lone).suspicion(text)
+    for wires in _places(everything.wires):
         chain = [node for node in (case.nodes_a.get(wire.a) for wire in wires) if node is not None]
         inside = _exchanged(case, chain)
         ours = names_of(inside)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from xconv.comparison.case import Case
@@ -38,7 +39,7 @@ from xconv.layers.softmax import GLU, Softmax
 from xconv.layers.tile import Flip
 from xconv.layers.unary import Clip, Unary
 from xconv.layers.upsample import Upsample
-from xconv.spec import Spec
+from xconv.spec import Slot, Spec
 
 __all__ = ["OTHER", "Lone", "LoneNodes", "lone_nodes", "makes_probabilities"]
 
@@ -97,6 +98,7 @@ def lone_nodes(case: Case) -> LoneNodes:
     ]
     pools = _padded_pools(case)
     given = [side.causes(pool) for side, pool in zip(sides, pools, strict=True)]
+    _name_moved(sides, given)
     causes = {cause for found in given for cause in found.values()}
     lone = {
         cause: Lone(
@@ -105,6 +107,17 @@ def lone_nodes(case: Case) -> LoneNodes:
         for cause in causes
     }
     return LoneNodes(lone, frozenset(sides[0].heads))
+
+
+def _name_moved(sides: Sequence[_Side], given: Sequence[dict[str, str]]) -> None:
+    """Activations that both networks have, at other places, are in another order."""
+    words = [
+        Counter(node.spec for node in side.lone if found[node.name] == "activation")
+        for side, found in zip(sides, given, strict=True)
+    ]
+    moved = {spec for spec, number in words[0].items() if words[1][spec] == number}
+    for side, found in zip(sides, given, strict=True):
+        found.update({n.name: "layer_order" for n in side.lone if found[n.name] == "activation" and n.spec in moved})
 
 
 def makes_probabilities(node: Node, graph: Graph) -> bool:
@@ -150,19 +163,16 @@ class _Side:
             return "softmax"
         if self._is_of_features(node, group):
             return "features"
-        if any(isinstance(other.spec, LEARNED) for other in group):
-            return "missing_layers"
-        if self._scales_input(node):
-            return "rescaling"
-        if self._is_function(group):
-            return "activation"
-        if isinstance(node.spec, SHIFTS) and any(
-            user.name in pools for value in _made(node) for user in self.users.get(value, ())
-        ):
-            return "pooling"
-        if _is_padding(group):
-            return "padding"
-        return next((cause for cause, kinds in KINDS if isinstance(node.spec, kinds)), OTHER)
+        users = {user.name for value in _made(node) for user in self.users.get(value, ())}
+        rules = (
+            ("missing_layers", any(isinstance(other.spec, LEARNED) for other in group)),
+            ("resizing", any(isinstance(other.spec, (Upsample, Resample)) for other in group)),
+            ("rescaling", self._scales_input(node)),
+            ("activation", self._is_function(group)),
+            ("pooling", isinstance(node.spec, SHIFTS) and bool(users & {*pools})),
+            ("padding", _is_padding(group)),
+        )
+        return next((cause for cause, holds in rules if holds), _by_kind(node))
 
     def _behind_lone_tail(self, node: Node) -> bool:
         return any(value.node in self.names and value.node in self.tails for value in node.inputs)
@@ -233,9 +243,13 @@ def _made(node: Node) -> Iterator[Value]:
     return (Value(node.name, index) for index in range(len(node.shapes)))
 
 
+def _by_kind(node: Node) -> str:
+    return next((cause for cause, kinds in KINDS if isinstance(node.spec, kinds)), OTHER)
+
+
 def _with_number(spec: Spec) -> bool:
     """Whether it is a sum, product ... of one tensor and a number."""
-    return isinstance(spec, Elementwise) and any(isinstance(operand, float) for operand in spec.operands)
+    return isinstance(spec, Elementwise) and any(not isinstance(operand, Slot) for operand in spec.operands)
 
 
 def _is_padding(group: tuple[Node, ...]) -> bool:

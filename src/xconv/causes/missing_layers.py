@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -52,26 +51,26 @@ def _alike(groups: Sequence[Lone]) -> Iterator[Lone]:
 
 
 def _text(lone: Lone, nodes: list[Node]) -> str:
-    counts = Counter(names_of([node]) for node in nodes if not isinstance(node.spec, Elementwise))
-    listed = ", ".join(f"{count} {name}" for name, count in counts.most_common())
-    return f"{'b lacks' if lone.a else 'b has besides'} {listed}"
+    learned = [node for node in nodes if not isinstance(node.spec, Elementwise)]
+    return f"{'b lacks' if lone.a else 'b has besides'} {names_of(learned or nodes)}"
 
 
 def _variant(case: Case, nodes: Sequence[Node]) -> str:
     """The depths of both networks stage by stage, where whole blocks are missing."""
     if not any(isinstance(node.spec, LEARNED) for node in nodes):
         return ""
-    ours, theirs = stages(case.a.graph), stages(case.b.graph)
-    if ours == theirs or not ours or not theirs:
+    sums = [[node for node in opened.graph if _is_sum(node)] for opened in (case.a, case.b)]
+    blocks = all(sums) and max(map(len, sums)) > 1
+    ours, theirs = (stages(opened.graph, blocks) for opened in (case.a, case.b))
+    if ours == theirs:
         return ""
-    return f"another variant: {_listed(ours)} against {_listed(theirs)} blocks or convolutions in the stages"
+    what = "residual blocks" if blocks else "convolutions"
+    return f"another variant: {_listed(ours)} against {_listed(theirs)} {what} on maps of one size"
 
 
-def stages(graph: Graph) -> list[int]:
-    """How many residual sums (convolutions, where there are none) stand behind one another on maps of one size."""
-    nodes = [n for n in graph.nodes if isinstance(n.spec, Elementwise) and n.spec.name == "add" and len(n.inputs) > 1]
-    if len(nodes) < len("ab"):
-        nodes = [node for node in graph.nodes if isinstance(node.spec, Conv)]
+def stages(graph: Graph, blocks: bool) -> list[int]:
+    """How many residual sums (convolutions, without `blocks`) stand behind one another on maps of one size."""
+    nodes = [node for node in graph if (_is_sum(node) if blocks else isinstance(node.spec, Conv))]
     counts: list[int] = []
     last: tuple[int | None, ...] | None = None
     for node in nodes:
@@ -79,6 +78,10 @@ def stages(graph: Graph) -> list[int]:
         counts = [*counts[:-1], counts[-1] + 1] if shape == last else [*counts, 1]
         last = shape
     return counts
+
+
+def _is_sum(node: Node) -> bool:
+    return isinstance(node.spec, Elementwise) and node.spec.name == "add" and len(node.inputs) > 1
 
 
 def _listed(numbers: Sequence[int]) -> str:

@@ -12,6 +12,7 @@ from xconv.comparison.case import Case, spelled
 from xconv.diagnosis.records import Place, Suspicion
 from xconv.graph import Node
 from xconv.layers.concat import Concat
+from xconv.layers.conv import Conv
 from xconv.layers.conv_transpose import ConvTranspose
 from xconv.layers.pad_axes import PadAxes
 from xconv.padding import is_symmetric
@@ -33,7 +34,21 @@ def padding(case: Case) -> Iterator[Suspicion]:
         rest = replace(everything, changes=border)
         ours, theirs = [*(c.a for c in rest.pairs), *lone.a], [*(c.b for c in rest.pairs), *lone.b]
         words = f"{names_of(ours) or 'nothing'} against {names_of(theirs) or 'nothing'}"
-        yield rest.suspicion(f"the border of a map is made otherwise: {words}", hint=_mode([*ours, *theirs]))
+        yield rest.suspicion(
+            f"the border of a map is made otherwise: {words}", _border(case, ours, theirs), _mode([*ours, *theirs])
+        )
+
+
+def _border(case: Case, ours: list[Node], theirs: list[Node]) -> str:
+    """The line that makes the border of `b` as `a` does, where a convolution of torch may do so itself."""
+    there = next((node for node in theirs if isinstance(node.spec, Conv)), None)
+    here = next((node for node in ours if isinstance(node.spec, Conv)), None)
+    if case.b.framework != "torch" or there is None or here is None:
+        return ""
+    modes = [node.spec.mode for node in ours if isinstance(node.spec, PadAxes)]
+    mode = modes[0] if modes else "circular" if any(isinstance(node.spec, Concat) for node in ours) else "zeros"
+    word = "zeros" if mode == "constant" else mode
+    return f"make {spelled(case.b, there)} with padding_mode={word!r} and as much padding as a has"
 
 
 def _mode(nodes: list[Node]) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from xconv.causes.structure import found
-from xconv.causes.wording import names_of, said
+from xconv.causes.wording import said
 from xconv.comparison.case import Case
 from xconv.diagnosis.records import Suspicion
 from xconv.graph import Node
+from xconv.layers.elementwise import Elementwise
+from xconv.layers.io import Variable
 
 __all__ = ["resizing"]
 
@@ -19,11 +21,17 @@ def resizing(case: Case) -> Iterator[Suspicion]:
     """Layers that resize a map in another way, as one finding."""
     everything = found(case, "resizing")
     if everything:
-        ours = [*(change.a for change in everything.pairs), *everything.lone.a]
-        theirs = [*(change.b for change in everything.pairs), *everything.lone.b]
+        ours = _resizers([*(change.a for change in everything.pairs), *everything.lone.a])
+        theirs = _resizers([*(change.b for change in everything.pairs), *everything.lone.b])
         text = f"maps are resized otherwise: {_listed(ours)} against {_listed(theirs)}"
         yield everything.suspicion(text, hint=CENTRES)
 
 
+def _resizers(nodes: list[Node]) -> list[Node]:
+    """Without the matrices."""
+    return [node for node in nodes if not isinstance(node.spec, (Variable, Elementwise))]
+
+
 def _listed(nodes: list[Node]) -> str:
-    return said(nodes[0]) if len(nodes) == 1 else names_of(nodes) or "nothing"
+    """The layers by name, and what they say where they say something."""
+    return ", ".join(f"{node.name} ({said(node)})" for node in nodes) or "nothing"

@@ -13,6 +13,8 @@ from xconv.causes.wires import Wire
 from xconv.causes.wording import inserted_line, removed_line, replaced_line, said
 from xconv.comparison.case import Case
 from xconv.diagnosis.records import Suspicion
+from xconv.graph import Node
+from xconv.layers.io import Variable
 
 __all__ = ["Found", "found", "remedy_line"]
 
@@ -78,8 +80,9 @@ def remedy_line(case: Case, changes: Sequence[Change], lone: Lone, wires: Sequen
     """The line of code for the first pair, node of `a` alone, node of `b` alone, or wire."""
     if changes:
         return replaced_line(case, changes[0].a, changes[0].b)
-    if lone.a:
-        return inserted_line(case, lone.a[0])
+    made = [node for node in lone.a if not _is_constant(case, node)] or lone.a
+    if made:
+        return inserted_line(case, made[0])
     if lone.b:
         return removed_line(case, lone.b[0])
     wire = wires[0]
@@ -89,3 +92,10 @@ def remedy_line(case: Case, changes: Sequence[Change], lone: Lone, wires: Sequen
         for value, mine in zip(there, wire.takes_a, strict=True)
     )
     return f"let {wire.b or 'the model return'} {'take ' if wire.b else ''}{takes}"
+
+
+def _is_constant(case: Case, node: Node) -> bool:
+    """Whether a node of `a` is made of free weights alone."""
+    return isinstance(node.spec, Variable) or (
+        bool(node.inputs) and all(_is_constant(case, case.nodes_a[value.node]) for value in node.inputs)
+    )

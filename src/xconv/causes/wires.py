@@ -9,7 +9,7 @@ from xconv.align import commutes
 from xconv.comparison.case import Case
 from xconv.graph import Node, Value
 
-__all__ = ["Wire", "wires_of"]
+__all__ = ["Wire", "sources", "wires_of"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -11,9 +12,11 @@ from xconv.comparison.opened import Opened
 from xconv.errors import XConvError
 from xconv.graph import Node
 from xconv.layers.activation import Activation
+from xconv.layers.conv import Conv
+from xconv.layers.dense import Dense
 from xconv.layers.elementwise import Elementwise
 from xconv.layers.pool import GlobalPool, Pool
-from xconv.spec import KerasLayer, Spec, TorchCall
+from xconv.spec import KerasLayer, Slot, Spec, TorchCall
 
 __all__ = ["constructed", "inserted_line", "names_of", "removed_line", "replaced_line", "said"]
 
@@ -40,9 +43,21 @@ def said(node: Node | None) -> str:
     if isinstance(spec, GlobalPool):
         return f"global {spec.kind} pool"
     if isinstance(spec, Elementwise):
-        numbers = [operand for operand in spec.operands if isinstance(operand, float)]
+        numbers = [operand for operand in spec.operands if not isinstance(operand, Slot)]
         return f"{spec.name} {numbers[0]:g}" if numbers else spec.name
+    if isinstance(spec, Conv):
+        return _convolution(spec)
+    if isinstance(spec, Dense):
+        return f"Dense {spec.in_features} to {spec.out_features}"
     return type(spec).__name__ + _listed(settings_of(spec))
+
+
+def _convolution(spec: Conv) -> str:
+    words = [f"convolution {_times(spec.kernel)}, {spec.in_channels} to {spec.out_channels} channels"]
+    words += [f"stride {_times(spec.stride)}"] if max(spec.stride) > 1 else []
+    words += [f"dilation {_times(spec.dilation)}"] if max(spec.dilation) > 1 else []
+    words += [f"{spec.groups} groups"] if spec.groups > 1 else []
+    return ", ".join(words)
 
 
 def settings_of(spec: Spec) -> dict[str, Any]:
@@ -50,14 +65,17 @@ def settings_of(spec: Spec) -> dict[str, Any]:
     return {entry.name: getattr(spec, entry.name) for entry in fields(spec) if entry.name not in UNSAID}
 
 
-def names_of(nodes: list[Node]) -> str:
-    """The kinds of some nodes, the first few of them.
+def names_of(nodes: Sequence[Node]) -> str:
+    """The kinds of some nodes, each once with its number, the first few of them.
 
-    >>> names_of([Node("x", Activation("relu")), Node("y", Activation("tanh"))])
-    'relu, tanh'
+    >>> names_of([Node("x", Activation("relu")), Node("y", Activation("tanh")), Node("z", Activation("relu"))])
+    '2 relu, tanh'
     """
-    kinds = [node.spec.name if isinstance(node.spec, (Activation, Elementwise)) else _kind(node) for node in nodes]
-    return ", ".join(kinds[:MOST]) + (f" and {len(kinds) - MOST} more" if len(kinds) > MOST else "")
+    kinds = Counter(
+        node.spec.name if isinstance(node.spec, (Activation, Elementwise)) else _kind(node) for node in nodes
+    )
+    words = [f"{number} {kind}" if number > 1 else kind for kind, number in kinds.items()]
+    return ", ".join(words[:MOST]) + (f" and {len(words) - MOST} more" if len(words) > MOST else "")
 
 
 def _kind(node: Node) -> str:
@@ -77,7 +95,18 @@ def constructed(opened: Opened, node: Node, inputs: tuple[Any, ...]) -> str:
 def _torch_text(call: TorchCall) -> str:
     if call.is_module:
         return call.target + _listed(call.config, always=True)
-    return call.target
+    words = [_argument(item) for item in call.args] + [
+        f"{key}={_argument(value)}" for key, value in call.kwargs.items()
+    ]
+    return f"{call.target}({', '.join(words)})"
+
+
+def _argument(item: Any) -> str:
+    if isinstance(item, (tuple, list)):
+        return f"({', '.join(map(_argument, item))})"
+    if isinstance(item, Slot):
+        return "xyzuvw"[item.index] if item.index < len("xyzuvw") else f"x{item.index}"
+    return _torch_text(item) if isinstance(item, TorchCall) else repr(item)
 
 
 def _keras_text(layer: KerasLayer) -> str:
