@@ -9,14 +9,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
+from xconv.causes.activation import activation
+from xconv.causes.attention import attention
 from xconv.causes.batch_norm import epsilon, momentum
+from xconv.causes.features import features
 from xconv.causes.feeding import feeding
+from xconv.causes.layer_order import layer_order
+from xconv.causes.missing_layers import missing_layers
 from xconv.causes.mode import mode
+from xconv.causes.other_settings import other_settings
 from xconv.causes.padding import padding
+from xconv.causes.pooling import pooling
 from xconv.causes.precision import precision
 from xconv.causes.randomness import randomness
+from xconv.causes.recurrent import recurrent
+from xconv.causes.rescaling import channel_reversal, rescaling
+from xconv.causes.reshaping import reshaping
+from xconv.causes.residual import residual
+from xconv.causes.resizing import resizing
 from xconv.causes.softmax import softmax
 from xconv.causes.stride import stride
+from xconv.causes.training_only import dropout, frozen
 from xconv.comparison.case import Case
 from xconv.diagnosis.as_given import Outcome
 from xconv.diagnosis.records import Suspicion
@@ -26,7 +39,29 @@ __all__ = ["CAUSES", "STATES", "Cause", "StateCause"]
 
 Cause: TypeAlias = Callable[[Case], Iterator[Suspicion]]
 
-CAUSES: tuple[Cause, ...] = (feeding, stride, padding, epsilon, momentum, softmax)
+CAUSES: tuple[Cause, ...] = (
+    feeding,
+    rescaling,
+    channel_reversal,
+    stride,
+    padding,
+    pooling,
+    epsilon,
+    momentum,
+    activation,
+    resizing,
+    reshaping,
+    attention,
+    recurrent,
+    residual,
+    layer_order,
+    missing_layers,
+    features,
+    softmax,
+    dropout,
+    frozen,
+    other_settings,  # last: whatever no other claims
+)
 
 StateCause: TypeAlias = Callable[[Case, Outcome, tuple[Array, ...]], Iterator[Suspicion]]
 
