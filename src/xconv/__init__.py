@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from xconv.torch.mapping import export_weights
     from xconv.torch.record import record
     from xconv.torch.values import weights_report
-    from xconv.transfer.replay import apply_map
+    from xconv.transfers.replay import apply_map
     from xconv.verification import verify
 
 __all__ = [
@@ -74,7 +74,7 @@ _HOMES = {
     "Unwritable": "xconv.errors",
     "XConvError": "xconv.errors",
     "XConvWarning": "xconv.errors",
-    "apply_map": "xconv.transfer.replay",
+    "apply_map": "xconv.transfers.replay",
     "diagnose": "xconv.diagnosis.run",
     "export_weights": "xconv.torch.mapping",
     "inspect": "xconv.api",

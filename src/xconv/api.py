@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from xconv.graph import Graph
     from xconv.inspection import Inspection
-    from xconv.transfer.report import TransferReport
+    from xconv.transfers.report import TransferReport
 
 __all__ = [
     "inspect",
@@ -304,8 +304,8 @@ def transfer(  # noqa: PLR0913 - every option has a name of its own
         InvalidInput: neither model tells its input shape; a target that cannot be written to.
         Unreadable, Unknown, Unsupported: a model that cannot be read.
     """
-    from xconv.transfer.mapping import transferred_between
-    from xconv.transfer.planning import Options
+    from xconv.transfers.mapping import transferred_between
+    from xconv.transfers.planning import Options
 
     return transferred_between(
         source,

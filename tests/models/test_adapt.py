@@ -16,7 +16,7 @@ from torch.nn import functional
 
 import xconv
 from xconv.errors import Mismatch, Unsupported
-from xconv.transfer.report import TransferReport
+from xconv.transfers.report import TransferReport
 
 SHAPE = (3, 31, 38)
 
@@ -156,7 +156,7 @@ def test_an_error_while_writing_takes_every_change_back(monkeypatch: pytest.Monk
 
     target = TorchNetwork()
     before = state_of(target)
-    monkeypatch.setattr("xconv.transfer.transferring.carry_out", fails)
+    monkeypatch.setattr("xconv.transfers.transferring.carry_out", fails)
     with pytest.raises(RuntimeError, match="disk"):
         xconv.transfer(keras_network(), target, adapt=True)
     assert same_state(state_of(target), before)

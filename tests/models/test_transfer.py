@@ -17,8 +17,8 @@ from tests.comparison import assert_same
 from tests.models import written_twice as twice
 from xconv.comparison.case import open_case
 from xconv.errors import InvalidInput, Mismatch
-from xconv.transfer.carrying import carry_out
-from xconv.transfer.planning import Options, make_plan
+from xconv.transfers.carrying import carry_out
+from xconv.transfers.planning import Options, make_plan
 
 RESIDUAL = twice.SHAPES["residual"]
 MIXED = ("keras to torch", "torch to keras")

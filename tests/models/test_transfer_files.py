@@ -21,9 +21,9 @@ from torch import nn
 import xconv
 from xconv.cli import run
 from xconv.errors import InvalidInput, Mismatch, Unreadable, Unsupported, XConvError
-from xconv.transfer.checkpoints import open_checkpoint
-from xconv.transfer.evaluate import taken_tensor
-from xconv.transfer.map_file import load_map
+from xconv.transfers.checkpoints import open_checkpoint
+from xconv.transfers.evaluate import taken_tensor
+from xconv.transfers.map_file import load_map
 from xconv.weights import Weight
 
 SIZE = (19, 23)

@@ -27,7 +27,7 @@ FLOORS = [
     {"layers", "layout", "passes", "registry"},
     {"keras", "torch", "onnx", "sides"},
     {"gains", "randomization", "inspection", "verification", "report"},
-    {"align", "causes", "comparison", "diagnosis", "preprocessing", "transfer", "zoo"},
+    {"align", "causes", "comparison", "diagnosis", "preprocessing", "transfers", "zoo"},
     {"api"},
     {"cli"},
 ]

@@ -1,8 +1,8 @@
 """Weights that are made of rows and sums of a model's own arrays, said both ways."""
 
 from xconv.spec import Computed, Rows
-from xconv.transfer.places import Piece, part, read_from, written_to
-from xconv.transfer.plan import Fill, Join, Part, Sum, Take, is_move, shape_of, taken
+from xconv.transfers.places import Piece, part, read_from, written_to
+from xconv.transfers.plan import Fill, Join, Part, Sum, Take, is_move, shape_of, taken
 from xconv.weights import Weight
 
 INPUT, STATE = Weight.of("bias_ih", (6,)), Weight.of("bias_hh", (6,))

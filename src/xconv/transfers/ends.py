@@ -11,7 +11,7 @@ from typing import Any
 from xconv.comparison.opened import is_keras
 from xconv.errors import InvalidInput, Mismatch, Problem, Unsupported
 from xconv.keras.checkpoint import arrays_of
-from xconv.transfer.checkpoints import Checkpoint, framework_of, open_checkpoint
+from xconv.transfers.checkpoints import Checkpoint, framework_of, open_checkpoint
 from xconv.weights import Arrays
 
 __all__ = [
@@ -91,7 +91,7 @@ def only_weights(source: str | os.PathLike[str], which: str = "") -> bool:
     """Whether a file holds weights alone, and no model."""
     path = Path(source)
     if framework_of(path) == "keras":
-        from xconv.transfer.templates import contents_of
+        from xconv.transfers.templates import contents_of
 
         return path.name.lower().endswith(".weights.h5") or contents_of(path).config is None
     if path.suffix.lower() == ".safetensors" and not which:
@@ -162,7 +162,7 @@ def _torch(path: Path, owner: Any, which: str) -> End:
     """A copy of the module with the tensors of the file; the module itself is not changed."""
     import torch
 
-    from xconv.transfer.map_checks import plain
+    from xconv.transfers.map_checks import plain
 
     module = loaded(owner)
     program = isinstance(module, torch.export.ExportedProgram)

@@ -8,13 +8,13 @@ from typing import Any
 
 from xconv.comparison.opened import is_keras
 from xconv.errors import Mismatch
-from xconv.transfer.carrying import carry_out
-from xconv.transfer.checkpoints import Checkpoint, framework_of, open_checkpoint
-from xconv.transfer.ends import misfits, needed, only_weights, state_of, with_ties
-from xconv.transfer.origin import Origin
-from xconv.transfer.plan import Assignment, Left, Plan, Take
-from xconv.transfer.report import TransferReport
-from xconv.transfer.results import work_out
+from xconv.transfers.carrying import carry_out
+from xconv.transfers.checkpoints import Checkpoint, framework_of, open_checkpoint
+from xconv.transfers.ends import misfits, needed, only_weights, state_of, with_ties
+from xconv.transfers.origin import Origin
+from xconv.transfers.plan import Assignment, Left, Plan, Take
+from xconv.transfers.report import TransferReport
+from xconv.transfers.results import work_out
 from xconv.weights import Arrays, Weight
 
 __all__ = ["by_names", "own_checkpoint"]

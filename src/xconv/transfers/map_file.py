@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 from xconv.atomic import replacing
 from xconv.errors import IsDirectory, NotFound, Problem, Unreadable, XConvError
 from xconv.keras import json_text
-from xconv.transfer.keras_layout import KerasLayout
-from xconv.transfer.map_words import (
+from xconv.transfers.keras_layout import KerasLayout
+from xconv.transfers.map_words import (
     formula_from,
     formula_words,
     known_only,
@@ -30,7 +30,7 @@ from xconv.transfer.map_words import (
     weight_from,
     weight_words,
 )
-from xconv.transfer.plan import Assignment, Left, Plan, Unfilled, shape_of
+from xconv.transfers.plan import Assignment, Left, Plan, Unfilled, shape_of
 
 __all__ = ["TransferMap", "load_map", "save_map"]
 
@@ -260,7 +260,7 @@ def _read(read: Callable[[Mapping[str, Any]], T], item: Any) -> T:
 
 def _shapes(plan: Plan) -> dict[tuple[str, str], set[tuple[int, ...]]]:
     """The stored shapes under which each array is named."""
-    from xconv.transfer.plan import taken
+    from xconv.transfers.plan import taken
 
     found: dict[tuple[str, str], set[tuple[int, ...]]] = {}
     sources = [weight for item in plan.assignments for weight in taken(item.formula)]

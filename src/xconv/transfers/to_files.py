@@ -18,7 +18,7 @@ from xconv.errors import InvalidInput, Unwritable
 from xconv.frameworks import require
 from xconv.keras.numbers import array_of
 from xconv.keras.saved import LONG_AGO
-from xconv.transfer.templates import Template
+from xconv.transfers.templates import Template
 from xconv.weights import ArraySource
 
 __all__ = ["write_weights"]

@@ -12,7 +12,7 @@ from typing import Any
 
 from xconv import axes
 from xconv.errors import Unreadable
-from xconv.transfer.plan import Fill, Flip, Formula, Join, Part, Product, Sum, Take, shape_of
+from xconv.transfers.plan import Fill, Flip, Formula, Join, Part, Product, Sum, Take, shape_of
 from xconv.weights import Shape, Weight
 
 __all__ = [

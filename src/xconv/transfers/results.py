@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from xconv.errors import Mismatch, Problem
-from xconv.transfer.evaluate import evaluate, taken_tensor
-from xconv.transfer.plan import Assignment, Plan
+from xconv.transfers.evaluate import evaluate, taken_tensor
+from xconv.transfers.plan import Assignment, Plan
 from xconv.weights import Arrays
 
 __all__ = ["Worked", "changed_constants", "work_out"]

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from xconv.errors import InvalidInput, Mismatch, Problem
-from xconv.transfer.checkpoints import Checkpoint, framework_of, open_checkpoint
-from xconv.transfer.map_checks import COUNTERS, check_sizes, groups, misfits, plain, strangers
-from xconv.transfer.map_file import TransferMap, load_map
-from xconv.transfer.plan import Plan
-from xconv.transfer.report import TransferReport
-from xconv.transfer.results import Worked, work_out
-from xconv.transfer.templates import Template, template_of
-from xconv.transfer.to_files import write_weights
+from xconv.transfers.checkpoints import Checkpoint, framework_of, open_checkpoint
+from xconv.transfers.map_checks import COUNTERS, check_sizes, groups, misfits, plain, strangers
+from xconv.transfers.map_file import TransferMap, load_map
+from xconv.transfers.plan import Plan
+from xconv.transfers.report import TransferReport
+from xconv.transfers.results import Worked, work_out
+from xconv.transfers.templates import Template, template_of
+from xconv.transfers.to_files import write_weights
 from xconv.weights import Arrays, ArraySource, Shape
 
 if TYPE_CHECKING:

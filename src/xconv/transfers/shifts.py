@@ -22,8 +22,8 @@ from xconv.layers.dense import Dense
 from xconv.layers.elementwise import Elementwise
 from xconv.layers.pool import GlobalPool, Pool
 from xconv.spec import Slot
-from xconv.transfer.places import read_from
-from xconv.transfer.plan import Fill, Formula, Join, Sum
+from xconv.transfers.places import read_from
+from xconv.transfers.plan import Fill, Formula, Join, Sum
 
 __all__ = ["Origin", "Shift", "Shifts", "shifts"]
 

@@ -26,7 +26,7 @@ from xconv.layers.scale import Scale
 from xconv.layers.softmax import Softmax
 from xconv.layers.unary import Clip, Unary
 from xconv.layers.upsample import Upsample
-from xconv.transfer.obstacles import place_of
+from xconv.transfers.obstacles import place_of
 
 __all__ = ["first_convolutions", "rotation_problems", "spatial_axes"]
 

@@ -10,14 +10,14 @@ from typing import Any
 from xconv.comparison.case import Case, open_case
 from xconv.errors import Mismatch, Problem
 from xconv.graph import Value
-from xconv.transfer.adapting import adapt as adapt_target
-from xconv.transfer.carrying import carry_out
-from xconv.transfer.origin import Origin
-from xconv.transfer.plan import Plan
-from xconv.transfer.planning import Options, Planned, make_plan
-from xconv.transfer.report import TransferReport
-from xconv.transfer.results import Worked, work_out
-from xconv.transfer.turned import MAP
+from xconv.transfers.adapting import adapt as adapt_target
+from xconv.transfers.carrying import carry_out
+from xconv.transfers.origin import Origin
+from xconv.transfers.plan import Plan
+from xconv.transfers.planning import Options, Planned, make_plan
+from xconv.transfers.report import TransferReport
+from xconv.transfers.results import Worked, work_out
+from xconv.transfers.turned import MAP
 
 __all__ = ["transferred"]
 

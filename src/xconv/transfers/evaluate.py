@@ -9,7 +9,7 @@ import torch
 
 from xconv.errors import Mismatch
 from xconv.torch.fill import fill
-from xconv.transfer.plan import Fill, Flip, Formula, Join, Part, Product, Sum, Take, is_move
+from xconv.transfers.plan import Fill, Flip, Formula, Join, Part, Product, Sum, Take, is_move
 from xconv.weights import Arrays, ArraySource, Weight
 
 __all__ = ["evaluate", "taken_tensor"]

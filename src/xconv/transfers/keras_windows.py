@@ -11,7 +11,7 @@ from xconv.layers.pad import Pad
 from xconv.layers.pool import Pool
 from xconv.padding import Pads
 from xconv.spec import Shape, Slot
-from xconv.transfer.wishes import Window
+from xconv.transfers.wishes import Window
 
 __all__ = ["pads_argument", "said_pads", "zeros_layer"]
 

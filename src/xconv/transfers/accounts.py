@@ -9,9 +9,9 @@ from xconv.comparison.case import Case
 from xconv.comparison.opened import Opened
 from xconv.graph import Node
 from xconv.passes.without_unused import without_unused
-from xconv.transfer.holdings import Holdings
-from xconv.transfer.places import read_from
-from xconv.transfer.plan import Assignment, Left, Unfilled, taken
+from xconv.transfers.holdings import Holdings
+from xconv.transfers.places import read_from
+from xconv.transfers.plan import Assignment, Left, Unfilled, taken
 
 __all__ = ["Accounts"]
 

@@ -9,10 +9,10 @@ import torch
 
 from xconv.errors import InvalidInput, Problem, XConvError
 from xconv.keras.zip_window import Limits
-from xconv.transfer.checkpoints import Checkpoint
-from xconv.transfer.evaluate import taken_tensor
-from xconv.transfer.map_file import TransferMap
-from xconv.transfer.plan import Flip, Formula, Join, Part, Plan, Product, Sum, shape_of
+from xconv.transfers.checkpoints import Checkpoint
+from xconv.transfers.evaluate import taken_tensor
+from xconv.transfers.map_file import TransferMap
+from xconv.transfers.plan import Flip, Formula, Join, Part, Plan, Product, Sum, shape_of
 from xconv.weights import Arrays, Shape, Weight
 
 __all__ = ["COUNTERS", "check_sizes", "groups", "misfits", "plain", "strangers"]

@@ -21,7 +21,7 @@ import torch
 from xconv.errors import Problem, Unreadable, Unsupported
 from xconv.torch.arrays import TensorSource, dtype_name
 from xconv.torch.tensor_file import DAMAGED, TensorFile, readable
-from xconv.transfer.state_dicts import Chosen, choose
+from xconv.transfers.state_dicts import Chosen, choose
 from xconv.weights import ArraySource, Shape
 
 __all__ = ["read_safetensors", "read_torch_file"]

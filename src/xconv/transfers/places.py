@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from xconv.errors import Unsupported
 from xconv.spec import Computed, Rows
-from xconv.transfer.plan import Fill, Formula, Join, Part, Sum, Take, shape_of
+from xconv.transfers.plan import Fill, Formula, Join, Part, Sum, Take, shape_of
 from xconv.weights import Weight
 
 __all__ = ["Piece", "part", "read_from", "written_to"]

@@ -81,7 +81,7 @@ def open_checkpoint(
             raise InvalidInput("which= is for torch files", place=str(where), remedy="leave it out")
         kind_of(where)
         return Checkpoint(str(where), "keras", arrays_of(where, _config(config), tuple(names)))
-    from xconv.transfer.torch_checkpoint import read_safetensors, read_torch_file
+    from xconv.transfers.torch_checkpoint import read_safetensors, read_torch_file
 
     read = read_safetensors if where.suffix.lower() == ".safetensors" else read_torch_file
     arrays, chosen = read(where, names=names, which=which)

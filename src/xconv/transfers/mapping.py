@@ -8,17 +8,17 @@ from typing import Any
 
 from xconv.comparison.opened import is_keras
 from xconv.errors import InvalidInput, Problem
-from xconv.transfer.by_names import by_names, own_checkpoint
-from xconv.transfer.ends import is_path, source_end, target_end
-from xconv.transfer.map_file import TransferMap
-from xconv.transfer.origin import Origin
-from xconv.transfer.plan import Plan
-from xconv.transfer.planning import Options
-from xconv.transfer.replay import write_planned
-from xconv.transfer.report import TransferReport
-from xconv.transfer.results import Worked
-from xconv.transfer.templates import template_of
-from xconv.transfer.transferring import transferred
+from xconv.transfers.by_names import by_names, own_checkpoint
+from xconv.transfers.ends import is_path, source_end, target_end
+from xconv.transfers.map_file import TransferMap
+from xconv.transfers.origin import Origin
+from xconv.transfers.plan import Plan
+from xconv.transfers.planning import Options
+from xconv.transfers.replay import write_planned
+from xconv.transfers.report import TransferReport
+from xconv.transfers.results import Worked
+from xconv.transfers.templates import template_of
+from xconv.transfers.transferring import transferred
 
 __all__ = ["map_of", "transferred_between"]
 

@@ -19,9 +19,9 @@ from xconv.layers.pad import Pad
 from xconv.layers.pool import Pool
 from xconv.padding import zero_pads
 from xconv.spec import Shape, Slot, Spec
-from xconv.transfer.changes import Change, Edits
-from xconv.transfer.keras_windows import pads_argument, said_pads, zeros_layer
-from xconv.transfer.wishes import Put, Setting, Swap, Window, Wish, window_words
+from xconv.transfers.changes import Change, Edits
+from xconv.transfers.keras_windows import pads_argument, said_pads, zeros_layer
+from xconv.transfers.wishes import Put, Setting, Swap, Window, Wish, window_words
 
 __all__ = ["adapted_model"]
 

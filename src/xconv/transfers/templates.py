@@ -14,8 +14,8 @@ from xconv.errors import InvalidInput, Unsupported
 from xconv.keras.model_files import Contents, Opening
 from xconv.keras.stored_array import StoredArray
 from xconv.keras.zip_window import Limits
-from xconv.transfer.checkpoints import Checkpoint, framework_of, open_checkpoint
-from xconv.transfer.keras_layout import KerasLayout
+from xconv.transfers.checkpoints import Checkpoint, framework_of, open_checkpoint
+from xconv.transfers.keras_layout import KerasLayout
 from xconv.weights import Arrays
 
 __all__ = ["Template", "contents_of", "template_of"]

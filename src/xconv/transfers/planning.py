@@ -11,15 +11,15 @@ from xconv.graph import Node
 from xconv.layers.batch_norm import BatchNorm
 from xconv.layers.conv import Conv
 from xconv.layers.dense import Dense
-from xconv.transfer.accounts import Accounts
-from xconv.transfer.fitting import one_weight, variant, why_not, with_axes_of
-from xconv.transfer.gammas import Gammas, constant
-from xconv.transfer.holdings import Holdings, holdings_of
-from xconv.transfer.obstacles import Judged, judged, place_of
-from xconv.transfer.places import read_from, written_to
-from xconv.transfer.plan import Assignment, Fill, Flip, Formula, Plan, Product, Sum, shape_of, taken
-from xconv.transfer.shifts import Shifts, shifts
-from xconv.transfer.turned import first_convolutions, rotation_problems, spatial_axes
+from xconv.transfers.accounts import Accounts
+from xconv.transfers.fitting import one_weight, variant, why_not, with_axes_of
+from xconv.transfers.gammas import Gammas, constant
+from xconv.transfers.holdings import Holdings, holdings_of
+from xconv.transfers.obstacles import Judged, judged, place_of
+from xconv.transfers.places import read_from, written_to
+from xconv.transfers.plan import Assignment, Fill, Flip, Formula, Plan, Product, Sum, shape_of, taken
+from xconv.transfers.shifts import Shifts, shifts
+from xconv.transfers.turned import first_convolutions, rotation_problems, spatial_axes
 from xconv.weights import Weight
 
 __all__ = ["Options", "Planned", "make_plan"]
@@ -244,7 +244,7 @@ class _Planner:
 
     def _fixed(self, a: Node, b: Node, role: str, weight: Weight, formula: Formula) -> None:
         """A constant of the target, or one that it computes from others: it must be as the source has it."""
-        from xconv.transfer.evaluate import evaluate
+        from xconv.transfers.evaluate import evaluate
 
         theirs = numbers(self.case.b.graph.arrays, weight)
         ours = evaluate(formula, self.case.a.graph.arrays).double().numpy()

@@ -24,10 +24,10 @@ from xconv.layers.pad import Pad
 from xconv.layers.pool import Pool
 from xconv.padding import Pads
 from xconv.torch.modules.adapted import Adapted, Alteration, Altered, Bare, Offset, Preceded, adapted, altered
-from xconv.transfer.changes import Change, Edits
-from xconv.transfer.shifts import shifts
-from xconv.transfer.torch_calls import Calls
-from xconv.transfer.torch_windows import (
+from xconv.transfers.changes import Change, Edits
+from xconv.transfers.shifts import shifts
+from xconv.transfers.torch_calls import Calls
+from xconv.transfers.torch_windows import (
     CONVS,
     POOLS,
     TIMM,
@@ -37,7 +37,7 @@ from xconv.transfer.torch_windows import (
     outer_pads,
     pool_of,
 )
-from xconv.transfer.wishes import Put, Setting, Swap, Window, Wish, window_words
+from xconv.transfers.wishes import Put, Setting, Swap, Window, Wish, window_words
 
 __all__ = ["adapt_module", "offset_layers"]
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xconv.errors import InvalidInput, Problem
-from xconv.transfer.changes import Change
-from xconv.transfer.origin import Origin
-from xconv.transfer.plan import Assignment, Plan
+from xconv.transfers.changes import Change
+from xconv.transfers.origin import Origin
+from xconv.transfers.plan import Assignment, Plan
 
 __all__ = ["TransferReport"]
 
@@ -75,8 +75,8 @@ class TransferReport:
             InvalidInput: the report is itself of a replayed map.
             IsDirectory, NotFound, Unwritable: the path cannot be written to; an older file stays as it was.
         """
-        from xconv.transfer.map_file import save_map
-        from xconv.transfer.mapping import map_of
+        from xconv.transfers.map_file import save_map
+        from xconv.transfers.mapping import map_of
 
         if self.origin is None:
             raise InvalidInput("this transfer followed a saved map", remedy="copy the file of that map")

@@ -9,8 +9,8 @@ from xconv.align import align
 from xconv.comparison.case import Case
 from xconv.comparison.opened import Opened, is_keras, open_model
 from xconv.errors import Problem, Unsupported
-from xconv.transfer.changes import Change, Edits
-from xconv.transfer.wishes import wishes
+from xconv.transfers.changes import Change, Edits
+from xconv.transfers.wishes import wishes
 
 __all__ = ["Adaptation", "adapt"]
 
@@ -72,7 +72,7 @@ def adapt(case: Case, input_shape: Any = None) -> Adaptation:
 def _torch(case: Case, edits: Edits, input_shape: Any) -> Adaptation:
     from torch import fx, nn
 
-    from xconv.transfer.adapt_torch import adapt_module, offset_layers
+    from xconv.transfers.adapt_torch import adapt_module, offset_layers
 
     if not isinstance(case.b.model, nn.Module) or isinstance(case.b.model, fx.GraphModule):
         what = f"a {type(case.b.model).__name__} has no layers whose settings can be changed"
@@ -91,7 +91,7 @@ def _torch(case: Case, edits: Edits, input_shape: Any) -> Adaptation:
 
 
 def _keras(case: Case, edits: Edits, input_shape: Any) -> Adaptation:
-    from xconv.transfer.adapt_keras import adapted_model
+    from xconv.transfers.adapt_keras import adapted_model
 
     model, problems = adapted_model(case, wishes(case), edits)
     new = model is not case.b.model

@@ -18,7 +18,7 @@ from xconv.layers.pool import Pool
 from xconv.layers.rescale import Normalization, Rescaling
 from xconv.layers.softmax import Softmax
 from xconv.spec import Spec
-from xconv.transfer.outside import line_outside
+from xconv.transfers.outside import line_outside
 
 __all__ = ["Judged", "judged", "place_of"]
 

@@ -12,8 +12,8 @@ from xconv.graph import Node, Value
 from xconv.layers.batch_norm import BatchNorm
 from xconv.layers.conv import Conv
 from xconv.layers.dense import Dense
-from xconv.transfer.places import read_from
-from xconv.transfer.plan import Formula
+from xconv.transfers.places import read_from
+from xconv.transfers.plan import Formula
 from xconv.weights import Weight
 
 __all__ = ["Gammas", "constant"]
