@@ -29,6 +29,9 @@ def inferred(graph: Graph) -> Graph:
     for node in graph.nodes:
         new = node
         if not isinstance(node.spec, Input):
+            missing = [value for value in node.inputs if value not in shapes]
+            if missing:
+                raise Mismatch(f"nothing makes {missing[0]}", place=node.name)
             given = [shapes[value] for value in node.inputs]
             new = replace(node, shapes=tuple(node.spec.out_shapes(*given)))
         shapes.update({Value(node.name, place): shape for place, shape in enumerate(new.shapes)})
