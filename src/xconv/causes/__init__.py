@@ -12,8 +12,14 @@ from typing import TypeAlias
 from xconv.causes.activation import activation
 from xconv.causes.attention import attention
 from xconv.causes.batch_norm import epsilon, momentum
+from xconv.causes.bias import bias
+from xconv.causes.channel_order import channel_order
 from xconv.causes.features import features
 from xconv.causes.feeding import feeding
+from xconv.causes.flatten_order import flatten_order
+from xconv.causes.gate_order import gate_order
+from xconv.causes.initialisers import initialisers
+from xconv.causes.kernel_layout import kernel_layout
 from xconv.causes.layer_order import layer_order
 from xconv.causes.missing_layers import missing_layers
 from xconv.causes.mode import mode
@@ -28,8 +34,10 @@ from xconv.causes.reshaping import reshaping
 from xconv.causes.residual import residual
 from xconv.causes.resizing import resizing
 from xconv.causes.softmax import softmax
+from xconv.causes.statistics import statistics
 from xconv.causes.stride import stride
 from xconv.causes.training_only import dropout, frozen
+from xconv.causes.weights import rounded_weights, weights
 from xconv.comparison.case import Case
 from xconv.diagnosis.as_given import Outcome
 from xconv.diagnosis.records import Suspicion
@@ -58,6 +66,15 @@ CAUSES: tuple[Cause, ...] = (
     missing_layers,
     features,
     softmax,
+    rounded_weights,  # before what puts numbers into another arrangement
+    weights,
+    kernel_layout,
+    flatten_order,
+    channel_order,
+    gate_order,
+    bias,
+    statistics,
+    initialisers,
     dropout,
     frozen,
     other_settings,  # last: whatever no other claims

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from xconv.causes.blocks import blocks
 from xconv.causes.settings import as_in_a, changed
 from xconv.comparison.case import Case, spelled
 from xconv.diagnosis.records import Place, Suspicion
@@ -16,7 +17,9 @@ __all__ = ["epsilon", "momentum"]
 
 def epsilon(case: Case) -> Iterator[Suspicion]:
     """Normalisations that add another number to the variance."""
-    found = list(changed(case, (BatchNorm, LayerNorm, GroupNorm), ("epsilon",)))
+    settled = blocks(case).settled
+    kinds = BatchNorm, LayerNorm, GroupNorm
+    found = [change for change in changed(case, kinds, ("epsilon",)) if change.b.name not in settled]
     if found:
         places = tuple(Place(c.a.name, c.b.name, c.said(c.a), c.said(c.b)) for c in found)
         first = found[0]

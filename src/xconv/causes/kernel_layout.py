@@ -1,0 +1,33 @@
+"""Kernels whose numbers are right and whose axes are not: not transposed, turned, rotated, regrouped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from xconv.causes.told import arranged, counted, places_of, rearranged_back, remedy_of
+from xconv.comparison.case import Case
+from xconv.diagnosis.records import Suspicion
+
+__all__ = ["kernel_layout"]
+
+
+def kernel_layout(case: Case) -> Iterator[Suspicion]:
+    """Kernels that hold the numbers of `a` in another arrangement, which their shape does not forbid."""
+    for says, found in arranged(case, "kernel_layout").items():
+        apart, form = found[0]
+        chosen = [item for item, _ in found]
+        count = len([item for item in chosen if not item.again])
+        yield Suspicion(
+            "kernel_layout",
+            f"{counted(count, 'kernel')} of b {'holds' if count == 1 else 'hold'} the numbers of a, {says}",
+            places_of(chosen, "the same numbers", says),
+            remedy_of(case, apart, form),
+            rearranged_back(found),
+            hint=_hint(says),
+        )
+
+
+def _hint(says: str) -> str:
+    if "rotated" in says or "mirrored" in says:
+        return "both frameworks compute a cross-correlation: a kernel is never flipped on the way"
+    return "Keras stores (height, width, in, out) and (in, out), torch (out, in, height, width) and (out, in)"
