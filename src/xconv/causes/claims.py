@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from weakref import WeakKeyDictionary
 
 from xconv import axes
 from xconv.causes.lone import OTHER, Lone, LoneNodes, lone_nodes
@@ -16,7 +15,8 @@ from xconv.causes.settings import Change
 from xconv.causes.wires import Wire, wires_of
 from xconv.comparison.case import Case
 from xconv.comparison.differences import Unlike, differences, effective_pads
-from xconv.graph import Node
+from xconv.comparison.opened import Opened
+from xconv.graph import Node, Value
 from xconv.layers.activation import Activation
 from xconv.layers.adaptive_pool import AdaptivePool
 from xconv.layers.attention import Attention
@@ -40,7 +40,7 @@ from xconv.layers.unary import Clip
 from xconv.layers.upsample import Upsample
 from xconv.spec import Spec
 
-__all__ = ["OTHER", "SETTINGS", "Claims", "claims_of", "owner"]
+__all__ = ["OTHER", "SETTINGS", "Claims", "claims_of", "owner", "rounds_up", "taken_whole"]
 
 EVERY = "*"
 """All fields that have no line of their own."""
@@ -80,6 +80,9 @@ SETTINGS: Mapping[type[Spec], Mapping[str, str]] = {
 """The cause of every setting; what stands in no line is other_settings'."""
 
 
+STEPS = frozenset({"sequences", "states"})
+WHOLE = frozenset({"shape", "family"})
+"""Records that no setting mends."""
 TAKEN = frozenset({"node", "inputs", "weight", "ports"})
 """Records that are no settings: lone nodes and wires are sorted here, a weight that one side lacks elsewhere."""
 
@@ -103,14 +106,17 @@ class Claims:
         return self.settings.get(cause, ())
 
 
-KNOWN: WeakKeyDictionary[Case, Claims] = WeakKeyDictionary()
-
-
 def claims_of(case: Case) -> Claims:
     """The differences of a case by cause, worked out once."""
-    if case not in KNOWN:
-        KNOWN[case] = _claims(case)
-    return KNOWN[case]
+    if "claims" not in case.memory:
+        case.memory["claims"] = _claims(case)
+    result: Claims = case.memory["claims"]
+    return result
+
+
+def taken_whole(case: Case) -> frozenset[str]:
+    """The layers of `a` that no weights of their counterparts fit: a remedy puts them in whole."""
+    return frozenset(change.a.name for changes in claims_of(case).resized.values() for change in changes)
 
 
 def _claims(case: Case) -> Claims:
@@ -123,14 +129,14 @@ def _claims(case: Case) -> Claims:
         for unlike in found:
             if unlike.kind == "padding" and _pads_alike(case, a, b):
                 continue
-            cause = _cause(lone, unlike, a, b, kinds)
-            if cause == WIDTH or unlike.kind in ("shape", "family"):
-                cause = "features" if name in lone.heads and cause == WIDTH else cause
+            cause = _cause(case, lone, unlike, a, b, kinds)
+            if (cause == WIDTH and unlike.kind not in STEPS) or unlike.kind in WHOLE or _another_cell(a, kinds):
+                cause = _of_width(case, lone, a) if cause == WIDTH else cause
                 table = resized
             else:
                 table = settings
             known = table.setdefault(cause, {}).get(name, Change(a, b, ()))
-            fields = known.fields if unlike.kind in ("shape", "family") else (*known.fields, unlike.kind)
+            fields = known.fields if unlike.kind in WHOLE else (*known.fields, unlike.kind)
             table[cause][name] = replace(known, fields=fields)
     return Claims(
         lone.by_cause,
@@ -149,15 +155,72 @@ def _by_pair(case: Case) -> Mapping[str, list[Unlike]]:
     return found
 
 
-def _cause(lone: LoneNodes, unlike: Unlike, a: Node, b: Node, kinds: Sequence[str]) -> str:
+def _cause(case: Case, lone: LoneNodes, unlike: Unlike, a: Node, b: Node, kinds: Sequence[str]) -> str:
     """The cause that a difference of a pair belongs to."""
+    if _another_cell(a, kinds):
+        return "recurrent"
     if unlike.kind == "shape":
         return WIDTH
     if isinstance(a.spec, (Pool, AdaptivePool)) and ({"kernel", "kind", "family"} & {*kinds} or _padded(lone, a, b)):
         return "pooling"
+    if unlike.kind == "padding" and (rounds_up(case.a, a) or rounds_up(case.b, b)):
+        return "pooling"
+    if isinstance(a.spec, Reshape) and _is_cut_for_attention(case, a):
+        return "attention"
+    if isinstance(a.spec, Recurrent) and unlike.kind in STEPS and _is_stacked(lone, a, b):
+        return WIDTH  # it gives all steps for the sake of the other
     if unlike.kind == "padding" and "kernel" in kinds:
         return WIDTH
     return owner(type(a.spec), unlike.kind)
+
+
+def _is_stacked(lone: LoneNodes, a: Node, b: Node) -> bool:
+    """Whether a recurrent layer that one side lacks takes the steps of this one."""
+    missing = lone.by_cause.get("missing_layers", Lone())
+    there = {value.node for node in missing.b if isinstance(node.spec, Recurrent) for value in node.inputs}
+    here = {value.node for node in missing.a if isinstance(node.spec, Recurrent) for value in node.inputs}
+    return a.name in here or b.name in there
+
+
+def _of_width(case: Case, lone: LoneNodes, node: Node) -> str:
+    """The cause of another size: both directions before it, the head, or the width of the network."""
+    for before in (case.nodes_a[value.node] for value in node.inputs):
+        other = case.nodes_b.get(case.alignment.to_b.get(before.name, ""))
+        specs = before.spec, other.spec if other is not None else None
+        ways = [(spec.both, spec.merge) for spec in specs if isinstance(spec, Recurrent)]
+        if len(ways) == len(specs) and ways[0] != ways[1]:
+            return "recurrent"
+    return "features" if node.name in lone.heads else WIDTH
+
+
+def _another_cell(node: Node, kinds: Sequence[str]) -> bool:
+    """Whether it is a recurrent layer whose weights mean something else in the other network."""
+    return isinstance(node.spec, Recurrent) and bool({"kind", "both", "reset_after"} & {*kinds})
+
+
+def rounds_up(opened: Opened, node: Node) -> bool:
+    """Whether a pool of a live torch module has `ceil_mode`."""
+    if not isinstance(node.spec, Pool) or not hasattr(opened.model, "get_submodule"):
+        return False
+    try:
+        return bool(getattr(opened.model.get_submodule(node.layer), "ceil_mode", False))
+    except AttributeError:
+        return False
+
+
+def _is_cut_for_attention(case: Case, node: Node) -> bool:
+    """Whether a reshape cuts vectors into the heads of an attention layer behind it."""
+    waiting, seen = [node], {node.name}
+    while waiting:
+        now = waiting.pop()
+        for index in range(len(now.shapes)):
+            for user in case.users_a.get(Value(now.name, index), ()):
+                if isinstance(user.spec, Attention):
+                    return True
+                if user.name not in seen and not user.weights and len(user.inputs) == 1:
+                    seen.add(user.name)
+                    waiting.append(user)
+    return False
 
 
 def owner(kind: type[Spec], setting: str) -> str:

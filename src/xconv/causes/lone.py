@@ -29,6 +29,7 @@ from xconv.layers.pad_axes import PadAxes
 from xconv.layers.pool import GlobalPool, Pool
 from xconv.layers.prelu import PReLU
 from xconv.layers.recurrent import Recurrent
+from xconv.layers.reduce import Reduce
 from xconv.layers.resample import Resample
 from xconv.layers.rescale import Normalization, Rescaling
 from xconv.layers.reshape import Flatten, Permute, Regroup, Reshape, Unsqueeze
@@ -36,6 +37,7 @@ from xconv.layers.same import SamePad
 from xconv.layers.scale import Scale
 from xconv.layers.slicing import Slicing
 from xconv.layers.softmax import GLU, Softmax
+from xconv.layers.take import Take
 from xconv.layers.tile import Flip
 from xconv.layers.unary import Clip, Unary
 from xconv.layers.upsample import Upsample
@@ -45,8 +47,10 @@ __all__ = ["OTHER", "Lone", "LoneNodes", "lone_nodes", "makes_probabilities"]
 
 LEARNED = (Conv, ConvTranspose, Dense, Recurrent, MultiHeadAttention, Embedding, Attention)
 """What makes a group of lone nodes a missing layer or block, whatever else is in it."""
-VECTORS = (GlobalPool, AdaptivePool, Flatten, Reshape)
+VECTORS = (GlobalPool, AdaptivePool, Flatten, Reshape, Reduce, Take, Slicing)
 """What makes a vector of a map."""
+ATTENDING = (Attention, MultiHeadAttention, MatMul, Einsum)
+"""What makes a group of lone nodes attention, where both networks have such a group."""
 NONLINEAR = (Activation, Clip, PReLU)
 POINTWISE = (*NONLINEAR, Elementwise, Unary)
 SHIFTS = (Pad, PadAxes, SamePad, Slicing)
@@ -99,6 +103,7 @@ def lone_nodes(case: Case) -> LoneNodes:
     pools = _padded_pools(case)
     given = [side.causes(pool) for side, pool in zip(sides, pools, strict=True)]
     _name_moved(sides, given)
+    _name_attention(sides, given)
     causes = {cause for found in given for cause in found.values()}
     lone = {
         cause: Lone(
@@ -118,6 +123,14 @@ def _name_moved(sides: Sequence[_Side], given: Sequence[dict[str, str]]) -> None
     moved = {spec for spec, number in words[0].items() if words[1][spec] == number}
     for side, found in zip(sides, given, strict=True):
         found.update({n.name: "layer_order" for n in side.lone if found[n.name] == "activation" and n.spec in moved})
+
+
+def _name_attention(sides: Sequence[_Side], given: Sequence[dict[str, str]]) -> None:
+    """Attention that both networks have, told in other operations, is the same layer computed otherwise."""
+    groups = [[n for n in s.lone if any(isinstance(o.spec, ATTENDING) for o in s.group[n.name])] for s in sides]
+    if all(groups):
+        for nodes, found in zip(groups, given, strict=True):
+            found.update({node.name: "attention" for node in nodes if found[node.name] != "features"})
 
 
 def makes_probabilities(node: Node, graph: Graph) -> bool:
@@ -159,8 +172,11 @@ class _Side:
 
     def _cause(self, node: Node, pools: Collection[str]) -> str:
         group = self.group[node.name]
-        if makes_probabilities(node, self.graph) and not self._behind_lone_tail(node):
+        attends = any(isinstance(other.spec, ATTENDING) for other in group)
+        if makes_probabilities(node, self.graph) and not attends and not self._behind_lone_tail(node):
             return "softmax"
+        if self._takes_steps(node):
+            return "recurrent"
         if self._is_of_features(node, group):
             return "features"
         users = {user.name for value in _made(node) for user in self.users.get(value, ())}
@@ -179,10 +195,18 @@ class _Side:
 
     def _is_of_features(self, node: Node, group: tuple[Node, ...]) -> bool:
         """Whether it is part of a head that the other network lacks, or another way from maps to vectors."""
+        if any(isinstance(other.spec, (Recurrent, MultiHeadAttention, Attention)) for other in group):
+            return False
         learned = any(isinstance(other.spec, (*LEARNED, *VECTORS)) for other in group)
         if node.name in self.tails and learned:
             return True
         return node.name in self.heads and (learned or isinstance(node.spec, VECTORS))
+
+    def _takes_steps(self, node: Node) -> bool:
+        """Whether it makes one vector of the steps of a recurrent layer that has a counterpart."""
+        before = [self.known[value.node] for value in node.inputs]
+        after_recurrent = any(isinstance(other.spec, Recurrent) and other.name in self.paired for other in before)
+        return isinstance(node.spec, (Reduce, Slicing, Take, Concat, GlobalPool)) and after_recurrent
 
     def _scales_input(self, node: Node) -> bool:
         """Whether it scales an input, before anything else is done to it."""

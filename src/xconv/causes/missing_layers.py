@@ -13,6 +13,7 @@ from xconv.diagnosis.records import Suspicion
 from xconv.graph import Graph, Node, Value
 from xconv.layers.conv import Conv
 from xconv.layers.elementwise import Elementwise
+from xconv.layers.recurrent import Recurrent
 
 __all__ = ["missing_layers", "stages"]
 
@@ -24,9 +25,12 @@ def missing_layers(case: Case) -> Iterator[Suspicion]:
     groups += [Lone(b=tuple(group)) for group in _groups(everything.lone.b)]
     for lone in _alike(groups):
         nodes = [*lone.a, *lone.b]
-        yield Found(case, "missing_layers", lone=lone).suspicion(_text(lone, nodes), hint=_variant(case, nodes))
-    if everything.pairs:
-        yield _resized(replace(everything, lone=Lone()))
+        stacked = everything.changes if any(isinstance(node.spec, Recurrent) for node in nodes) else ()
+        yield Found(case, "missing_layers", stacked, lone=lone).suspicion(
+            _text(lone, nodes), hint=_variant(case, nodes)
+        )
+    if everything.resized:
+        yield _resized(replace(everything, changes=(), lone=Lone()))
 
 
 def _groups(nodes: Sequence[Node]) -> Iterator[list[Node]]:

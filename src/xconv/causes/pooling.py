@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from xconv.causes.claims import rounds_up
 from xconv.causes.lone import Lone
 from xconv.causes.settings import Change
 from xconv.causes.structure import Found, found
@@ -63,6 +64,11 @@ def _changed(part: Found) -> Suspicion:
             f"{how_many}: padding {'counts' if counts else 'does not count'} in the mean of the one, not so the other"
         )
         return part.suspicion(text, _counting(part.case, first, counts), COUNTS)
+    ups = [rounds_up(part.case.a, first.a), rounds_up(part.case.b, first.b)]
+    if "padding" in fields and ups[0] != ups[1]:
+        text = f"{how_many}: {'a' if ups[0] else 'b'} has ceil_mode=True, one more window at the end, the other has not"
+        live = part.case.b.framework == "torch" and ups[1]
+        return part.suspicion(text, f"{spelled(part.case.b, first.b)}.ceil_mode = False" if live else "")
     ours, theirs = said(first.a), said(first.b)
     words = "of the whole map" if isinstance(first.a.spec, GlobalPool) else "of each window"
     return part.suspicion(f"{how_many} {words}: {ours} against {theirs}")

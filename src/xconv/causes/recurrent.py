@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from xconv.causes.settings import Change
-from xconv.causes.structure import found
+from xconv.causes.structure import Found, found
+from xconv.causes.wording import names_of
 from xconv.comparison.case import Case, spelled
 from xconv.diagnosis.records import Suspicion
+from xconv.graph import Value
+from xconv.layers.recurrent import Recurrent
 
 __all__ = ["recurrent"]
 
@@ -25,13 +28,33 @@ RESET = "Keras's GRU has reset_after=True as cuDNN and torch do; Keras 1 and the
 
 
 def recurrent(case: Case) -> Iterator[Suspicion]:
-    """Recurrent layers with other settings."""
-    for part in found(case, "recurrent").parts():
-        if part.pairs:
-            first = part.pairs[0]
-            text = "; ".join(WORDS.get(name, f"another {name}") for name in first.fields)
-            hint = RESET if "reset_after" in first.fields else ""
-            yield part.suspicion(f"{text}: {_said(first)}", _remedy(case, first), hint)
+    """Recurrent layers with other settings, with what takes their steps; steps taken otherwise."""
+    everything = found(case, "recurrent")
+    if everything.lone or everything.wires or everything.resized:
+        yield _as_one(everything)
+        return
+    for part in everything.parts():
+        first = part.pairs[0]
+        yield part.suspicion(f"{'; '.join(_words(first))}: {_said(first)}", _remedy(case, first))
+
+
+def _as_one(everything: Found) -> Suspicion:
+    """What fits together only: a layer whose weights are others, and what takes its steps."""
+    sides = ("a", everything.lone.a), ("b", everything.lone.b)
+    pairs = [change for change in everything.pairs if isinstance(change.a.spec, Recurrent)]
+    words = [word for change in pairs[:1] for word in _words(change)]
+    words += [f"{side} takes {names_of(nodes)} of the steps" for side, nodes in sides if nodes]
+    words += [f"a takes {_of(wire.takes_a)}, b {_of(wire.takes_b)}" for wire in everything.wires]
+    fields = {name for change in pairs for name in change.fields}
+    return everything.suspicion("; ".join(words), hint=RESET if "reset_after" in fields else "")
+
+
+def _words(change: Change) -> list[str]:
+    return [WORDS.get(name, f"another {name}") for name in change.fields]
+
+
+def _of(values: tuple[Value, ...]) -> str:
+    return " and ".join(map(str, values))
 
 
 def _said(change: Change) -> str:

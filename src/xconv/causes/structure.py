@@ -77,20 +77,18 @@ def found(case: Case, cause: str) -> Found:
 
 
 def remedy_line(case: Case, changes: Sequence[Change], lone: Lone, wires: Sequence[Wire] = ()) -> str:
-    """The line of code for the first pair, node of `a` alone, node of `b` alone, or wire."""
-    if changes:
-        return replaced_line(case, changes[0].a, changes[0].b)
+    """The lines of code for the first pair, the first node of `a` alone, of `b` alone, and the first wire."""
+    lines = [replaced_line(case, changes[0].a, changes[0].b)] if changes else []
     made = [node for node in lone.a if not _is_constant(case, node)] or lone.a
-    if made:
-        return inserted_line(case, made[0])
-    if lone.b:
-        return removed_line(case, lone.b[0])
-    wire = wires[0]
-    there = [case.in_b(value) for value in wire.takes_a]
-    takes = ", ".join(
-        str(value) if value is not None else f"what a has as {mine}"
-        for value, mine in zip(there, wire.takes_a, strict=True)
-    )
+    lines += [inserted_line(case, made[0])] if made else []
+    lines += [removed_line(case, lone.b[0])] if lone.b else []
+    lines += [_taken(case, wires[0])] if wires else []
+    return "; ".join(lines)
+
+
+def _taken(case: Case, wire: Wire) -> str:
+    pairs = [(case.in_b(value), value) for value in wire.takes_a]
+    takes = ", ".join(str(there) if there is not None else f"what a has as {mine}" for there, mine in pairs)
     return f"let {wire.b or 'the model return'} {'take ' if wire.b else ''}{takes}"
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from xconv.align import commutes
 from xconv.comparison.case import Case
 from xconv.graph import Node, Value
+from xconv.layers.recurrent import Recurrent
 
 __all__ = ["Wire", "sources", "wires_of"]
 
@@ -29,8 +30,15 @@ def wires_of(case: Case) -> Mapping[str, tuple[Wire, ...]]:
     causes: dict[str, list[Wire]] = {}
     for wire in found:
         near = {wire.a, *(value.node for value in wire.takes_a)}
-        causes.setdefault("layer_order" if near & turned else "residual", []).append(wire)
+        cause = "recurrent" if _takes_states(case, wire) else "layer_order" if near & turned else "residual"
+        causes.setdefault(cause, []).append(wire)
     return {cause: tuple(wires) for cause, wires in causes.items()}
+
+
+def _takes_states(case: Case, wire: Wire) -> bool:
+    """Whether both take something of one recurrent layer: all steps, the last one, a state."""
+    ours = {value.node for value in wire.takes_a if isinstance(case.nodes_a[value.node].spec, Recurrent)}
+    return {case.alignment.to_b.get(name) for name in ours} == {value.node for value in wire.takes_b} and bool(ours)
 
 
 def _unlike(case: Case) -> Iterator[Wire]:

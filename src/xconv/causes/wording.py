@@ -16,6 +16,7 @@ from xconv.layers.conv import Conv
 from xconv.layers.dense import Dense
 from xconv.layers.elementwise import Elementwise
 from xconv.layers.pool import GlobalPool, Pool
+from xconv.layers.recurrent import Recurrent
 from xconv.spec import KerasLayer, Slot, Spec, TorchCall
 
 __all__ = ["constructed", "inserted_line", "names_of", "removed_line", "replaced_line", "said"]
@@ -47,6 +48,8 @@ def said(node: Node | None) -> str:
         return f"{spec.name} {numbers[0]:g}" if numbers else spec.name
     if isinstance(spec, Conv):
         return _convolution(spec)
+    if isinstance(spec, Recurrent):
+        return _recurrent(spec)
     if isinstance(spec, Dense):
         return f"Dense {spec.in_features} to {spec.out_features}"
     return type(spec).__name__ + _listed(settings_of(spec))
@@ -57,6 +60,15 @@ def _convolution(spec: Conv) -> str:
     words += [f"stride {_times(spec.stride)}"] if max(spec.stride) > 1 else []
     words += [f"dilation {_times(spec.dilation)}"] if max(spec.dilation) > 1 else []
     words += [f"{spec.groups} groups"] if spec.groups > 1 else []
+    return ", ".join(words)
+
+
+def _recurrent(spec: Recurrent) -> str:
+    words = [f"{spec.kind} of {spec.units} units"]
+    words += [f"both ways ({spec.merge})"] if spec.both else ["backward"] if spec.backward else []
+    words += ["all steps" if spec.sequences else "last step"] + (["final states"] if spec.states else [])
+    words += [spec.activation] if spec.kind == "rnn" else []
+    words += ["reset before the product"] if spec.kind == "gru" and not spec.reset_after else []
     return ", ".join(words)
 
 

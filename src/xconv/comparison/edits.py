@@ -33,7 +33,10 @@ def inferred(graph: Graph) -> Graph:
             if missing:
                 raise Mismatch(f"nothing makes {missing[0]}", place=node.name)
             given = [shapes[value] for value in node.inputs]
-            new = replace(node, shapes=tuple(node.spec.out_shapes(*given)))
+            try:
+                new = replace(node, shapes=tuple(node.spec.out_shapes(*given)))
+            except (ValueError, IndexError, KeyError, TypeError) as error:
+                raise Mismatch(f"it does not take {', '.join(map(str, given))}", place=node.name) from error
         shapes.update({Value(node.name, place): shape for place, shape in enumerate(new.shapes)})
         nodes.append(new)
     return replace(graph, nodes=tuple(nodes))
