@@ -20,7 +20,7 @@ __all__ = ["ARMS", "NETWORKS", "measure_network", "show"]
 ARMS = ("xconv_live", "xconv_file", "nobuco", "onnx2tf")
 NETWORKS = (
     *("resnet50", "mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0", "densenet121", "vgg16", "googlenet"),
-    *("shufflenet_v2_x1_0", "regnet_y_400mf", "convnext_tiny", "swin_t", "vit_b_16"),
+    *("shufflenet_v2_x1_0", "regnet_y_400mf", "convnext_tiny", "swin_t"),
 )
 LIMIT = 600
 """Seconds for one conversion; who takes longer has not finished."""

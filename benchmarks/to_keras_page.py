@@ -56,7 +56,7 @@ def conversion_part(rows: Sequence[Row]) -> Iterator[str]:
     size = next((source["size"] for source in sources.values()), "-")
     idle = dict.fromkeys(row["network"] for row in arms if row.get("seconds", {}).get("count", 1) > 1)
     yield CONVERSION.format(machine=in_full(machine), idle=" and ".join(idle) or "none", size=size)
-    yield markdown(("", "right", "reloads", "seconds, median", "as fast as xconv"), _totals(arms))
+    yield markdown(("", "right", "reloads", "seconds, idle, median", "as fast as xconv"), _totals(arms))
     for network in dict.fromkeys(row["network"] for row in arms):
         part = [row for row in arms if row["network"] == network]
         yield _network(network, sources.get(network), part)
@@ -71,13 +71,14 @@ def _newest(rows: Sequence[Row]) -> list[Row]:
 
 
 def _totals(arms: Sequence[Row]) -> Iterator[Sequence[Any]]:
-    """For each arm: how many are right and can be loaded again; its seconds, and their quotient with xconv's."""
-    live = _medians(arms, "xconv_live")
+    """For each arm: how many are right and can be loaded again; seconds and quotients where the machine was idle."""
+    idle = {row["network"] for row in arms if row.get("seconds", {}).get("count", 1) > 1}
+    live = {name: value for name, value in _medians(arms, "xconv_live").items() if name in idle}
     for arm in dict.fromkeys(row["arm"] for row in arms):
         part = [row for row in arms if row["arm"] == arm]
         good = [row for row in part if row.get("right")]
-        times = _medians(arms, arm)
-        quotients = [times[name] / live[name] for name in times if name in live]
+        times = {name: value for name, value in _medians(arms, arm).items() if name in live}
+        quotients = [times[name] / live[name] for name in times]
         yield (
             ARM_NAMES.get(arm, arm),
             f"{len(good)} of {len(part)}",
