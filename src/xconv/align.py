@@ -266,7 +266,7 @@ class _Matching:
 
     def evidence(self, a: str, b: str) -> int:
         """How many neighbours are pairs already, reached the same way; that both make the same output counts too."""
-        ends = (a, b) in self.ends
+        ends = ENDS if (a, b) in self.ends else 0
         return (
             ends
             + self._agreeing(self.a.before[a], self.b.before[b])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -35,24 +35,31 @@ def said(node: Node | None) -> str:
     """
     if node is None:
         return ""
-    spec = node.spec
-    if isinstance(spec, Activation):
-        return spec.name + (_listed(dict(spec.parameters)) if spec.parameters else "")
-    if isinstance(spec, Pool):
-        pads = "" if spec.padding is not None and not any(map(any, spec.padding)) else f", pads {spec.padding}"
-        return f"{spec.kind} pool {_times(spec.kernel)}, stride {_times(spec.stride)}{pads}"
-    if isinstance(spec, GlobalPool):
-        return f"global {spec.kind} pool"
-    if isinstance(spec, Elementwise):
-        numbers = [operand for operand in spec.operands if not isinstance(operand, Slot)]
-        return f"{spec.name} {numbers[0]:g}" if numbers else spec.name
-    if isinstance(spec, Conv):
-        return _convolution(spec)
-    if isinstance(spec, Recurrent):
-        return _recurrent(spec)
-    if isinstance(spec, Dense):
-        return f"Dense {spec.in_features} to {spec.out_features}"
-    return type(spec).__name__ + _listed(settings_of(spec))
+    own = next((words for kind, words in WORDS.items() if isinstance(node.spec, kind)), None)
+    return own(node.spec) if own is not None else type(node.spec).__name__ + _listed(settings_of(node.spec))
+
+
+def _activation(spec: Activation) -> str:
+    return spec.name + (_listed(dict(spec.parameters)) if spec.parameters else "")
+
+
+def _pool(spec: Pool) -> str:
+    pads = "" if spec.padding is not None and not any(map(any, spec.padding)) else f", pads {spec.padding}"
+    return f"{spec.kind} pool {_times(spec.kernel)}, stride {_times(spec.stride)}{pads}"
+
+
+def _elementwise(spec: Elementwise) -> str:
+    numbers = [operand for operand in spec.operands if not isinstance(operand, Slot)]
+    return f"{spec.name} {numbers[0]:g}" if numbers else spec.name
+
+
+def _recurrent(spec: Recurrent) -> str:
+    words = [f"{spec.kind} of {spec.units} units"]
+    words += [f"both ways ({spec.merge})"] if spec.both else ["backward"] if spec.backward else []
+    words += ["all steps" if spec.sequences else "last step"] + (["final states"] if spec.states else [])
+    words += [spec.activation] if spec.kind == "rnn" else []
+    words += ["reset before the product"] if spec.kind == "gru" and not spec.reset_after else []
+    return ", ".join(words)
 
 
 def _convolution(spec: Conv) -> str:
@@ -63,13 +70,15 @@ def _convolution(spec: Conv) -> str:
     return ", ".join(words)
 
 
-def _recurrent(spec: Recurrent) -> str:
-    words = [f"{spec.kind} of {spec.units} units"]
-    words += [f"both ways ({spec.merge})"] if spec.both else ["backward"] if spec.backward else []
-    words += ["all steps" if spec.sequences else "last step"] + (["final states"] if spec.states else [])
-    words += [spec.activation] if spec.kind == "rnn" else []
-    words += ["reset before the product"] if spec.kind == "gru" and not spec.reset_after else []
-    return ", ".join(words)
+WORDS: Mapping[type[Spec], Callable[[Any], str]] = {
+    Activation: _activation,
+    Pool: _pool,
+    GlobalPool: lambda spec: f"global {spec.kind} pool",
+    Elementwise: _elementwise,
+    Conv: _convolution,
+    Recurrent: _recurrent,
+    Dense: lambda spec: f"Dense {spec.in_features} to {spec.out_features}",
+}
 
 
 def settings_of(spec: Spec) -> dict[str, Any]:
