@@ -380,10 +380,15 @@ def _lstm() -> Iterator[Mutation]:
     yield Mutation("gate_order", "first", reordered("first", (0, 1, 3, 2)), "i, f, o, c")
     yield Mutation("gate_order", "second", directions, "the directions exchanged")
     yield Mutation("kernel_layout", "first", fill("first.weight_ih_l0", _transposed_gates))
-    yield Mutation("bias", "second", fill("second.bias_hh_l0", lambda b: b * 0), "one of the two biases forgotten")
+    yield Mutation(
+        "bias|weights",
+        "second",
+        fill("second.bias_hh_l0", lambda b: b * 0),
+        "one of the two biases forgotten; Keras has their sum alone",
+    )
     yield Mutation("epsilon", "norm", put("norm", eps=1e-2))
     yield Mutation("weights", "embed", fill("embed.weight", lambda w: w + 0.05 * torch.randn_like(w)))
-    yield Mutation("features|missing_layers|other_settings|pooling", "second", forward("", last), "the last step alone")
+    yield Mutation("recurrent", "second", forward("", last), "the last step alone")
     yield Mutation("bias", "fc", _unabsorbed("fc"))
     yield Mutation("softmax", "fc", swap("fc", lambda fc: nn.Sequential(fc, nn.Softmax(-1))))
 
