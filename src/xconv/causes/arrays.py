@@ -58,6 +58,8 @@ class Apart:
     size: int
     wanted: Array | None = None
     """What `b` should hold, where it is not what `a` holds: what another layer makes up for is in it."""
+    reverse: bool = False
+    """Whether it is `a` that holds the rounded numbers."""
     drawn: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     """The initialisers that draw such numbers as `a` has, and as `b` has; looked for where they are uncorrelated."""
     prints: Print = ((), b"")
@@ -72,6 +74,8 @@ class Compared:
 
     arrays: int
     numbers: int
+    shared: int
+    """How many are equal, those aside that hold the zeros or ones of a new layer."""
     apart: tuple[Apart, ...]
     prints: Mapping[Print, tuple[tuple[str, str], ...]]
     """The nodes and roles of `a` by the prints of their arrays."""
@@ -89,14 +93,14 @@ class _Comparison:
     def __init__(self, case: Case) -> None:
         self.case = case
         self.seen: dict[tuple[Weight, Weight], bool] = {}
-        self.arrays = self.numbers = 0
+        self.arrays = self.numbers = self.shared = 0
         self.prints: dict[Print, tuple[tuple[str, str], ...]] = {}
 
     def run(self) -> Compared:
         whole = taken_whole(self.case)
         pairs = [(a, b) for a, b in self.case.pairs() if type(a.spec) is type(b.spec) and a.name not in whole]
         found = [apart for a, b in pairs for apart in self._pair(a, b)]
-        return Compared(self.arrays, self.numbers, tuple(found), self.prints)
+        return Compared(self.arrays, self.numbers, self.shared, tuple(found), self.prints)
 
     def _pair(self, a: Node, b: Node) -> Iterator[Apart]:
         ours, theirs, again = {}, {}, set()
@@ -113,6 +117,7 @@ class _Comparison:
             else:
                 self.arrays += 1
                 self.numbers += one.size
+                self.shared += not differs and not _is_initial(role, one)
                 known = self.prints.get(_print(one), ())
                 self.prints[_print(one)] = (*known, (a.name, role))
             self.seen[weight, other] = differs
@@ -147,12 +152,15 @@ class _Comparison:
                 rest = FRESH if _is_initial(role, found) else OTHER
             relative, correlation = _relative(ours[role], found), _correlation(ours[role], found)
             item = Apart(a, b, role, chosen.source, chosen.forms, rest, relative, correlation, found.size)
-            if rest == OTHER:
+            back = rounding(found, ours[role]) if rest == OTHER else None
+            if back:
+                item = replace(item, rest=back, reverse=True)
+            if item.rest in (OTHER, FRESH):
                 item = replace(item, prints=_print(found))
                 if abs(correlation) < ALONE or found.ndim == 1:
-                    drawn = initialisers_of(a, role, ours[role]), initialisers_of(b, role, found)
-                    item = replace(item, drawn=drawn)
-            yield item
+                    item = replace(item, drawn=(_drawn(a, role, ours[role]), _drawn(b, role, found)))
+            if item.forms or item.rest or item.source != role:
+                yield item
 
     def _otherwise(
         self, a: Node, b: Node, ours: Mapping[str, Array], theirs: Mapping[str, Array]
@@ -239,6 +247,10 @@ def _correlation(ours: Array, theirs: Array) -> float:
 
 def _print(array: Array) -> Print:
     return tuple(array.shape), array.ravel()[:: max(1, array.size // 16)].tobytes()
+
+
+def _drawn(node: Node, role: str, array: Array) -> tuple[str, ...]:
+    return (FRESH,) if _is_initial(role, array) else initialisers_of(node, role, array)
 
 
 def _is_initial(role: str, array: Array) -> bool:

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from xconv.causes.told import arranged, counted, places_of, rearranged_back, remedy_of
+from xconv.causes.arrays import compared
+from xconv.causes.bias import NORMS
+from xconv.causes.told import (
+    arranged,
+    counted,
+    exchanged_back,
+    names_of,
+    places_of,
+    rearranged_back,
+    remedy_of,
+)
 from xconv.comparison.case import Case
-from xconv.diagnosis.records import Suspicion
+from xconv.diagnosis.records import Place, Suspicion
+from xconv.layers.recurrent import Recurrent
 
 __all__ = ["kernel_layout"]
+
+OWN = *NORMS, Recurrent
+"""Whose arrays in each other's place have causes of their own: `statistics`, `gate_order`."""
 
 
 def kernel_layout(case: Case) -> Iterator[Suspicion]:
@@ -24,6 +38,22 @@ def kernel_layout(case: Case) -> Iterator[Suspicion]:
             remedy_of(case, apart, form),
             rearranged_back(found),
             hint=_hint(says),
+        )
+
+    swapped = [item for item in compared(case).apart if item.source != item.role and not isinstance(item.b.spec, OWN)]
+    if swapped:
+        roles = " and ".join(sorted({item.role for item in swapped}))
+        yield Suspicion(
+            "kernel_layout",
+            f"in {', '.join(names_of(swapped))}, {roles} stand in each other's place",
+            tuple(
+                Place(item.a.name, item.b.name, f"{item.role}: its own", f"{item.role}: the numbers of {item.source}")
+                for item in swapped
+                if not item.again
+            ),
+            "xconv.transfer(a, b)",
+            exchanged_back(swapped),
+            hint="torch's in_proj_weight holds query, key and value one below the other, in this order",
         )
 
 

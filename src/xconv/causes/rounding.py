@@ -16,6 +16,8 @@ COARSEST = 0.08
 LAST_DIGITS = "float32's last digits"
 DIGITS = 8 * 2.0**-24
 """A few units in the last place of float32."""
+SAME = 1e-14
+"""A difference that float64 makes by itself."""
 FEW = 16
 """In an array of fewer numbers a grid would be found by chance."""
 SAMPLE = 512
@@ -40,22 +42,21 @@ def rounding(meant: Array, found: Array) -> str | None:
     step = max(1, meant.size // SAMPLE)
     few = meant.ravel()[::step], found.ravel()[::step]
     with np.errstate(all="ignore"):
-        if not _near(*few) or not _near(meant, found):
+        size = float(max(meant.max(), -meant.min()))
+        if not (_distance(*few) <= COARSEST * size and _distance(meant, found) <= COARSEST * size):
             return None
+        if _distance(meant, found) <= SAME * size:
+            return ""
         for name, rounded in _roundings():
             if np.array_equal(rounded(few[0]), few[1]) and np.array_equal(rounded(meant), found):
                 return name
-        if _distance(meant, found) <= DIGITS * float(np.abs(meant).max()):
+        if _distance(meant, found) <= DIGITS * size:
             return LAST_DIGITS
         return _grid(meant.astype(np.float64), found.astype(np.float64))
 
 
 def _distance(meant: Array, found: Array) -> float:
     return float(np.abs(np.subtract(found, meant, dtype=np.float64)).max())
-
-
-def _near(meant: Array, found: Array) -> bool:
-    return _distance(meant, found) <= COARSEST * float(np.abs(meant).max())
 
 
 def _roundings() -> Iterator[tuple[str, Callable[[Array], Array]]]:

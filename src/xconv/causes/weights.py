@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from xconv.causes.arrays import FRESH, OTHER, Apart, compared
+from xconv.causes.arrays import ALONE, FRESH, OTHER, Apart, compared
+from xconv.causes.initial_values import FEWEST
 from xconv.causes.rounding import LAST_DIGITS
 from xconv.causes.statistics import never_loaded
 from xconv.causes.told import counted, names_of, taken_from_a
@@ -25,22 +26,33 @@ LARGE = 64
 
 def rounded_weights(case: Case) -> Iterator[Suspicion]:
     """Arrays of `b` that are those of `a` in fewer digits, or the other way round."""
-    groups: dict[str, list[Apart]] = {}
+    groups: dict[tuple[str, bool, bool], list[Apart]] = {}
     for item in compared(case).apart:
         if item.rest and item.rest not in (OTHER, FRESH) and all(form.back is not None for form in item.forms):
-            groups.setdefault(item.rest, []).append(item)
-    for name, items in groups.items():
+            groups.setdefault((item.rest, item.reverse, item.wanted is not None), []).append(item)
+    for (name, reverse, folded), items in groups.items():
         each = [item for item in items if not item.again]
-        text = f"{counted(len(each), 'array')} of b hold the numbers of a rounded to {name}"
-        if name == LAST_DIGITS:
-            text = f"{counted(len(each), 'array')} of b and a differ in {name}"
+        ours, theirs = ("b", "a") if reverse else ("a", "b")
+        text = f"{counted(len(each), 'array')} of {theirs} hold the numbers of {ours} rounded to {name}"
+        if folded:
+            text = f"{counted(len(each), 'array')} of b make up for what other layers lack, rounded to {name}"
+        elif name == LAST_DIGITS:
+            text = f"{counted(len(each), 'array')} of a and b differ in {name}"
         yield Suspicion(
             "dtype",
             text,
             tuple(_place(item, f"rounded to {name}") for item in each),
-            "save and load the weights in a's own dtype, or xconv.transfer(a, b)",
+            _wider(folded, reverse),
             taken_from_a(case, items),
         )
+
+
+def _wider(folded: bool, reverse: bool) -> str:
+    if folded:
+        return "make b float64 before xconv.transfer(a, b): model.double()"
+    if reverse:
+        return "give a its own numbers again: those of b are whole"
+    return "save and load the weights in a's own dtype, or xconv.transfer(a, b)"
 
 
 def weights(case: Case) -> Iterator[Suspicion]:
@@ -118,20 +130,29 @@ def _fresh(case: Case, items: Sequence[Apart]) -> set[int]:
     each: dict[str, list[Apart]] = {}
     for item in items:
         each.setdefault(item.b.name, []).append(item)
-    new = {name for name, own in each.items() if all(_begins(item) for item in own)}
+    new = {name for name, own in each.items() if _is_new(own, 1)}
+    if 2 * len(new) > len(each):
+        new |= {name for name, own in each.items() if _may_be_new(own)}
     found = {id(item) for item in items if item.rest == FRESH}
-    seeds = 0
     for name in new:
         if all(norm in new for norm in _norms_behind(case, name) if norm in each):
             found |= {id(item) for item in each[name]}
-            seeds += any(item.drawn[0] and _is_kernel(item) for item in each[name])
-    drawn = [name for name in new if any(item.rest == OTHER for item in each[name])]
-    return found if seeds * 2 <= len(drawn) or len(items) < len(compared(case).apart) else set()
+    kernels = [name for name in new if any(map(_is_kernel, each[name]))]
+    seeds = [name for name in kernels if _is_new(each[name], 0)]
+    if not compared(case).shared and 2 * len(seeds) > len(kernels):
+        return set()  # neither was trained: two seeds
+    return found
 
 
-def _begins(item: Apart) -> bool:
-    """Whether an array of `b` may be that of a new layer."""
-    return item.rest == FRESH or bool(item.drawn[1])
+def _is_new(items: Sequence[Apart], side: int) -> bool:
+    """Whether the arrays of a layer are what a new one has; the range of a bias alone is no evidence."""
+    evidence = any(item.drawn[side] for item in items if _is_kernel(item) or item.rest == FRESH)
+    return evidence and all(item.drawn[side] for item in items)
+
+
+def _may_be_new(items: Sequence[Apart]) -> bool:
+    """Whether a layer is too small to tell, and as any other in what there is of it."""
+    return all(item.drawn[1] or (item.size < FEWEST and abs(item.correlation) < ALONE) for item in items)
 
 
 def _is_kernel(item: Apart) -> bool:
