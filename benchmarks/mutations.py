@@ -388,7 +388,7 @@ def _lstm() -> Iterator[Mutation]:
     )
     yield Mutation("epsilon", "norm", put("norm", eps=1e-2))
     yield Mutation("weights", "embed", fill("embed.weight", lambda w: w + 0.05 * torch.randn_like(w)))
-    yield Mutation("recurrent", "second", forward("", last), "the last step alone")
+    yield Mutation("recurrent", "select", forward("", last), "the last step alone, not the mean of all")
     yield Mutation("bias", "fc", _unabsorbed("fc"))
     yield Mutation("softmax", "fc", swap("fc", lambda fc: nn.Sequential(fc, nn.Softmax(-1))))
 
