@@ -2,7 +2,8 @@
 
 Names are not looked at. A node is recognised by what it is (its family, its sizes, its weights' shapes), by what stands
 around it, and by its neighbours that are recognised already: from the inputs and outputs, the matching spreads along
-the edges, the surest pair first. Where one network has nodes that the other lacks, the spreading steps over them.
+the edges, the surest pair first. Where one network has nodes that the other lacks, the spreading steps over them. The
+numbers that weights hold are asked only where several nodes fit as well as one another.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import count, product
 
+import numpy as np
+
 from xconv import axes
 from xconv.graph import Graph, Node
 from xconv.layers.activation import Activation
@@ -21,6 +24,7 @@ from xconv.layers.elementwise import Elementwise
 from xconv.layers.io import Variable
 from xconv.layers.pool import GlobalPool, Pool
 from xconv.layers.resample import Resample
+from xconv.weights import Arrays, Weight
 
 __all__ = ["Alignment", "Pair", "align", "commutes"]
 
@@ -132,6 +136,13 @@ def _family(node: Node) -> Hashable:
     return type(spec).__name__
 
 
+def _numbers(weight: Weight, arrays: Arrays) -> tuple[object, bytes]:
+    """What a weight holds, as it is used, and how: equal only for equal numbers of one dtype."""
+    source = arrays[weight.key]
+    rows = np.concatenate([block.ravel() for _, block in source.blocks()])
+    return source.dtype, np.ascontiguousarray(weight.apply(rows.reshape(weight.source))).tobytes()
+
+
 def _settle(a: _Side, b: _Side, to_b: dict[str, str], to_a: dict[str, str]) -> None:
     """Gives every node whose counterpart takes something else the free node of `b` that takes the same, if any."""
     for name in a.nodes:
@@ -241,6 +252,7 @@ class _Matching:
         self.proposed_a: dict[str, set[str]] = defaultdict(set)
         self.proposed_b: dict[str, set[str]] = defaultdict(set)
         self.order = count()
+        self.same: dict[tuple[str, str], bool] = {}
         self.ends: set[tuple[str, str]] = set()
         """The nodes that make the same output of both networks."""
         self.places = [{node.name: place for place, node in enumerate(side.graph.nodes)} for side in (a, b)]
@@ -296,7 +308,14 @@ class _Matching:
 
     def spread(self) -> None:
         """Joins pairs until nothing is left: neighbours, then what is unique, then over gaps, then the rest."""
-        while self._sure() or self._unique() or self._over_gaps() or self._other_sizes() or self._doubtful():
+        while (
+            self._sure()
+            or self._unique()
+            or self._by_numbers()
+            or self._over_gaps()
+            or self._other_sizes()
+            or self._doubtful()
+        ):
             pass
         self._left_over()
 
@@ -438,6 +457,32 @@ class _Matching:
             self.doubtful.add(a)
         self.join(a, b)
         return True
+
+    def _by_numbers(self) -> bool:
+        """Joins one of several that fit as well and alone holds the same weights: nothing else tells them apart."""
+        fitting = [(a, b) for score, a, b in self._pending() if score[1] == SAME and self._same_numbers(a, b)]
+        ours, theirs = Counter(a for a, _ in fitting), Counter(b for _, b in fitting)
+        found = [(a, b) for a, b in fitting if ours[a] == 1 == theirs[b]]
+        for a, b in found:
+            self.join(a, b)
+        return bool(found)
+
+    def _same_numbers(self, a: str, b: str) -> bool:
+        """Whether both hold the same weights."""
+        if (a, b) not in self.same:
+            ours, theirs = self.a.nodes[a].weights, self.b.nodes[b].weights
+            held = [w.key in self.a.graph.arrays for w in ours.values()]
+            held += [w.key in self.b.graph.arrays for w in theirs.values()]
+            self.same[a, b] = (
+                bool(held)
+                and all(held)
+                and ours.keys() == theirs.keys()
+                and all(
+                    _numbers(ours[role], self.a.graph.arrays) == _numbers(theirs[role], self.b.graph.arrays)
+                    for role in ours
+                )
+            )
+        return self.same[a, b]
 
     def _pending(self) -> list[tuple[tuple[int, ...], str, str]]:
         """The proposals of free nodes that wait, with their scores."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from xconv.causes.structure import Found, found
-from xconv.causes.wires import Wire
+from xconv.causes.wires import Wire, around
 from xconv.causes.wording import names_of
 from xconv.comparison.case import Case
 from xconv.diagnosis.records import Suspicion
@@ -22,7 +22,7 @@ def layer_order(case: Case) -> Iterator[Suspicion]:
         before = [", ".join(node.inputs[0].node for node in side) for side in (lone.a, lone.b)]
         text = f"{names_of(lone.a)} behind {before[0]} in the one, behind {before[1]} in the other"
         yield Found(case, "layer_order", lone=lone).suspicion(text)
-    for wires in _places(everything.wires):
+    for wires in _places(case, everything.wires):
         chain = [node for node in (case.nodes_a.get(wire.a) for wire in wires) if node is not None]
         inside = _exchanged(case, chain)
         ours = names_of(inside)
@@ -32,11 +32,11 @@ def layer_order(case: Case) -> Iterator[Suspicion]:
         yield part.suspicion(text, f"call them in the order {', '.join(_names(case, inside))}")
 
 
-def _places(wires: Sequence[Wire]) -> Iterator[tuple[Wire, ...]]:
+def _places(case: Case, wires: Sequence[Wire]) -> Iterator[tuple[Wire, ...]]:
     """The wires that belong together: the one takes what the other makes."""
     groups: list[tuple[set[str], list[Wire]]] = []
     for wire in wires:
-        names = {wire.a, *(value.node for value in wire.takes_a)} - {""}
+        names = around(case, wire)
         joined = [group for group in groups if group[0] & names]
         rest = [group for group in groups if not group[0] & names]
         merged = (names.union(*(g[0] for g in joined)), [w for g in joined for w in g[1]] + [wire])

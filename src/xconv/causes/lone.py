@@ -188,7 +188,17 @@ class _Side:
             ("pooling", isinstance(node.spec, SHIFTS) and bool(users & {*pools})),
             ("padding", _is_padding(group)),
         )
-        return next((cause for cause, holds in rules if holds), _by_kind(node))
+        return next((cause for cause, holds in rules if holds), self._of_number(node) or _by_kind(node))
+
+    def _of_number(self, node: Node) -> str:
+        """The cause of a factor or summand: that of what it goes into."""
+        if not _with_number(node.spec):
+            return ""
+        users = [user for value in _made(node) for user in self.users.get(value, ())]
+        if any(isinstance(user.spec, (Attention, MultiHeadAttention)) for user in users):
+            return "attention"
+        joins = any(isinstance(user.spec, (Elementwise, Concat)) and len(user.inputs) > 1 for user in users)
+        return "residual" if joins else OTHER
 
     def _behind_lone_tail(self, node: Node) -> bool:
         return any(value.node in self.names and value.node in self.tails for value in node.inputs)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from xconv.causes.settings import Change
 from xconv.causes.structure import Found, found
-from xconv.causes.wording import names_of
+from xconv.causes.wording import names_of, said
 from xconv.comparison.case import Case, spelled
-from xconv.diagnosis.records import Suspicion
+from xconv.diagnosis.records import Place, Suspicion
 from xconv.graph import Value
 from xconv.layers.recurrent import Recurrent
 
@@ -46,7 +47,19 @@ def _as_one(everything: Found) -> Suspicion:
     words += [f"{side} takes {names_of(nodes)} of the steps" for side, nodes in sides if nodes]
     words += [f"a takes {_of(wire.takes_a)}, b {_of(wire.takes_b)}" for wire in everything.wires]
     fields = {name for change in pairs for name in change.fields}
-    return everything.suspicion("; ".join(words), hint=RESET if "reset_after" in fields else "")
+    suspicion = everything.suspicion("; ".join(words), hint=RESET if "reset_after" in fields else "")
+    return replace(suspicion, places=(*suspicion.places, *_read(everything)))
+
+
+def _read(everything: Found) -> Iterator[Place]:
+    """The recurrent layers whose steps lone nodes take."""
+    case = everything.case
+    takers = {value.node: node for node in everything.lone.a for value in node.inputs}
+    others = {value.node: node for node in everything.lone.b for value in node.inputs}
+    told = {change.a.name for change in everything.pairs}
+    for a, b in case.pairs():
+        if isinstance(a.spec, Recurrent) and a.name not in told and (a.name in takers or b.name in others):
+            yield Place(a.name, b.name, f"read by {said(takers.get(a.name))}", f"read by {said(others.get(b.name))}")
 
 
 def _words(change: Change) -> list[str]:

@@ -10,7 +10,7 @@ from xconv.comparison.case import Case
 from xconv.graph import Node, Value
 from xconv.layers.recurrent import Recurrent
 
-__all__ = ["Wire", "sources", "wires_of"]
+__all__ = ["Wire", "around", "sources", "wires_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,16 @@ def wires_of(case: Case) -> Mapping[str, tuple[Wire, ...]]:
     turned = _turned(case, found)
     causes: dict[str, list[Wire]] = {}
     for wire in found:
-        near = {wire.a, *(value.node for value in wire.takes_a)}
+        near = around(case, wire)
         cause = "recurrent" if _takes_states(case, wire) else "layer_order" if near & turned else "residual"
         causes.setdefault(cause, []).append(wire)
     return {cause: tuple(wires) for cause, wires in causes.items()}
+
+
+def around(case: Case, wire: Wire) -> set[str]:
+    """The nodes of `a` that a wire is about: who takes, what it takes there, and what it takes in `b`."""
+    there = {case.alignment.to_a.get(value.node, "") for value in wire.takes_b}
+    return {wire.a, *(value.node for value in wire.takes_a), *there} - {""}
 
 
 def _takes_states(case: Case, wire: Wire) -> bool:
