@@ -498,6 +498,16 @@ def test_trained_numbers_are_no_initial_ones() -> None:
     assert initialisers_of(node, "kernel", drawn + generator.normal(0, 0.05, drawn.shape)) == ()
 
 
+def test_a_stray_number_does_not_hide_an_initialiser() -> None:
+    """torch's trunc_normal_ yields the bound itself now and then; more than one of so few is training."""
+    array = np.random.default_rng(0).normal(0, 0.02, (100, 64))
+    node = Node("fc", Dense(64, 100, 1))
+    array[3, 5] = 2.0
+    assert initialisers_of(node, "kernel", array) == ("normal of 0.02",)
+    array[:2, 5] = 2.0
+    assert initialisers_of(node, "kernel", array) == ()
+
+
 def test_a_rounding_is_told_by_name_or_not_at_all() -> None:
     numbers = np.random.default_rng(0).normal(size=(7, 5, 3)).astype("float32")
     assert rounding(numbers, numbers.copy()) == ""

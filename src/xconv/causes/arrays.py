@@ -149,7 +149,7 @@ class _Comparison:
                 candidates += readings(self.case, a, role, ours, found)
             chosen, rest = _best(ours, found, candidates)
             if rest is None:
-                rest = FRESH if _is_initial(role, found) else OTHER
+                rest = FRESH if _is_initial(role, found) or _is_constant(found, ours[role]) else OTHER
             relative, correlation = _relative(ours[role], found), _correlation(ours[role], found)
             item = Apart(a, b, role, chosen.source, chosen.forms, rest, relative, correlation, found.size)
             back = rounding(found, ours[role]) if rest == OTHER else None
@@ -158,7 +158,8 @@ class _Comparison:
             if item.rest in (OTHER, FRESH):
                 item = replace(item, prints=_print(found))
                 if abs(correlation) < ALONE or found.ndim == 1:
-                    item = replace(item, drawn=(_drawn(a, role, ours[role]), _drawn(b, role, found)))
+                    theirs_drawn = (FRESH,) if rest == FRESH else _drawn(b, role, found)
+                    item = replace(item, drawn=(_drawn(a, role, ours[role]), theirs_drawn))
             if item.forms or item.rest or item.source != role:
                 yield item
 
@@ -247,6 +248,11 @@ def _correlation(ours: Array, theirs: Array) -> float:
 
 def _print(array: Array) -> Print:
     return tuple(array.shape), array.ravel()[:: max(1, array.size // 16)].tobytes()
+
+
+def _is_constant(found: Array, ours: Array) -> bool:
+    """Whether a vector is one number throughout, as the scale of a layer begins, and what it should be is not."""
+    return found.ndim == 1 < found.size and not np.ptp(found) and bool(np.ptp(ours))
 
 
 def _drawn(node: Node, role: str, array: Array) -> tuple[str, ...]:

@@ -20,6 +20,8 @@ TORCH = "Kaiming uniform (a=sqrt(5))"
 """What torch draws convolutions and linear layers from: up to 1 / sqrt(fan_in)."""
 FEWEST = 200
 """Fewer numbers tell no distribution."""
+FAR = 7.0
+"""Normal numbers are never as many deviations away; torch's trunc_normal_ yields one in a million that is."""
 DOUBT = 4.0
 """How many deviations an estimate may be off."""
 CUT = 0.8796256610342398
@@ -47,6 +49,8 @@ def initialisers_of(node: Node, role: str, array: Array) -> tuple[str, ...]:
     if array.ndim < 2 or array.size < FEWEST or array.dtype.kind != "f":
         return ()
     found = _moments(array)
+    if found.largest > FAR * found.deviation:
+        found = _moments(_without_strays(array, FAR * found.deviation))
     if not np.isfinite(found.largest) or found.deviation == 0:
         return ()
     if abs(found.mean) > DOUBT * found.deviation / sqrt(found.size):
@@ -67,6 +71,12 @@ def _bias(node: Node, array: Array) -> tuple[str, ...]:
     if isinstance(node.spec, Recurrent):
         limit = 2 / sqrt(node.spec.units)  # the sum of two
     return (TORCH,) if float(np.abs(array).max()) <= limit * (1 + 1e-6) else ()
+
+
+def _without_strays(array: Array, limit: float) -> Array:
+    """The numbers up to a limit, if all but one in 100000 are."""
+    kept = array[np.abs(array) <= limit]
+    return kept if array.size - kept.size <= max(1, array.size // 100_000) else array
 
 
 def _moments(array: Array) -> _Moments:
@@ -99,6 +109,7 @@ def _known(node: Node, array: Array) -> Iterator[tuple[str, str, float]]:
         both = fan_in + fan_out
         scales = {"Glorot": 2 / both, "He (Kaiming)": 2 / fan_in, "He (Kaiming) fan_out": 2 / fan_out}
         scales |= {"LeCun": 1 / fan_in}
+        yield "uniform", "uniform up to 1 / sqrt(fan_out)", sqrt(1 / (3 * fan_out))
         yield "uniform", TORCH, sqrt(1 / (3 * fan_in))
         for name, square in scales.items():
             for kind in KURTOSIS:

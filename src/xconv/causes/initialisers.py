@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from xconv.causes.arrays import OTHER, Apart, compared
 from xconv.causes.initial_values import FEWEST
@@ -44,7 +44,7 @@ def initialisers(case: Case) -> Iterator[Suspicion]:
     """Kernels that two fresh models draw from different distributions."""
     known = compared(case)
     kernels = [item for item in known.apart if item.rest == OTHER and not item.again and _is_large(item)]
-    if not kernels or _has_statistics(case):
+    if not kernels or known.shared or _has_statistics(case) or not _has_new_vectors(known.apart):
         return
     fresh = [item for item in kernels if all(item.drawn)]
     if len(fresh) < MOST * len(kernels):
@@ -87,6 +87,12 @@ def _remedy(case: Case, node: Node, name: str) -> str:
         call = IN_TORCH.get(name, f"draw w from {name}")
         return f"w = {where}.weight; {call}; torch.nn.init.zeros_({where}.bias)"
     return f"build {where} with kernel_initializer={IN_KERAS.get(name, repr(name))}"
+
+
+def _has_new_vectors(items: Sequence[Apart]) -> bool:
+    """Whether biases and scales are, on both sides, what a new layer has."""
+    short = [item for item in items if len(item.a.weights[item.source].shape) == 1 and not item.again]
+    return all(sum(bool(item.drawn[side]) for item in short) >= MOST * len(short) for side in (0, 1))
 
 
 def _has_statistics(case: Case) -> bool:

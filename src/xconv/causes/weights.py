@@ -134,11 +134,12 @@ def _fresh(case: Case, items: Sequence[Apart]) -> set[int]:
     if 2 * len(new) > len(each):
         new |= {name for name, own in each.items() if _may_be_new(own)}
     found = {id(item) for item in items if item.rest == FRESH}
+    norms = {name: [norm for norm in _norms_behind(case, name) if norm in each] for name in new}
     for name in new:
-        if all(norm in new for norm in _norms_behind(case, name) if norm in each):
+        if all(norm in new for norm in norms[name]):
             found |= {id(item) for item in each[name]}
     kernels = [name for name in new if any(map(_is_kernel, each[name]))]
-    seeds = [name for name in kernels if _is_new(each[name], 0)]
+    seeds = [name for name in kernels if all(_is_new(each[known], 0) for known in (name, *norms[name]))]
     if not compared(case).shared and 2 * len(seeds) > len(kernels):
         return set()  # neither was trained: two seeds
     return found
