@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,9 +16,10 @@ from xconv.graph import Graph
 from xconv.statistics import Array, compare
 from xconv.torch.precision import full_precision, in_precision
 from xconv.torch.reuse import without_reuse
-from xconv.torch.write import write
+from xconv.torch.write import Reader, from_arrays, write
+from xconv.weights import Arrays, ArraySource, Weight
 
-__all__ = ["Mend", "Trial", "apart", "run_graph"]
+__all__ = ["Memory", "Mend", "Trial", "apart", "run_graph"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +57,53 @@ def apart(ours: Sequence[Array], theirs: Sequence[Array]) -> float:
     return max((compare(a, b).max_rel for a, b in pairs), default=0.0)
 
 
-def run_graph(graph: Graph, feeds: Sequence[Array], keep: dict[str, Array] | None = None) -> list[Array]:
+@dataclass(slots=True)
+class Memory:
+    """The numbers of weights in float64, read once for many runs of graphs that share their arrays.
+
+    No more than `limit` bytes are kept; what comes later is read each time.
+    """
+
+    limit: int = 4 * 2**30
+    held: dict[tuple[int, Weight], tuple[ArraySource, torch.Tensor]] = field(default_factory=dict)
+    """By the array and the weight; the array stays with the tensor, so that its identity is its own."""
+    size: int = 0
+
+    def reader(self, arrays: Arrays) -> Reader:
+        """What gives a weight's numbers from these arrays."""
+        plain = from_arrays(arrays)
+
+        def read(name: str, weight: Weight) -> torch.Tensor:
+            source = arrays.get(weight.key)
+            if source is None:
+                return plain(name, weight)
+            key = id(source), weight
+            if key not in self.held:
+                tensor = plain(name, weight)
+                tensor = tensor.double() if tensor.is_floating_point() else tensor
+                if self.size + tensor.nbytes > self.limit:
+                    return tensor
+                self.size += tensor.nbytes
+                self.held[key] = source, tensor
+            return self.held[key][1]
+
+        return read
+
+
+def run_graph(
+    graph: Graph, feeds: Sequence[Array], keep: dict[str, Array] | None = None, memory: Memory | None = None
+) -> list[Array]:
     """The outputs of a graph that is held channels-first, in inference mode and in float64.
 
-    `keep`, where given, is filled with what every node makes (the first tensor of several), by name.
+    `keep`, where given, is filled with what every node makes (the first tensor of several), by name; `memory` holds the
+    weights for the next run.
 
     Raises:
         XConvError: shapes that do not fit.
         Mismatch: torch refuses what the graph says.
     """
-    module = in_precision(write(_unturned(inferred(graph)), "channels_first"), "float64")
+    read = (memory or Memory(0)).reader(graph.arrays)
+    module = in_precision(write(_unturned(inferred(graph)), "channels_first", read), "float64")
     tensors = [torch.as_tensor(_widest(array)) for array in feeds]
     kept = without_reuse(module) if keep is not None and isinstance(module, fx.GraphModule) else module
     try:

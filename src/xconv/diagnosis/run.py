@@ -9,7 +9,7 @@ from typing import Any
 
 from xconv.causes import CAUSES, STATES
 from xconv.comparison.case import Case, open_case
-from xconv.comparison.trial import Trial, run_graph
+from xconv.comparison.trial import Memory, Trial, run_graph
 from xconv.diagnosis.as_given import Outcome, run_as_given
 from xconv.diagnosis.feeding import feeds_of
 from xconv.diagnosis.records import Diagnosis, Finding
@@ -77,9 +77,11 @@ def diagnose(
     case = open_case(a, b, input_shape=input_shape)
     feeds = feeds_of(case, inputs, inputs_b, seed, batch, SIZE)
     case = replace(case, feeds=feeds, given=inputs is not None)
-    sides = _outcomes(case)
+    memory = Memory()
+    sides = _outcomes(case, memory)
     suspicions = [suspicion for cause in CAUSES for suspicion in cause(case)]
-    trials = Trials(Trial(case.a.graph, case.b.graph, *case.feeds), suspicions, sides[0].meant, sides[1].meant)
+    plain = Trial(case.a.graph, case.b.graph, *case.feeds)
+    trials = Trials(plain, suspicions, sides[0].meant, sides[1].meant, memory)
     mended, used = trials.mended(trials.mendable)
     left = trials.error(sorted(used))
     found = [*trials.findings(), *_of_states(case, sides)]
@@ -92,16 +94,16 @@ def diagnose(
         as_given=sides[1].given.against(sides[0].given.first or ()),
         tolerance=rtol,
         floor=_floor(case, sides[0].meant, seed) if rtol < left < NOISY else 0.0,
-        unexplained=_beginning(case, mended, left) if left > rtol else "",
+        unexplained=_beginning(case, mended, left, memory) if left > rtol else "",
         notes=tuple(_notes(case, sides)),
         seconds=time.perf_counter() - started,
     )
 
 
-def _outcomes(case: Case) -> tuple[Outcome, Outcome]:
+def _outcomes(case: Case, memory: Memory) -> tuple[Outcome, Outcome]:
     """What either side returns as it is, and what it means."""
     ours, theirs = (
-        Outcome(opened, run_as_given(opened, feeds), tuple(run_graph(opened.graph, feeds)))
+        Outcome(opened, run_as_given(opened, feeds), tuple(run_graph(opened.graph, feeds, memory=memory)))
         for opened, feeds in zip((case.a, case.b), case.feeds, strict=True)
     )
     return ours, theirs
@@ -128,13 +130,13 @@ def _floor(case: Case, known: Sequence[Array], seed: int) -> float:
     return max(compare(one, other).max_rel for one, other in zip(moved, known, strict=True))
 
 
-def _beginning(case: Case, mended: Trial, left: float) -> str:
+def _beginning(case: Case, mended: Trial, left: float, memory: Memory) -> str:
     """Where what no remedy removes begins: the first pair of nodes whose values differ."""
     ours: dict[str, Any] = {}
     theirs: dict[str, Any] = {}
     try:
-        run_graph(mended.a, mended.feeds_a, ours)
-        run_graph(mended.b, mended.feeds_b, theirs)
+        run_graph(mended.a, mended.feeds_a, ours, memory)
+        run_graph(mended.b, mended.feeds_b, theirs, memory)
     except XConvError as error:
         return f"the mended copy cannot be run: {error}"
     for a, b in case.pairs():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from xconv.comparison.trial import Trial, apart, run_graph
+from xconv.comparison.trial import Memory, Trial, apart, run_graph
 from xconv.diagnosis.records import Finding, Suspicion
 from xconv.errors import XConvError
 from xconv.statistics import Array
@@ -25,6 +25,7 @@ class Trials:
     """The outputs of `a`, which no remedy changes."""
     theirs: tuple[Array, ...]
     """The outputs of `b` as it is."""
+    memory: Memory = field(default_factory=Memory)
     errors: dict[frozenset[int], float] = field(default_factory=dict)
     """What was run so far, by the places of the suspicions that were mended."""
 
@@ -62,7 +63,7 @@ class Trials:
         if trial is self.plain:
             return apart(self.ours, self.theirs)
         try:
-            return apart(self.ours, run_graph(trial.b, trial.feeds_b))
+            return apart(self.ours, run_graph(trial.b, trial.feeds_b, memory=self.memory))
         except XConvError:
             return np.inf
 

@@ -26,7 +26,7 @@ from xconv.torch.reuse import in_place, is_fresh
 from xconv.torch.targets import method_name, resolve_target
 from xconv.weights import Arrays, Weight
 
-__all__ = ["PROGRAM", "build", "program_of", "write"]
+__all__ = ["PROGRAM", "Reader", "build", "from_arrays", "program_of", "write"]
 
 PROGRAM = "xconv_program"
 """Where a module keeps its `Program` in `meta`."""
@@ -34,8 +34,10 @@ PROGRAM = "xconv_program"
 Reader: TypeAlias = Callable[[str, Weight], torch.Tensor]
 
 
-def write(graph: Graph, input_layout: str) -> fx.GraphModule:
+def write(graph: Graph, input_layout: str, read: Reader | None = None) -> fx.GraphModule:
     """The module that computes a graph which was resolved to channels-first.
+
+    `read(name, weight)` gives the numbers of each weight; by default they are read from the graph's arrays.
 
     Raises:
         XConvError: a weight that has another shape than its layer needs.
@@ -43,7 +45,7 @@ def write(graph: Graph, input_layout: str) -> fx.GraphModule:
     program = program_of(graph)
     names: dict[Weight, list[str]] = {}
     with working_memory():
-        module = build(program, _from_arrays(graph.arrays), names)
+        module = build(program, read or from_arrays(graph.arrays), names)
     module.meta[KEY] = record_of(graph, input_layout, names)
     module.meta[PROGRAM] = program
     return module
@@ -257,7 +259,7 @@ def _check_floating(name: str, weight: Weight, tensor: torch.Tensor) -> None:
         raise Mismatch(what, place=name, remedy="save the model with floating-point weights")
 
 
-def _from_arrays(arrays: Arrays) -> Reader:
+def from_arrays(arrays: Arrays) -> Reader:
     """Reads weights from the arrays of a source model."""
 
     def read(name: str, weight: Weight) -> torch.Tensor:
