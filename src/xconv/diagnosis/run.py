@@ -9,7 +9,7 @@ from typing import Any
 
 from xconv.causes import CAUSES, STATES
 from xconv.comparison.case import Case, open_case
-from xconv.comparison.trial import Memory, Trial, run_graph
+from xconv.comparison.trial import Memory, Trial, apart, run_graph
 from xconv.diagnosis.as_given import Outcome, run_as_given
 from xconv.diagnosis.feeding import feeds_of
 from xconv.diagnosis.records import Diagnosis, Finding
@@ -79,8 +79,10 @@ def diagnose(
     case = replace(case, feeds=feeds, given=inputs is not None)
     memory = Memory()
     sides = _outcomes(case, memory)
-    suspicions = [suspicion for cause in CAUSES for suspicion in cause(case)]
     plain = Trial(case.a.graph, case.b.graph, *case.feeds)
+    suspicions = [suspicion for cause in CAUSES for suspicion in cause(case)]
+    if apart(sides[0].meant, sides[1].meant) <= rtol:  # what differs in words alone is no difference
+        suspicions = [suspicion for suspicion in suspicions if suspicion.mend is None]
     trials = Trials(plain, suspicions, sides[0].meant, sides[1].meant, memory)
     mended, used = trials.mended(trials.mendable)
     left = trials.error(sorted(used))
