@@ -5,7 +5,7 @@ before   Dropout, Identity, a reshape to the same shape     after   nothing
 before   mean over all positions                            after   GlobalPool
 before   Dense on the channels of a map                     after   1x1 Conv
 
-and what `plain_forms`, `plain_recurrent`, `same_nodes` and `one_pixel_maps` do.
+and what `plain_forms`, `plain_recurrent`, `plain_resamples`, `same_nodes` and `one_pixel_maps` do.
 
 Nothing here changes what the network computes in inference; a graph in this form is compared, never written to a file.
 """
@@ -41,6 +41,7 @@ from xconv.passes.plain_forms import (
     split_pads,
 )
 from xconv.passes.plain_recurrent import backward_layers, last_steps
+from xconv.passes.plain_resamples import name_resamples
 from xconv.passes.same_nodes import join_equals
 from xconv.passes.sequence_pools import sequence_pools
 from xconv.spec import Shape, Spec
@@ -141,6 +142,7 @@ CANONICAL = (
     backward_layers,
     one_pixel_maps,
     pointwise_convolutions,
+    name_resamples,
     join_equals,
     drop_identities,  # again: what became one between two that are gone
 )
