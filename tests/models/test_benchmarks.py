@@ -222,7 +222,7 @@ def test_to_keras_page(tmp_path):
     performance_page.write(none, none, page, to_keras=conversion, forward_keras=forward)
     text = page.read_text()
     assert "| xconv, live module | 1 of 1 | 1 of 1 | 0.200 s |" in text
-    assert "| xconv, live module | 0.200 s (0.200 s) | 12 MB (1.20) | 1.0e-06 | yes |" in text
+    assert "| xconv, live module | 0.200 s (0.200 s) | 3 | 12 MB (1.20) | 1.0e-06 | yes |" in text
     assert "failed: not finished in 600 s" in text
     assert "| N | tensorflow | default | 1 | 0.200 s | 0.200 s | 0.200 (0.10 to 0.30) |" in text
     assert "jax is not installed" in text
