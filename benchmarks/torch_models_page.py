@@ -18,7 +18,7 @@ Row = dict[str, Any]
 TITLES = {
     "torchvision": "torchvision: classification",
     "segmentation": "torchvision: segmentation",
-    "timm": "timm: one network of every family",
+    "timm": "timm: networks of every family",
 }
 
 PAGE = """\
