@@ -8,7 +8,7 @@ from dataclasses import replace
 from xconv.causes.lone import Lone
 from xconv.causes.structure import Found, found
 from xconv.causes.wires import sources
-from xconv.causes.wording import names_of, said
+from xconv.causes.wording import names_of, replaced_line, said
 from xconv.comparison.case import Case
 from xconv.diagnosis.records import Suspicion
 from xconv.graph import Node
@@ -34,7 +34,7 @@ def residual(case: Case) -> Iterator[Suspicion]:
     for ours, theirs in exchanged:
         part = Found(case, "residual", lone=Lone((ours,), (theirs,)))
         text = f"branches meet otherwise: {names_of([ours])} in the one, {names_of([theirs])} in the other"
-        yield part.suspicion(text, f"{part.remedy()}, in place of {theirs.layer or theirs.name}")
+        yield part.suspicion(text, replaced_line(case, ours, theirs))
     known = {node.name for pair in exchanged for node in pair}
     rest = Lone(*(tuple(n for n in side if n.name not in known) for side in (everything.lone.a, everything.lone.b)))
     for part in replace(everything, lone=rest, wires=()).parts():
