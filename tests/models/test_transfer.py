@@ -520,10 +520,11 @@ def test_the_report_is_plain_data_text_and_a_table() -> None:
 
 def test_a_weight_that_is_computed_from_others_is_moved_as_it_is() -> None:
     first = nn.utils.parametrizations.weight_norm(nn.Linear(5, 4))
-    source = nn.Sequential(first, nn.ReLU(), nn.Linear(4, 3)).eval()
-    target = nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3)).eval()
+    source = nn.Sequential(first, nn.ReLU(), nn.Linear(4, 3)).eval().double()
+    target = nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(4, 3)).eval().double()
     report = xconv.transfer(source, target, input_shape=(5,))
-    assert torch.equal(target[0].weight, source[0].weight)
+    # torch computes the weight anew at every call; where its memory lies decides the last bit of the norm
+    torch.testing.assert_close(target[0].weight, source[0].weight, rtol=1e-14, atol=0)
     assert len(report.plan.left) == 2
     assert all("computes other weights from it" in item.reason for item in report.plan.left)
     before = kept(source)
