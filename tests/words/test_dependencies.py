@@ -26,8 +26,9 @@ FLOORS = [
     },
     {"layers", "layout", "passes", "registry"},
     {"keras", "torch", "onnx", "sides"},
-    {"gains", "randomization", "inspection", "verification", "report"},
-    {"align", "causes", "comparison", "diagnosis", "preprocessing", "transfers", "zoo"},
+    {"gains", "randomization", "inspection", "preprocessing", "verification", "report"},
+    {"align", "causes", "comparison", "diagnosis", "probing", "transfers"},
+    {"zoo"},
     {"api"},
     {"cli"},
 ]

@@ -48,7 +48,7 @@ def _causes(tree: ast.AST) -> Iterator[str]:
 def test_every_difference_of_preprocessings_is_named() -> None:
     """In backticks in docs/diagnosing.md."""
     text = (DOCS / "diagnosing.md").read_text(encoding="utf-8")
-    for path in (ROOT / "src/xconv/preprocessing").glob("*.py"):
+    for path in (ROOT / "src/xconv/probing").glob("*.py"):
         for name in re.findall(r'\bDifference\(\s*"(\w+)"', path.read_text(encoding="utf-8")):
             assert f"`{name}`" in text, name
 

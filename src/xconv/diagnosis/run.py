@@ -72,7 +72,7 @@ def diagnose(
         InvalidInput: neither model tells its input shape, or inputs that do not fit.
         Unreadable, Unknown, Unsupported: a model that cannot be read.
     """
-    from xconv.preprocessing import diagnose_preprocessing, is_preprocessing
+    from xconv.probing import diagnose_preprocessing, is_preprocessing
 
     if is_preprocessing(a) and is_preprocessing(b):
         return diagnose_preprocessing(a, b, inputs)

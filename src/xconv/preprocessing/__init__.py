@@ -1,8 +1,3 @@
-"""Why two preprocessings differ: each is read by what it makes of probes, confirmed, and compared on a picture."""
+"""What is done to a picture before a network sees it: size, colours, numbers."""
 
 from __future__ import annotations
-
-from xconv.preprocessing.named import is_preprocessing
-from xconv.preprocessing.run import diagnose_preprocessing
-
-__all__ = ["diagnose_preprocessing", "is_preprocessing"]

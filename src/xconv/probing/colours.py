@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xconv.preprocessing.feeding import Opened
 from xconv.preprocessing.kernels import Floats
 from xconv.preprocessing.pictures import Size, plain
 from xconv.preprocessing.value_maps import MODES, RGB, Scaling, ValueMap
+from xconv.probing.feeding import Opened
 
 __all__ = ["Colours", "read_colours"]
 

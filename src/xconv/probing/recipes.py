@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from xconv.preprocessing.arithmetic import FLOAT, PILLOW, PILLOW_DOWN, deviation, in_words
-from xconv.preprocessing.colours import Colours, read_colours
-from xconv.preprocessing.feeding import Opened, Result
 from xconv.preprocessing.frames import framed
-from xconv.preprocessing.geometry import Geometry, read_geometry
 from xconv.preprocessing.kernels import Floats
 from xconv.preprocessing.pictures import Picture
+from xconv.probing.colours import Colours, read_colours
+from xconv.probing.feeding import Opened, Result
+from xconv.probing.geometry import Geometry, read_geometry
 from xconv.statistics import compare
 
 __all__ = ["Recipe", "read_recipe"]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from xconv.preprocessing.arithmetic import FLOAT, PILLOW, TORCH, in_words
-from xconv.preprocessing.feeding import CHW
 from xconv.preprocessing.frames import Frame
-from xconv.preprocessing.geometry import Geometry
 from xconv.preprocessing.kernels import Kernel
-from xconv.preprocessing.recipes import Recipe
 from xconv.preprocessing.value_maps import RGB, ValueMap
+from xconv.probing.feeding import CHW
+from xconv.probing.geometry import Geometry
+from xconv.probing.recipes import Recipe
 
 __all__ = ["batch", "crop", "dtype", "frame", "layout", "mirrored", "order", "scaling", "turned"]
 

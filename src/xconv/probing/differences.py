@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from xconv.preprocessing import remedies
-from xconv.preprocessing.mends import Difference, in_dtype, in_order, in_recipe, in_scaling
-from xconv.preprocessing.recipes import Recipe
-from xconv.preprocessing.size_differences import of_geometry
 from xconv.preprocessing.value_maps import ValueMap
+from xconv.probing import remedies
+from xconv.probing.mends import Difference, in_dtype, in_order, in_recipe, in_scaling
+from xconv.probing.recipes import Recipe
+from xconv.probing.size_differences import of_geometry
 
 __all__ = ["differences"]
 

@@ -11,14 +11,14 @@ import numpy as np
 
 from xconv.diagnosis.records import Diagnosis, Finding, Place
 from xconv.preprocessing.arithmetic import in_words
-from xconv.preprocessing.differences import differences
-from xconv.preprocessing.feeding import Result, laid_out, opened
-from xconv.preprocessing.geometry import Geometry
 from xconv.preprocessing.kernels import Floats
-from xconv.preprocessing.mends import Difference
-from xconv.preprocessing.named import preprocessing
 from xconv.preprocessing.pictures import opened_picture
-from xconv.preprocessing.recipes import Recipe, read_recipe
+from xconv.probing.differences import differences
+from xconv.probing.feeding import Result, laid_out, opened
+from xconv.probing.geometry import Geometry
+from xconv.probing.mends import Difference
+from xconv.probing.named import preprocessing
+from xconv.probing.recipes import Recipe, read_recipe
 from xconv.statistics import compare
 
 __all__ = ["diagnose_preprocessing"]

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 
 from xconv.preprocessing.frames import Frame
 from xconv.preprocessing.kernels import Kernel
-from xconv.preprocessing.recipes import Recipe
 from xconv.preprocessing.value_maps import ValueMap
+from xconv.probing.recipes import Recipe
 
 __all__ = [
     "Difference",

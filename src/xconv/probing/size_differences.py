@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from xconv.preprocessing import remedies
 from xconv.preprocessing.arithmetic import in_words
 from xconv.preprocessing.frames import Frame
-from xconv.preprocessing.geometry import Geometry
 from xconv.preprocessing.kernels import Kernel
-from xconv.preprocessing.mends import Difference, Mend, by_rule, in_frame, in_geometry, in_kernel, with_rounding
-from xconv.preprocessing.recipes import Recipe
+from xconv.probing import remedies
+from xconv.probing.geometry import Geometry
+from xconv.probing.mends import Difference, Mend, by_rule, in_frame, in_geometry, in_kernel, with_rounding
+from xconv.probing.recipes import Recipe
 
 __all__ = ["of_geometry"]
 

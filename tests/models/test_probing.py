@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from xconv.errors import InvalidInput, NotFound, Unreadable
-from xconv.preprocessing import diagnose_preprocessing, is_preprocessing
 from xconv.preprocessing.kernels import CATALOGUE, Kernel
 from xconv.preprocessing.pictures import scene
+from xconv.probing import diagnose_preprocessing, is_preprocessing
 
 tf = pytest.importorskip("tensorflow")
 keras = pytest.importorskip("keras")

@@ -1,0 +1,3 @@
+"""The zoo: which public checkpoints correspond, loaded in either framework."""
+
+from __future__ import annotations
