@@ -11,7 +11,18 @@ from xconv.zoo.records import Library, Network, Partner
 
 __all__ = ["find", "networks", "partner_of"]
 
-FAMILIES = ("vgg",)
+FAMILIES = (
+    "resnet",
+    "mobilenet",
+    "vgg",
+    "densenet",
+    "inception",
+    "xception",
+    "nasnet",
+    "efficientnet",
+    "efficientnet_v2",
+    "convnext",
+)
 
 
 @cache
@@ -26,6 +37,8 @@ def find(name: str) -> Network:
 
     >>> find("VGG16").name, find("vgg_16").keras
     ('vgg16', 'VGG16')
+    >>> find("tf_efficientnet_b0").keras
+    'EfficientNetB0'
 
     Raises:
         InvalidInput: no network has this name; the error says what is like it.

@@ -21,7 +21,11 @@ EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A published file of weights. `digest` is its MD5 or SHA-256 in hexadecimal; empty where its owner gives none."""
+    """A published file of weights, and its name in its owner's cache.
+
+    `digest` is its MD5 or SHA-256 in hexadecimal, or as much of its SHA-256 as its name holds (torchvision); empty
+    where its owner gives none.
+    """
 
     url: str
     name: str
@@ -33,7 +37,8 @@ class Published:
     """One set of trained weights of a network, as its owner states it.
 
     `tag` is what the owner calls it: 'imagenet', 'IMAGENET1K_V1', 'tv_in1k'. `accuracy` is top-1 on ImageNet in percent
-    at `size` pixels. `file` is of the network with its top, `no_top` of the one without.
+    at `size` pixels. `file` is of the network with its top, `no_top` of the one without. Networks whose weights were
+    trained once for each size (MobileNet V1 and V2) have several of one tag.
     """
 
     tag: str
@@ -47,9 +52,10 @@ class Published:
 class Partner:
     """The same network in torchvision or timm.
 
-    `options` are given to its builder, so that it is as near as it can be; `geometry` is what its class needs, being
-    built so, to compute what Keras's network computes. `differences` names what differs, by the causes of
-    `xconv.diagnose`; `parameters` counts what `parameters()` yields, and `surplus` explains the difference from Keras.
+    `options` are given to its builder for Keras's weights, so that it is as near as it can be; `geometry` is what its
+    class needs, being built so, to compute what Keras's network computes. `differences` names what differs, by the
+    causes of `xconv.diagnose`, those that show in training alone (momentum, dropout) last; `parameters` counts what
+    `parameters()` yields, and `surplus` explains the difference from Keras.
     """
 
     library: Library
@@ -58,7 +64,9 @@ class Partner:
     rotates: bool = False
     """Whether it is exact for an image turned by 180 degrees, unchanged."""
     differences: tuple[str, ...] = ()
-    options: Mapping[str, Any] = field(default=EMPTY)
+    options: Mapping[str, Any] = field(default_factory=lambda: EMPTY, hash=False)
+    own_options: Mapping[str, Any] = field(default_factory=lambda: EMPTY, hash=False)
+    """Given to its builder for weights of its own: they were not trained with Keras's pads and epsilons."""
     parameters: int = 0
     surplus: str = ""
     published: tuple[Published, ...] = ()
@@ -79,10 +87,10 @@ class Network:
     mode: Mode
     parameters: int
     trainable: int
-    variant: Mapping[str, Any] = field(default=EMPTY)
+    variant: Mapping[str, Any] = field(default_factory=lambda: EMPTY, hash=False)
     smallest: int = 32
     """The smallest side that Keras's constructor takes without its top."""
-    inside: Mapping[str, Any] = field(default=EMPTY)
+    inside: Mapping[str, Any] = field(default_factory=lambda: EMPTY, hash=False)
     """The constructor's arguments that leave out the scaling inside, where there are any."""
     partners: tuple[Partner, ...] = ()
     published: tuple[Published, ...] = ()
