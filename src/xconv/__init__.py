@@ -26,6 +26,8 @@ if TYPE_CHECKING:
         XConvError,
         XConvWarning,
     )
+    from xconv.optimization.allocator import keep_memory
+    from xconv.optimization.run import optimize
     from xconv.randomization import randomize
     from xconv.registry import register
     from xconv.torch.mapping import export_weights
@@ -49,9 +51,11 @@ __all__ = [
     "diagnose",
     "export_weights",
     "inspect",
+    "keep_memory",
     "keras_to_torch",
     "load",
     "load_weights",
+    "optimize",
     "randomize",
     "record",
     "register",
@@ -78,9 +82,11 @@ _HOMES = {
     "diagnose": "xconv.diagnosis.run",
     "export_weights": "xconv.torch.mapping",
     "inspect": "xconv.api",
+    "keep_memory": "xconv.optimization.allocator",
     "keras_to_torch": "xconv.api",
     "load": "xconv.api",
     "load_weights": "xconv.api",
+    "optimize": "xconv.optimization.run",
     "randomize": "xconv.randomization",
     "record": "xconv.torch.record",
     "register": "xconv.registry",

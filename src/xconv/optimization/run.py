@@ -1,0 +1,251 @@
+"""`xconv.optimize`: fold, pads, memory format, precision, compiler; each tried, proved, measured, then kept or not."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from xconv.errors import InvalidInput, Mismatch
+from xconv.graph import Graph, values_in
+from xconv.layout import resolve
+from xconv.optimization.folds import fold_batch_norms
+from xconv.optimization.pads import extended, only, uneven
+from xconv.optimization.records import Optimized, Step
+from xconv.optimization.serving import Compiled, Lowered
+from xconv.optimization.timing import Pair, in_turn
+from xconv.passes import AFTER_LAYOUT, BEFORE_LAYOUT
+from xconv.passes import run as run_passes
+from xconv.passes.fold_pads import fold_pads
+from xconv.statistics import Array, compare
+from xconv.torch.capture import program_of
+from xconv.torch.precision import full_precision, in_precision
+from xconv.torch.read import read
+from xconv.torch.write import write
+
+__all__ = ["Precision", "optimize"]
+
+SAME = 1e-10
+"""The relative error in float64 up to which a step is the same function."""
+NUDGE = 1e-15
+FACTOR = 10.0
+"""How many times the original's own float32 error a step may make that only sums in another order."""
+LEAST = 1e-6
+"""An own float32 error below this counts as this."""
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+
+def optimize(
+    module: nn.Module,
+    example_inputs: Any = None,
+    *,
+    input_shape: Any = None,
+    dtype: Precision = "float32",
+    compiled: bool = True,
+    mode: str | None = None,
+    rounds: int = 15,
+) -> Optimized:
+    """A module for inference that computes the same faster; every step is proved and measured before it is kept.
+
+    BatchNorm is folded into the layer before it. Uneven pads go into a wider kernel where that is faster than a pad.
+    Weights are held channels-last where that is faster. `dtype` lowers the precision. torch.compile makes one program
+    of it, on a CPU with its weights frozen. What gains nothing is not kept. The given module is not changed.
+
+    Args:
+        module: a network that xconv made, or any other that `torch_to_keras` reads.
+        example_inputs: a tensor, or the tuple of the module's arguments: what is measured. Choose the batch that will
+            be served, on the module's device.
+        input_shape: instead of `example_inputs`, the shape of the input without the batch: one example of noise.
+        dtype: 'bfloat16' or 'float16' to compute in; inputs and outputs stay float32. That changes the numbers, by the
+            error that is told.
+        compiled: whether torch.compile may be tried; on a CPU it needs a C++ compiler and half a minute.
+        mode: for torch.compile, such as 'max-autotune' or 'reduce-overhead'.
+        rounds: how often each variant is measured, in turn with the one before.
+
+    Returns:
+        An `Optimized`: `module` in inference mode, and `steps`, each with what it gained and its error. `str()` tells
+        them. The figures hold for this machine, this batch and this number of threads.
+
+    Raises:
+        Unknown, Unsupported: the module cannot be read.
+        InvalidInput: neither `example_inputs` nor `input_shape`, or fewer than 3 rounds.
+        Mismatch: a step changed what is computed; it is a fault of xconv.
+    """
+    if rounds < 3:
+        raise InvalidInput(f"rounds={rounds}", remedy="give at least 3, so that there is a median and a spread")
+    work = _begun(module, _inputs_of(module, example_inputs, input_shape), rounds)
+    work.fold()
+    work.pads()
+    work.memory_format()
+    if dtype != "float32":
+        work.precision(dtype)
+    if compiled:
+        work.compile(mode)
+    return work.finished()
+
+
+@dataclass(slots=True)
+class _Work:
+    """The module on its way, the original's outputs in float64, and the steps so far."""
+
+    original: nn.Module
+    current: nn.Module
+    graph: Graph
+    inputs: tuple[torch.Tensor, ...]
+    truth: Sequence[Array]
+    own_error: float
+    rounds: int
+    lowered: bool = False
+    steps: list[Step] = field(default_factory=list)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is computed."""
+        return self.inputs[0].device
+
+    def fold(self) -> None:
+        """BatchNorm into the layers before it."""
+        graph, names = fold_batch_norms(self.graph)
+        if names and self._graph_step("fold", f"{len(names)} normalisations folded into the layers before them", graph):
+            self.graph = graph
+
+    def pads(self) -> None:
+        """Uneven pads inside wider kernels, for the layers that are faster so by themselves."""
+        graph, names = fold_pads(self.graph, uneven=True), []
+        for node in uneven(graph):
+            wider = extended(graph, node)
+            if self._alone(graph, wider, node.name) > 1:
+                graph = wider
+                names.append(node.name)
+        if names and self._graph_step("pads", f"uneven pads inside the kernels of {', '.join(names)}", graph):
+            self.graph = graph
+
+    def memory_format(self) -> None:
+        """Weights channels-last: the results of convolutions then are too."""
+        if any(tensor.dim() == 4 for tensor in self.current.parameters()):
+            candidate = copy.deepcopy(self.current)
+            candidate.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self._rounding_step("channels_last", "weights and maps are held channels-last", candidate)
+
+    def precision(self, dtype: str) -> None:
+        """The wish of the caller, whatever it gains."""
+        candidate = Lowered(copy.deepcopy(self.current), getattr(torch, dtype))
+        error = _error(_outputs(candidate, self.inputs), self.truth)
+        times = self._times(candidate)
+        self.steps.append(Step("dtype", f"computed in {dtype}", True, times, error, "as asked for"))
+        self.current, self.lowered = candidate, True
+
+    def compile(self, mode: str | None) -> None:
+        """One program; with a lower precision the error is that of the precision."""
+        candidate = Compiled(copy.deepcopy(self.current), mode, self.device)
+        self._rounding_step("compile", "one program of torch.compile" + (f", {mode}" if mode else ""), candidate)
+
+    def finished(self) -> Optimized:
+        """Original and result, measured in turn once more."""
+        times = self._times(self.current, self.original)
+        error = _error(_outputs(self.current, self.inputs), self.truth)
+        return Optimized(self.current, tuple(self.steps), times, error, self.own_error, _setting(self.inputs))
+
+    def _graph_step(self, name: str, what: str, graph: Graph) -> bool:
+        """A step that must mean the same in float64."""
+        exact = write(graph, "channels_first").eval().to(self.device)
+        error = _error(_outputs(in_precision(exact, "float64"), self.inputs, "float64"), self.truth)
+        if error > SAME and error > (floor := self._floor()):
+            said = f"{what} changes the outputs by {error:.2g}, the network's own noise is {floor:.2g}"
+            raise Mismatch(said, place=name, remedy="report it, with the network")
+        candidate = in_precision(exact, "float32")
+        times = self._times(candidate)
+        kept = times.gain > 1
+        self.steps.append(Step(name, what, kept, times, error))
+        if kept:
+            self.current = candidate
+        return kept
+
+    def _rounding_step(self, name: str, what: str, candidate: nn.Module) -> None:
+        """A step that may sum in another order."""
+        known = _error(_outputs(self.current, self.inputs), self.truth) if self.lowered else self.own_error
+        error = _error(_outputs(candidate, self.inputs), self.truth)
+        times = self._times(candidate)
+        fine = error <= FACTOR * max(known, LEAST)
+        note = "" if fine else f"refused: its error is not rounding, which is {known:.2g} here"
+        kept = fine and times.gain > 1
+        self.steps.append(Step(name, what, kept, times, error, note))
+        if kept:
+            self.current = candidate
+
+    def _times(self, candidate: nn.Module, against: nn.Module | None = None) -> Pair:
+        """The module so far, or another, and the candidate."""
+        return self._measured(against or self.current, candidate, self.inputs)
+
+    def _alone(self, graph: Graph, changed: Graph, name: str) -> float:
+        """The gain of one changed layer by itself, on noise of the size that it is given here."""
+        modules = [in_precision(write(only(one, name), "channels_first").eval(), "float32") for one in (graph, changed)]
+        shape = graph.shape(graph.by_name()[name].inputs[0])
+        if None in shape[1:]:
+            return 0.0
+        sizes = (self.inputs[0].shape[0], *(size for size in shape[1:] if size is not None))
+        noise = torch.randn(sizes, generator=torch.Generator().manual_seed(0)).to(self.device)
+        return self._measured(modules[0].to(self.device), modules[1].to(self.device), (noise,)).gain
+
+    def _measured(self, before: nn.Module, after: nn.Module, inputs: Sequence[torch.Tensor]) -> Pair:
+        with torch.inference_mode():
+            return in_turn(lambda: before(*inputs), lambda: after(*inputs), self.rounds, self.device)
+
+    def _floor(self) -> float:
+        """How far the outputs move when the inputs move by a few units in the last place of float64."""
+        moved = tuple(item.double() * (1 + NUDGE) if item.is_floating_point() else item for item in self.inputs)
+        return _error(_outputs(in_precision(self.original, "float64"), moved, "float64"), self.truth)
+
+
+def _begun(module: nn.Module, inputs: tuple[torch.Tensor, ...], rounds: int) -> _Work:
+    original = in_precision(module, "float32")
+    graph = read(*program_of(original, inputs, None))
+    graph = run_passes(AFTER_LAYOUT, resolve(run_passes(BEFORE_LAYOUT, graph), "first", "channels_first"))
+    truth = _outputs(in_precision(original, "float64"), inputs, "float64")
+    own = _error(_outputs(original, inputs), truth)
+    return _Work(original, original, graph, inputs, truth, own, rounds)
+
+
+def _inputs_of(module: nn.Module, example_inputs: Any, input_shape: Any) -> tuple[torch.Tensor, ...]:
+    """The tensors that the module is called with."""
+    if example_inputs is not None:
+        given = example_inputs if isinstance(example_inputs, (tuple, list)) else (example_inputs,)
+        if not given or not all(isinstance(item, torch.Tensor) for item in given):
+            raise InvalidInput("example_inputs holds something else than tensors", remedy="give a tensor, or a tuple")
+        return tuple(given)
+    if input_shape is None:
+        raise InvalidInput("there is nothing to measure with", remedy="give example_inputs= or input_shape=")
+    device = next((tensor.device for tensor in module.parameters()), torch.device("cpu"))
+    several = isinstance(input_shape[0], (tuple, list))
+    generator = torch.Generator().manual_seed(0)
+    shapes = input_shape if several else [input_shape]
+    return tuple(torch.randn((1, *shape), generator=generator).to(device) for shape in shapes)
+
+
+def _outputs(module: nn.Module, inputs: Sequence[torch.Tensor], dtype: str = "float32") -> list[Array]:
+    """The outputs, flat."""
+    wanted = getattr(torch, dtype)
+    tensors = [item.to(wanted) if item.is_floating_point() else item for item in inputs]
+    with full_precision(module, dtype):
+        result = module(*tensors)
+    return [item.detach().double().cpu().numpy() for item in values_in(result) if isinstance(item, torch.Tensor)]
+
+
+def _error(outputs: Sequence[Array], truth: Sequence[Array]) -> float:
+    return max((compare(one, other).max_rel for one, other in zip(outputs, truth, strict=True)), default=0.0)
+
+
+def _setting(inputs: Sequence[torch.Tensor]) -> str:
+    device = inputs[0].device
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
+    kept = "kept" if os.environ.get("MALLOC_MMAP_MAX_") == "0" else "as the C library has it"
+    allocator = "" if device.type == "cuda" else f", memory {kept}"
+    return (
+        f"{where}, inputs {', '.join(str(tuple(item.shape)) for item in inputs)}, torch {torch.__version__}{allocator}"
+    )
