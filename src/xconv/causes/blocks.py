@@ -1,6 +1,7 @@
 """What one layer lacks and the BatchNorm behind it, or its own variance, makes up for: no difference (`blocks`).
 
 A convolution's bias in the mean, an epsilon in the variance, a missing beta in the mean, a missing gamma in the kernel.
+Biases that a BatchNorm further behind makes up for are `carried_biases`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from xconv.causes.carried_biases import carried_biases
 from xconv.causes.rounding import rounding
 from xconv.comparison.case import Case, numbers
 from xconv.comparison.opened import Opened
@@ -34,12 +36,13 @@ class Blocks:
 
 
 def blocks(case: Case) -> Blocks:
-    """The blocks of a layer and its BatchNorm that say one thing in two ways."""
+    """What the BatchNorms of either side make up for, and the blocks that say one thing in two ways."""
     if "blocks" not in case.memory:
         found = Blocks()
         for a, b in case.pairs():
             if isinstance(a.spec, BatchNorm) and isinstance(b.spec, BatchNorm) and a.spec.features == b.spec.features:
                 _Block(case, a, b).tell(found)
+        carried_biases(case, found.wanted, found.absorbed)
         case.memory["blocks"] = found
     result: Blocks = case.memory["blocks"]
     return result

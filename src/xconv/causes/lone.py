@@ -278,6 +278,8 @@ def _made(node: Node) -> Iterator[Value]:
 
 
 def _by_kind(node: Node) -> str:
+    if isinstance(node.spec, Pool) and set(node.spec.kernel) == {1}:
+        return "stride"  # it takes every n-th pixel
     return next((cause for cause, kinds in KINDS if isinstance(node.spec, kinds)), OTHER)
 
 

@@ -2,43 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from math import prod
 
-from xconv.causes.claims import claims_of
-from xconv.causes.settings import Change, as_in_a
+from xconv.causes.remedies import lone_places
+from xconv.causes.settings import Change
+from xconv.causes.structure import Found, found
 from xconv.comparison.case import Case, spelled
 from xconv.diagnosis.records import Place, Suspicion
+from xconv.graph import Node
 from xconv.layers.conv import Conv
 
 __all__ = ["stride"]
 
 
 def stride(case: Case) -> Iterator[Suspicion]:
-    """Convolutions and pools that step in another way."""
-    found = list(claims_of(case).changes("stride"))
-    if not found:
+    """Convolutions and pools that step in another way, and pools of one pixel that do nothing but step."""
+    every = found(case, "stride")
+    if not every:
         return
-    moved = _is_moved(found)
-    places = tuple(Place(c.a.name, c.b.name, c.said(c.a), c.said(c.b)) for c in found)
+    moved = _is_moved(every)
     text = (
         "the strides stand on other layers of the same blocks" if moved else "layers step over the map in another way"
     )
-    first = found[0]
-    said = "; ".join(f"{spelled(case.b, first.b)}.{name} = {getattr(first.a.spec, name)}" for name in first.fields)
-    yield Suspicion("stride", text, places, said, as_in_a(found), hint=_hint(found) if moved else "")
+    places = [Place(c.a.name, c.b.name, c.said(c.a), c.said(c.b)) for c in every.changes]
+    told = every.suspicion(text, _remedy(every), _hint(every.changes) if moved else "")
+    yield replace(told, places=(*places, *lone_places(every.lone)))
 
 
-def _is_moved(found: list[Change]) -> bool:
+def _remedy(every: Found) -> str:
+    """The line for the first pair; without any, that for the first pool."""
+    if not every.changes:
+        return every.remedy()
+    first = every.changes[0]
+    where = spelled(every.case.b, first.b)
+    return "; ".join(f"{where}.{name} = {getattr(first.a.spec, name)}" for name in first.fields)
+
+
+def _is_moved(every: Found) -> bool:
     """Whether both networks step as often in all."""
-    ours, theirs = (
-        prod(size for change in found for size in getattr(getattr(change, side).spec, "stride", ()))
-        for side in ("a", "b")
-    )
-    return ours == theirs and len(found) > 1
+    ours = [*(change.a for change in every.changes), *every.lone.a]
+    theirs = [*(change.b for change in every.changes), *every.lone.b]
+    return _steps(ours) == _steps(theirs) and len(ours) + len(theirs) > 2
 
 
-def _hint(found: list[Change]) -> str:
+def _steps(nodes: Sequence[Node]) -> int:
+    return prod(size for node in nodes for size in getattr(node.spec, "stride", ()))
+
+
+def _hint(found: Sequence[Change]) -> str:
     first_is_pointwise = any(
         isinstance(change.a.spec, Conv) and set(change.a.spec.kernel) == {1} and max(change.a.spec.stride) > 1
         for change in found
