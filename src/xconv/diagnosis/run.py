@@ -9,7 +9,8 @@ from typing import Any
 
 from xconv.causes import CAUSES, STATES
 from xconv.comparison.case import Case, open_case
-from xconv.comparison.trial import Memory, Trial, apart, run_graph
+from xconv.comparison.evaluation import Memory, run_graph
+from xconv.comparison.trial import Trial, apart
 from xconv.diagnosis.as_given import Outcome, run_as_given
 from xconv.diagnosis.feeding import feeds_of
 from xconv.diagnosis.records import Diagnosis, Finding
@@ -87,8 +88,7 @@ def diagnose(
     if apart(sides[0].meant, sides[1].meant) <= rtol:
         suspicions = [suspicion for suspicion in suspicions if suspicion.cause not in FORMS]
     trials = Trials(plain, suspicions, sides[0].meant, sides[1].meant, memory)
-    mended, used = trials.mended(trials.mendable)
-    left = trials.error(sorted(used))
+    mended, left = trials.together()
     found = [*trials.findings(), *_of_states(case, sides)]
     return Diagnosis(
         a=f"{case.a.name} ({case.a.framework})",
@@ -108,7 +108,11 @@ def diagnose(
 def _outcomes(case: Case, memory: Memory) -> tuple[Outcome, Outcome]:
     """What either side returns as it is, and what it means."""
     ours, theirs = (
-        Outcome(opened, run_as_given(opened, feeds), tuple(run_graph(opened.graph, feeds, memory=memory)))
+        Outcome(
+            opened,
+            run_as_given(opened, feeds),
+            tuple(run_graph(opened.graph, feeds, memory=memory, remember=opened is case.b)),
+        )
         for opened, feeds in zip((case.a, case.b), case.feeds, strict=True)
     )
     return ours, theirs

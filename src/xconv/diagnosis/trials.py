@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from xconv.comparison.trial import Memory, Trial, apart, run_graph
+from xconv.comparison.evaluation import Memory, run_graph
+from xconv.comparison.trial import Trial, apart
 from xconv.diagnosis.records import Finding, Suspicion
 from xconv.errors import XConvError
 from xconv.statistics import Array
@@ -51,6 +52,13 @@ class Trials:
             used.add(place)
         return trial, frozenset(used)
 
+    def together(self) -> tuple[Trial, float]:
+        """The pair with every remedy that can be applied, and what is left of the error."""
+        trial, used = self.mended(self.mendable)
+        if used not in self.errors:
+            self.errors[used] = self._run(trial, remember=True)  # others are this but for one remedy
+        return trial, self.errors[used]
+
     def error(self, places: Sequence[int]) -> float:
         """What is left of the error with these remedies; infinite where the graph does not hold together."""
         key = frozenset(places)
@@ -59,11 +67,11 @@ class Trials:
             self.errors[key] = self._run(trial) if used == key else np.inf
         return self.errors[key]
 
-    def _run(self, trial: Trial) -> float:
+    def _run(self, trial: Trial, remember: bool = False) -> float:
         if trial is self.plain:
             return apart(self.ours, self.theirs)
         try:
-            return apart(self.ours, run_graph(trial.b, trial.feeds_b, memory=self.memory))
+            return apart(self.ours, run_graph(trial.b, trial.feeds_b, memory=self.memory, remember=remember))
         except XConvError:
             return np.inf
 

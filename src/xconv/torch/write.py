@@ -26,7 +26,7 @@ from xconv.torch.reuse import in_place, is_fresh
 from xconv.torch.targets import method_name, resolve_target
 from xconv.weights import Arrays, Weight
 
-__all__ = ["PROGRAM", "Reader", "build", "from_arrays", "program_of", "write"]
+__all__ = ["PROGRAM", "Reader", "build", "check_floating", "door", "empty_module", "from_arrays", "program_of", "write"]
 
 PROGRAM = "xconv_program"
 """Where a module keeps its `Program` in `meta`."""
@@ -70,7 +70,7 @@ def program_of(graph: Graph) -> Program:
     for node in graph.nodes:
         if isinstance(node.spec, Input):
             argument = Result(arguments[node.name])
-            steps.append(Step(node.name, _path(node), _door(node, graph), (argument,), node.trainable))
+            steps.append(Step(node.name, _path(node), door(node, graph), (argument,), node.trainable))
             continue
         try:
             call = node.spec.to_torch(node.weights, [shapes[value] for value in node.inputs])
@@ -86,7 +86,7 @@ def program_of(graph: Graph) -> Program:
     )
 
 
-def _door(node: Node, graph: Graph) -> TorchCall:
+def door(node: Node, graph: Graph) -> TorchCall:
     """The check of an input's shape, which knows what the other layout would look like."""
     shape, order = node.shapes[0], graph.held.get(Value(node.name))
     config: dict[str, Any] = {"shape": shape[1:]}
@@ -175,11 +175,11 @@ class _Builder:
             number += 1
             path = f"{base}_{number}"
         self.calls[path] = own
-        module = _empty_module(call)
+        module = empty_module(call)
         for name, weight in call.tensors.items():
             tensor = self._tensor(f"{path}.{name}", weight)
             if name in module._parameters:
-                _check_floating(f"{path}.{name}", weight, tensor)
+                check_floating(f"{path}.{name}", weight, tensor)
                 setattr(module, name, self._parameter(weight, tensor, step))  # nn.LSTM keeps a list of them too
             else:
                 module._buffers[name] = tensor
@@ -238,7 +238,7 @@ class _Builder:
         return parameter
 
 
-def _empty_module(call: TorchCall) -> nn.Module:
+def empty_module(call: TorchCall) -> nn.Module:
     """The module without initialising its weights; small buffers that no source holds are zero."""
     cls = resolve_target(call.target)
     if not call.tensors:
@@ -252,7 +252,7 @@ def _empty_module(call: TorchCall) -> nn.Module:
     return module
 
 
-def _check_floating(name: str, weight: Weight, tensor: torch.Tensor) -> None:
+def check_floating(name: str, weight: Weight, tensor: torch.Tensor) -> None:
     """Refuse whole numbers where a layer computes with real ones."""
     if not tensor.is_floating_point():
         what = f"the array {weight.key} holds {weight.dtype}, the layer computes with floating point"
