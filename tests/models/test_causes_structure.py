@@ -500,6 +500,26 @@ def test_what_acts_in_training_alone_is_told_without_an_effect() -> None:
     assert found.findings[0].alone is None
 
 
+def test_a_dropout_behind_a_pool_or_behind_its_flattened_vector_is_one() -> None:
+    class Head(nn.Module):
+        def __init__(self, rate: float, *, flat: bool) -> None:
+            super().__init__()
+            self.conv, self.fc, self.drop, self.flat = nn.Conv2d(3, 6, 3), nn.Linear(6, 4), nn.Dropout(rate), flat
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = functional.adaptive_avg_pool2d(self.conv(x), 1)
+            x = self.drop(x.flatten(1)) if self.flat else self.drop(x).flatten(1)
+            return self.fc(x)  # type: ignore[no-any-return]
+
+    a = filled(Head(0.2, flat=True), None, SHAPE)
+    assert diagnose(a, filled(Head(0.2, flat=False), a, SHAPE), input_shape=SHAPE).findings == ()
+    b = filled(Head(0.0, flat=False), a, SHAPE)
+    for pair in ((a, b), (b, a)):
+        found = diagnose(*pair, input_shape=SHAPE)
+        assert causes(found) == ["dropout"]
+        assert len(found.findings[0].places) == 1
+
+
 def test_what_no_other_cause_claims_is_named_too() -> None:
     class Odd(nn.Module):
         def __init__(self, *, odd: bool) -> None:

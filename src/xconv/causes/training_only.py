@@ -8,8 +8,9 @@ from xconv.causes.claims import claims_of
 from xconv.causes.settings import Change
 from xconv.causes.wording import said
 from xconv.comparison.case import Case, spelled
+from xconv.comparison.opened import Opened
 from xconv.diagnosis.records import Place, Suspicion
-from xconv.graph import Graph, Node
+from xconv.graph import Node
 from xconv.layers.dropout import Dropout, Noise, SpatialDropout
 
 __all__ = ["dropout", "frozen"]
@@ -19,7 +20,7 @@ RANDOM = Dropout, SpatialDropout, Noise
 
 def dropout(case: Case) -> Iterator[Suspicion]:
     """Layers that drop at random in training: at another rate, of another kind, or on one side alone."""
-    ours, theirs = _dropouts(case.a.whole), _dropouts(case.b.whole)
+    ours, theirs = _dropouts(case.a), _dropouts(case.b)
     found: list[Place] = []
     for before, nodes in ours.items():
         there = case.alignment.to_b.get(before, "")
@@ -55,14 +56,14 @@ def _trains(node: Node) -> str:
     return "trains" if node.trainable and not getattr(node.spec, "frozen", False) else "is frozen"
 
 
-def _dropouts(graph: Graph) -> dict[str, list[Node]]:
-    """The random layers by the name of the last layer before them that is none."""
-    known = graph.by_name()
+def _dropouts(opened: Opened) -> dict[str, list[Node]]:
+    """The random layers by the name of the last layer before them that is none and changes more than the shape."""
+    known, compared = opened.whole.by_name(), opened.graph.by_name()
     found: dict[str, list[Node]] = {}
-    for node in graph.nodes:
+    for node in opened.whole.nodes:
         if isinstance(node.spec, RANDOM):
             before = node
-            while isinstance(before.spec, RANDOM):
+            while before.inputs and (isinstance(before.spec, RANDOM) or before.name not in compared):
                 before = known[before.inputs[0].node]
             found.setdefault(before.name, []).append(node)
     return found
