@@ -299,23 +299,6 @@ def test_a_network_that_cannot_be_turned_is_refused(case: str) -> None:
         xconv.transfer(network(), network(), input_shape=(3, 8, 10), rotate=True)
 
 
-@pytest.mark.usefixtures("float64")
-def test_the_channels_of_the_image_the_other_way_round() -> None:
-    model, module = residuals()
-    report = xconv.transfer(model, module, swap_channels=True)
-    assert report.verdict == "exact for an image with its channels the other way round"
-    inputs = example("residual").double()
-    assert_same(module(inputs.flip(1)), xconv.keras_to_torch(model).double().eval()(inputs))
-
-
-def test_channels_that_something_else_reads_are_not_turned() -> None:
-    def network() -> nn.Module:
-        return nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 4, 3)).eval()
-
-    with pytest.raises(Mismatch, match="BatchNorm reads the image's channels"):
-        xconv.transfer(network(), network(), input_shape=(3, 8, 10), swap_channels=True)
-
-
 # ------------------------------------------------------------------------------------------------- refusals
 
 

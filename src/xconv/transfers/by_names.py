@@ -65,7 +65,7 @@ def by_names(found: Checkpoint, target: Any) -> TransferReport:
         tuple(_left(key, held) for key in held if key not in arrays),
     )
     worked = work_out(plan, held, arrays)
-    carry_out(worked.arrays, arrays)
+    carry_out(worked.arrays, arrays, target)
     left = (f"left in {found.place}: {', '.join(found.left)}",) if found.left else ()
     count = sum(tensor.numel() for tensor in worked.arrays.values())
     rounded, seconds = dict(worked.rounded or {}), perf_counter() - start

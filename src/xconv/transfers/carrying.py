@@ -16,7 +16,7 @@ Write: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 """Writes one array and gives back what stood there."""
 
 
-def carry_out(values: Mapping[str, torch.Tensor], target: Arrays) -> None:
+def carry_out(values: Mapping[str, torch.Tensor], target: Arrays, model: Any = None) -> None:
     """Write new arrays over those of a live model.
 
     Tensors of torch are written in place: parameters stay the same objects and keep dtype, device, memory format and
@@ -25,6 +25,7 @@ def carry_out(values: Mapping[str, torch.Tensor], target: Arrays) -> None:
     Args:
         values: the new arrays by key, as the model stores them and in its dtypes.
         target: the model's own arrays, as `holdings_of` gives them.
+        model: the live model; what its layers have worked out from their variables is worked out anew.
 
     Raises:
         InvalidInput: arrays that cannot be written: of a file, or without data.
@@ -39,10 +40,23 @@ def carry_out(values: Mapping[str, torch.Tensor], target: Arrays) -> None:
             write = writers[key]
             if write is not None:
                 done.append((write, write(value)))
+        _settle(model)
     except BaseException:
         for write, before in reversed(done):
             write(before)
+        _settle(model)
         raise
+
+
+def _settle(model: Any) -> None:
+    """Makes a Normalization of Keras, which computes with tensors made of its variables once, do that again."""
+    layers = model._flatten_layers() if hasattr(model, "_flatten_layers") else ()
+    made = [layer for layer in layers if hasattr(layer, "finalize_state")]
+    for layer in made:
+        layer.finalize_state()
+    for step in ("train_function", "test_function", "predict_function") if made else ():
+        if getattr(model, step, None) is not None:
+            setattr(model, step, None)
 
 
 def _writer(source: Any) -> Write | None:

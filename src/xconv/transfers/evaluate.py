@@ -35,8 +35,14 @@ def _made(formula: Formula, arrays: Arrays, dtype: torch.dtype | None) -> torch.
             return tensor if dtype is None or not tensor.is_floating_point() else tensor.to(dtype)
         case Fill(shape, value):
             return torch.full(shape, value, dtype=dtype or torch.float32)
-        case Flip(of, axes):
+        case Flip(of, axes, 1):
             return _made(of, arrays, dtype).flip(axes)
+        case Flip(of, axes, block):
+            whole = _made(of, arrays, dtype)
+            for axis in axes:
+                blocks = whole.reshape(*whole.shape[:axis], -1, block, *whole.shape[axis + 1 :])
+                whole = blocks.flip(axis).reshape(whole.shape)
+            return whole
         case Part(of, start, stop):
             return _made(of, arrays, dtype)[start:stop]
         case Join(parts):

@@ -90,7 +90,7 @@ def _largest(formula: Formula) -> int:
     """How many numbers are held at once, at most, while it is worked out."""
     inner: tuple[Formula, ...] = ()
     match formula:
-        case Flip(of, _) | Part(of, _, _):
+        case Flip(of) | Part(of):
             inner = (of,)
         case Join(parts):
             inner = parts

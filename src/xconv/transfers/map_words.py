@@ -80,8 +80,9 @@ def formula_words(formula: Formula) -> dict[str, Any]:
             return weight_words(weight, "take")
         case Fill(shape, value):
             return {"fill": value, "shape": list(shape)}
-        case Flip(of, flipped):
-            return {"flip": formula_words(of), "axes": list(flipped)}
+        case Flip(of, flipped, block):
+            more = {} if block == 1 else {"block": block}
+            return {"flip": formula_words(of), "axes": list(flipped), **more}
         case Part(of, start, stop):
             return {"part": formula_words(of), "rows": [start, stop]}
         case Join(parts):
@@ -120,12 +121,14 @@ def _fill(said: Mapping[str, Any]) -> Formula:
 
 
 def _flip(said: Mapping[str, Any]) -> Formula:
-    known_only(said, {"flip", "axes"})
+    known_only(said, {"flip", "axes", "block"})
     of = formula_from(said["flip"])
-    flipped = _sizes(said, "axes")
+    flipped, block = _sizes(said, "axes"), said.get("block", 1)
     if any(axis >= len(shape_of(of)) for axis in flipped) or len(set(flipped)) != len(flipped):
         raise Unreadable(f"axes {flipped} of an array {shape_of(of)}")
-    return Flip(of, flipped)
+    if not isinstance(block, int) or not _is_count(block) or not block or any(shape_of(of)[a] % block for a in flipped):
+        raise Unreadable(f"blocks of {_shown(block)} in axes {flipped} of an array {shape_of(of)}")
+    return Flip(of, flipped, block)
 
 
 def _part(said: Mapping[str, Any]) -> Formula:

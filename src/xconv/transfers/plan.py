@@ -49,10 +49,11 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """The other way round along these axes."""
+    """The other way round along these axes, `block` places in a row staying together."""
 
     of: Formula
     axes: tuple[int, ...]
+    block: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,7 @@ def taken(formula: Formula) -> Iterator[Weight]:
         case Take(weight):
             if weight.constant is None:
                 yield weight
-        case Flip(of, _) | Part(of, _, _):
+        case Flip(of) | Part(of):
             yield from taken(of)
         case Join(parts):
             for part in parts:
@@ -206,7 +207,7 @@ def shape_of(formula: Formula) -> Shape:
             return (stop - start, *shape_of(of)[1:])
         case Join(parts):
             return (sum(shape_of(part)[0] for part in parts), *shape_of(parts[0])[1:])
-        case Flip(of, _) | Sum(of, _, _) | Product(of, _, _):
+        case Flip(of) | Sum(of) | Product(of):
             return shape_of(of)
 
 
@@ -219,7 +220,7 @@ def is_move(formula: Formula) -> bool:
     match formula:
         case Take() | Fill():
             return True
-        case Flip(of, _) | Part(of, _, _):
+        case Flip(of) | Part(of):
             return is_move(of)
         case Join(parts):
             return all(map(is_move, parts))

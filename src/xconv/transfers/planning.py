@@ -19,7 +19,8 @@ from xconv.transfers.obstacles import Judged, judged, place_of
 from xconv.transfers.places import read_from, written_to
 from xconv.transfers.plan import Assignment, Fill, Flip, Formula, Plan, Product, Sum, shape_of, taken
 from xconv.transfers.shifts import Shifts, shifts
-from xconv.transfers.turned import first_convolutions, rotation_problems, spatial_axes
+from xconv.transfers.swapped import Swaps, swaps
+from xconv.transfers.turned import rotation_problems, spatial_axes
 from xconv.weights import Weight
 
 __all__ = ["Options", "Planned", "make_plan"]
@@ -76,7 +77,7 @@ class _Planner:
     shifts: Shifts = field(init=False)
     gammas: Gammas = field(init=False)
     accounts: Accounts = field(init=False)
-    first: frozenset[str] = frozenset()
+    swaps: Swaps = field(default_factory=Swaps)
     sizes: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
 
     def run(self) -> Planned:
@@ -107,7 +108,7 @@ class _Planner:
             tuple(self.accounts.left.values()),
             tuple(self.accounts.unfilled.values()),
             tuple(ordered),
-            self.judged.notes,
+            (*self.judged.notes, *self.swaps.notes),
         )
         constants = {key: array for key, array in self.case.a.graph.arrays.items() if key not in self.source.arrays}
         source = replace(self.source, arrays={**constants, **self.source.arrays})
@@ -118,8 +119,8 @@ class _Planner:
         if self.options.rotate:
             self.problems += rotation_problems(self.case)
         if self.options.swap_channels:
-            self.first, problems = first_convolutions(self.case)
-            self.problems += problems
+            self.swaps = swaps(self.case, self.judged.ends)
+            self.problems += self.swaps.problems
 
     # ------------------------------------------------------------------ pairs
 
@@ -185,15 +186,14 @@ class _Planner:
         return self._turned(a, role, formula, notes), "; ".join(notes), condition
 
     def _turned(self, a: Node, role: str, formula: Formula, notes: list[str]) -> Formula:
-        """The formula of a kernel for an image that is turned, or has its channels the other way round."""
-        if role != "kernel" or not isinstance(a.spec, Conv):
-            return formula
-        if self.options.rotate and prod(a.spec.kernel) > 1:
+        """The formula of a weight for an image that is turned, or has its channels the other way round."""
+        if self.options.rotate and role == "kernel" and isinstance(a.spec, Conv) and prod(a.spec.kernel) > 1:
             formula = Flip(formula, spatial_axes(len(shape_of(formula))))
             notes.append("turned by 180 degrees")
-        if a.name in self.first:
-            formula = Flip(formula, (1,))
-            notes.append("input channels the other way round")
+        turn = self.swaps.turns.get((a.name, role))
+        if turn is not None:
+            formula = Flip(formula, (turn[0],), turn[1])
+            notes.append("the image's channels the other way round")
         return formula
 
     # ------------------------------------------------------------------ weights of one side

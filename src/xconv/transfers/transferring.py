@@ -47,7 +47,7 @@ def transferred(
     worked = work_out(planned.plan, planned.source.arrays, planned.target.arrays, planned.target.shared)
     origin = Origin(target, _further(planned.source.shared), _further(planned.target.shared))
     if write is None:
-        carry_out(worked.arrays, planned.target.arrays)
+        carry_out(worked.arrays, planned.target.arrays, case.b.model)
     else:
         write(planned.plan, worked, origin)
     done = _report(case, planned, worked, perf_counter() - start)
@@ -70,7 +70,7 @@ def _adapted(
         if strict and planned.problems:
             _refuse(case, planned, adaptation.problems)
         worked = work_out(planned.plan, planned.source.arrays, planned.target.arrays, planned.target.shared)
-        carry_out(worked.arrays, planned.target.arrays)
+        carry_out(worked.arrays, planned.target.arrays, case.b.model)
     except BaseException:
         adaptation.edits.undo()
         raise

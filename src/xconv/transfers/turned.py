@@ -1,4 +1,4 @@
-"""The two changes of the image that a transfer can be made for: turned by 180 degrees, channels the other way round.
+"""The image turned by 180 degrees: whether every layer does the same to it then.
 
 Where every map is turned by 180 degrees, so is every window, and a pad before a map is one behind it. A 'same' network
 with (0, 1) pads is then one with (1, 0) pads, which is what symmetric pads of (1, 1) come to on an even map.
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from xconv.comparison.case import Case
 from xconv.comparison.differences import reach_of
 from xconv.errors import Problem
-from xconv.graph import Node, Value
+from xconv.graph import Node
 from xconv.layers.activation import Activation
 from xconv.layers.adaptive_pool import AdaptivePool
 from xconv.layers.batch_norm import BatchNorm
@@ -28,7 +28,7 @@ from xconv.layers.unary import Clip, Unary
 from xconv.layers.upsample import Upsample
 from xconv.transfers.obstacles import place_of
 
-__all__ = ["first_convolutions", "rotation_problems", "spatial_axes"]
+__all__ = ["rotation_problems", "spatial_axes"]
 
 WINDOWS = (Conv, Pool)
 SYMMETRIC = (Activation, AdaptivePool, BatchNorm, Clip, Elementwise, GlobalPool, GroupNorm, Input, Rescaling, Scale)
@@ -74,26 +74,3 @@ def _symmetric(node: Node) -> bool:
     if isinstance(spec, (Concat, Softmax)):
         return spec.axis % rank == CHANNELS
     return isinstance(spec, SYMMETRIC)
-
-
-def first_convolutions(case: Case) -> tuple[frozenset[str], tuple[Problem, ...]]:
-    """The convolutions of the source that read the image, and what else reads its channels apart."""
-    found: set[str] = set()
-    problems: list[Problem] = []
-    waiting = list(case.a.graph.input_values())
-    while waiting:
-        for node in case.users_a.get(waiting.pop(), []):
-            spec = node.spec
-            if isinstance(spec, Conv) and spec.groups == 1 and node.name in case.alignment.to_b:
-                found.add(node.name)
-            elif isinstance(spec, (Activation, Pool)) or (isinstance(spec, Rescaling) and _one(spec)):
-                waiting.append(Value(node.name))
-            else:
-                what = f"{type(spec).__name__} reads the image's channels, and has no order of them to change"
-                problems.append(Problem(node.layer or node.name, what))
-    return frozenset(found), tuple(problems)
-
-
-def _one(spec: Rescaling) -> bool:
-    """Whether it does the same to every channel."""
-    return all(not isinstance(item, (tuple, list)) or len(set(item)) == 1 for item in (spec.scale, spec.offset))
