@@ -26,6 +26,9 @@ if TYPE_CHECKING:
         XConvError,
         XConvWarning,
     )
+    from xconv.extraction.counterparts import counterpart, same_features
+    from xconv.extraction.features import features
+    from xconv.extraction.lengths import feature_length
     from xconv.optimization.allocator import keep_memory
     from xconv.optimization.run import optimize
     from xconv.randomization import randomize
@@ -48,8 +51,11 @@ __all__ = [
     "XConvWarning",
     "__version__",
     "apply_map",
+    "counterpart",
     "diagnose",
     "export_weights",
+    "feature_length",
+    "features",
     "inspect",
     "keep_memory",
     "keras_to_torch",
@@ -59,6 +65,7 @@ __all__ = [
     "randomize",
     "record",
     "register",
+    "same_features",
     "save",
     "torch_to_keras",
     "transfer",
@@ -79,8 +86,11 @@ _HOMES = {
     "XConvError": "xconv.errors",
     "XConvWarning": "xconv.errors",
     "apply_map": "xconv.transfers.replay",
+    "counterpart": "xconv.extraction.counterparts",
     "diagnose": "xconv.diagnosis.run",
     "export_weights": "xconv.torch.mapping",
+    "feature_length": "xconv.extraction.lengths",
+    "features": "xconv.extraction.features",
     "inspect": "xconv.api",
     "keep_memory": "xconv.optimization.allocator",
     "keras_to_torch": "xconv.api",
@@ -90,6 +100,7 @@ _HOMES = {
     "randomize": "xconv.randomization",
     "record": "xconv.torch.record",
     "register": "xconv.registry",
+    "same_features": "xconv.extraction.counterparts",
     "save": "xconv.api",
     "torch_to_keras": "xconv.api",
     "transfer": "xconv.api",

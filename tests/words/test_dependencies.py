@@ -27,7 +27,7 @@ FLOORS = [
     {"layers", "layout", "passes", "registry"},
     {"keras", "torch", "onnx", "sides"},
     {"gains", "randomization", "inspection", "preprocessing", "verification", "report"},
-    {"align", "causes", "comparison", "diagnosis", "optimization", "probing", "transfers"},
+    {"align", "causes", "comparison", "diagnosis", "extraction", "optimization", "probing", "transfers"},
     {"zoo"},
     {"api"},
     {"cli"},

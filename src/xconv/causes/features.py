@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from math import prod
 
 from xconv.causes.lone import VECTORS
 from xconv.causes.structure import Found, found
 from xconv.causes.wording import inserted_line, names_of, removed_line
 from xconv.comparison.case import Case
 from xconv.diagnosis.records import Suspicion
+from xconv.extraction.lengths import in_words
 from xconv.graph import Graph, Node
 from xconv.layers.dense import Dense
 from xconv.layers.pool import GlobalPool
@@ -40,17 +40,7 @@ def _text(case: Case, everything: Found) -> str:
 
 def _result(graph: Graph) -> str:
     """What a network returns, in words: 'a vector of length 2048'."""
-    said = []
-    for value in graph.output_values():
-        sizes = graph.shape(value)[1:]
-        if len(sizes) == 1:
-            said.append(f"a vector of length {sizes[0]}")
-        elif None in sizes:
-            said.append(f"a map of {sizes[0]} channels")
-        else:
-            flat = prod(size for size in sizes if size is not None)
-            said.append(f"a map {'x'.join(map(str, sizes))} ({flat} numbers)")
-    return " and ".join(said)
+    return " and ".join(in_words(graph, value) for value in graph.output_values())
 
 
 def _why(everything: Found) -> str:

@@ -33,7 +33,10 @@ def save_module(module: torch.nn.Module, path: Path) -> None:
         Mismatch: its graph or its layers were changed since, so that the program no longer builds it.
     """
     remembered = record(module, checksums=True)
-    program = getattr(module, "meta", {})[PROGRAM]
+    program = getattr(module, "meta", {}).get(PROGRAM)
+    if program is None:
+        what = f"{type(module).__name__} is a part of a converted module, whose program builds the whole"
+        raise InvalidInput(what, remedy="save the whole module, or this part as a .pt2 file")
     tensors, aliases = _distinct(module)
     _check_unchanged(module, program, aliases)
     content = {
