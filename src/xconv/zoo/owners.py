@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xconv.zoo.records import File, Published
 
-__all__ = ["KERAS", "KERNELS", "keras", "timm", "torchvision"]
+__all__ = ["HUB", "KERAS", "KERNELS", "keras", "timm", "torchvision"]
 
 KERAS = "https://storage.googleapis.com/tensorflow/keras-applications"
 TORCHVISION = "https://download.pytorch.org/models"
@@ -20,6 +20,7 @@ def keras(
     *,
     digests: tuple[str, str] = ("", ""),
     endings: tuple[str, str] = ("", "_notop"),
+    numbers: tuple[int, int] = (0, 0),
 ) -> Published:
     """The weights that a constructor of keras.applications calls 'imagenet', with their top and without.
 
@@ -29,12 +30,14 @@ def keras(
         size: at these pixels.
         digests: of the file with the top, of the one without.
         endings: what tells the two names apart.
+        numbers: how many they hold, where there is no digest.
 
     >>> keras(f"{KERAS}/vgg16/vgg16").no_top.name
     'vgg16_notop.h5'
     """
-    urls = [f"{stem}{ending}.h5" for ending in endings]
-    files = [File(url, url.rpartition("/")[2], digest) for url, digest in zip(urls, digests, strict=True)]
+    facts = zip(endings, digests, numbers, strict=True)
+    name = stem.rpartition("/")[2]
+    files = (File(f"{stem}{ending}.h5", f"{name}{ending}.h5", digest, count) for ending, digest, count in facts)
     return Published("imagenet", accuracy, size, *files)
 
 

@@ -24,12 +24,13 @@ class File:
     """A published file of weights, and its name in its owner's cache.
 
     `digest` is its MD5 or SHA-256 in hexadecimal, or as much of its SHA-256 as its name holds (torchvision); empty
-    where its owner gives none.
+    where its owner gives none. Then `numbers` says how many numbers it holds.
     """
 
     url: str
     name: str
     digest: str = ""
+    numbers: int = 0
 
 
 @dataclass(frozen=True, slots=True)

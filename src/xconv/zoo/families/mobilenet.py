@@ -49,6 +49,7 @@ def _first(alpha: float) -> Network:
                 70.4 if (alpha, size) == (1, 224) else None,
                 size,
                 endings=("", "_no_top"),
+                numbers=(parameters, parameters - _head(int(1024 * alpha))),
             )
             for size in (224, 192, 160, 128)
         ),
@@ -109,6 +110,7 @@ def _second(alpha: float) -> Network:
                 71.3 if (alpha, size) == (1, 224) else None,
                 size,
                 endings=("", "_no_top"),
+                numbers=(parameters, parameters - _head(int(1280 * max(1, alpha)))),
             )
             for size in (224, 192, 160, 128, 96)
         ),
@@ -241,6 +243,11 @@ def _third_in_timm(name: str, trainable: int, differences: tuple[str, ...]) -> P
 def _suffix(alpha: float) -> str:
     """What follows the name of a network of another width than 1, in timm's words."""
     return "" if alpha == 1 else f"_{100 * alpha:03.0f}"
+
+
+def _head(features: int) -> int:
+    """How many numbers classify features into 1,000 classes."""
+    return 1000 * features + 1000
 
 
 def _variant(alpha: float) -> Mapping[str, Any]:
