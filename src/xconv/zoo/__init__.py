@@ -1,3 +1,38 @@
-"""The zoo: which public checkpoints correspond, loaded in either framework."""
+"""The zoo: which public checkpoints correspond, loaded in either framework.
+
+Importing it loads no framework: every name below is loaded on first use.
+"""
 
 from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xconv.zoo.catalogue import find
+    from xconv.zoo.loading import load
+    from xconv.zoo.origins import Origin, origin
+
+__all__ = ["Origin", "find", "load", "origin"]
+
+_HOMES = {
+    "Origin": "xconv.zoo.origins",
+    "find": "xconv.zoo.catalogue",
+    "load": "xconv.zoo.loading",
+    "origin": "xconv.zoo.origins",
+}
+
+# Hidden from type checkers, which would otherwise take any misspelt name for an object.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Loads a public name on first use (PEP 562) and keeps it."""
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
