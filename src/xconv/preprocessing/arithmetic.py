@@ -2,27 +2,135 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from xconv.preprocessing.kernels import Floats, Kernel, matrix
+from xconv.preprocessing.kernels import Floats, Kernel
+from xconv.preprocessing.matrices import Span, matrix
 
-__all__ = ["ARITHMETICS", "FLOAT", "deviation", "in_words", "resized"]
+__all__ = [
+    "ARITHMETICS",
+    "CUT_OFF",
+    "DESCRIBED",
+    "FLOAT",
+    "PILLOW",
+    "PILLOW_13",
+    "PILLOW_DOWN",
+    "ROUNDED",
+    "TORCH",
+    "Pass",
+    "blocks",
+    "deviation",
+    "in_words",
+    "passes",
+    "resized",
+]
 
 FLOAT = "in floating point"
 ROUNDED = "in floating point, rounded to 8 bits"
 CUT_OFF = "in floating point, cut off to 8 bits"
 PILLOW = "in 8 bits, rounded after each direction (Pillow)"
 PILLOW_DOWN = "in 8 bits, rounded after each direction, the height first (Pillow)"
-"""Pillow begins with the direction that it takes to be cheaper; versions differ in it."""
+"""Pillow begins with the width, from version 13 on with the direction that it takes to be cheaper."""
+PILLOW_13 = "in 8 bits, rounded after each direction, the height first where it shrinks by far more (Pillow 13)"
 TORCH = "in 8 bits with weights of 16 bits (torch on uint8 tensors)"
 NEAR = 0.006
 """Of 255 levels: what a resize in float32 is off by."""
 ARITHMETICS = (FLOAT, ROUNDED, CUT_OFF, PILLOW, PILLOW_DOWN, TORCH)
+"""Those that can be told from a resized picture; `PILLOW_13` is one of Pillow's two by the sizes."""
+DESCRIBED = (FLOAT, ROUNDED, CUT_OFF, PILLOW, PILLOW_13, TORCH)
+"""Those that a description can name."""
+BAND = 64
+"""So many new lines are computed from the old ones that they need."""
 
 
-def resized(picture: Floats, size: tuple[int, int], kernel: Kernel, arithmetic: str = FLOAT) -> Floats:
+@dataclass(frozen=True, slots=True, eq=False)
+class Pass:
+    """The resize along one axis: 0 is the height, 1 the width.
+
+    `weights` are a row for every new line. With `bits` they are whole numbers, multiples of 2**-bits, and the sums are
+    rounded to 0..255; without, everything stays in floating point. With `taken`, new lines are copies of old ones.
+    """
+
+    axis: int
+    weights: Floats
+    bits: int | None = None
+    taken: bool = False
+
+    def __call__(self, picture: Floats) -> Floats:
+        """The picture (height, width, channels) with this axis resized."""
+        lines = np.moveaxis(picture, self.axis, 0)
+        flat = lines.reshape(len(lines), -1)
+        if self.taken:
+            made = flat[self.weights.argmax(axis=1)]
+        else:
+            made = np.concatenate([block @ flat[first:last] for first, last, block in blocks(self.weights)])
+        if self.bits is not None:
+            made = _eight_bits(np.floor((made + 2.0 ** (self.bits - 1)) / 2.0**self.bits))
+        return np.moveaxis(made.reshape(-1, *lines.shape[1:]), 0, self.axis)
+
+
+def blocks(weights: Floats) -> Iterator[tuple[int, int, Floats]]:
+    """The matrix cut into bands of rows: the first and last column that a band needs, and the band there."""
+    size = len(weights) if weights.shape[1] <= 4 * BAND else BAND
+    for first in range(0, len(weights), size):
+        band = weights[first : first + size]
+        used = np.flatnonzero(band.any(axis=0))
+        left, right = (int(used[0]), int(used[-1]) + 1) if len(used) else (0, 1)
+        yield left, right, band[:, left:right]
+
+
+def passes(
+    size: tuple[int, int],
+    wanted: tuple[int, int],
+    kernel: Kernel,
+    arithmetic: str,
+    span: tuple[Span, Span] | None = None,
+) -> tuple[Pass, ...]:
+    """The passes that bring a picture of one size to another, in their order.
+
+    `span` is the part of the picture that is resized, where the kernel sees what lies around it; otherwise all of it.
+
+    >>> [one.axis for one in passes((90, 40), (30, 20), Kernel("bilinear", True), PILLOW_13)]
+    [0, 1]
+    """
+    needed = [before != after or span is not None for before, after in zip(size, wanted, strict=True)]
+    if not any(needed):
+        return ()
+    made = [_pass(kernel, arithmetic, axis, size[axis], wanted[axis], span and span[axis]) for axis in (0, 1)]
+    if arithmetic not in (PILLOW, PILLOW_DOWN, PILLOW_13, TORCH):
+        return made[1], made[0]
+    down = arithmetic == PILLOW_DOWN
+    if arithmetic == PILLOW_13:
+        down = size[0] - wanted[0] > 2 * max(size[1] - wanted[1], 0)
+    order = (0, 1) if down else (1, 0)
+    return tuple(made[axis] for axis in order if needed[axis])
+
+
+@lru_cache(maxsize=64)
+def _pass(kernel: Kernel, arithmetic: str, axis: int, before: int, after: int, span: Span | None) -> Pass:
+    weights = matrix(kernel, before, after, span)
+    if kernel.interpolation == "nearest":
+        return Pass(axis, weights, taken=True)
+    if arithmetic in (PILLOW, PILLOW_DOWN, PILLOW_13):
+        return Pass(axis, _whole(weights, 22), 22)
+    if arithmetic == TORCH:  # 16 bits, with as many places after the point as the largest weight leaves
+        largest = float(weights.max())
+        bits = next(bits for bits in range(23) if bits == 22 or int(0.5 + largest * 2 ** (bits + 1)) >= 2**15)
+        return Pass(axis, _whole(weights, bits), bits)
+    return Pass(axis, weights)
+
+
+def resized(
+    picture: Floats,
+    size: tuple[int, int],
+    kernel: Kernel,
+    arithmetic: str = FLOAT,
+    span: tuple[Span, Span] | None = None,
+) -> Floats:
     """The picture (height, width, channels) in another size.
 
     >>> picture = np.array([[0.0, 255.0]])[:, :, None]
@@ -31,23 +139,17 @@ def resized(picture: Floats, size: tuple[int, int], kernel: Kernel, arithmetic: 
     >>> resized(picture, (1, 3), Kernel("bilinear", True), PILLOW)[0, :, 0].tolist()
     [0.0, 128.0, 255.0]
     """
-    height, width = picture.shape[:2]
-    rows, columns = matrix(kernel, height, size[0]), matrix(kernel, width, size[1])
-    passes = {PILLOW: _pillow_pass, PILLOW_DOWN: _pillow_pass, TORCH: _torch_pass}.get(arithmetic)
-    if passes is not None and kernel.interpolation != "nearest":
-        if arithmetic == PILLOW_DOWN and height != size[0] and width != size[1]:
-            return _along_width(_along_height(picture, rows, passes), columns, passes)
-        across = picture if width == size[1] else _along_width(picture, columns, passes)
-        return across if height == size[0] else _along_height(across, rows, passes)
-    result = _along_height(_along_width(picture, columns, _product), rows, _product)
-    if arithmetic == FLOAT or kernel.interpolation == "nearest":
-        return result
-    return _eight_bits(np.floor(result + 1e-4) if arithmetic == CUT_OFF else np.rint(result))
+    result = picture
+    for one in passes((picture.shape[0], picture.shape[1]), size, kernel, arithmetic, span):
+        result = one(result)
+    if arithmetic in (ROUNDED, CUT_OFF) and kernel.interpolation != "nearest":
+        return _eight_bits(np.floor(result + 1e-4) if arithmetic == CUT_OFF else np.rint(result))
+    return result
 
 
 def in_words(arithmetic: str) -> str:
     """What to call it: Pillow's order is Pillow's own affair."""
-    return PILLOW if arithmetic == PILLOW_DOWN else arithmetic
+    return PILLOW if arithmetic in (PILLOW_DOWN, PILLOW_13) else arithmetic
 
 
 def deviation(seen: Floats, exact: Floats, made: Floats, arithmetic: str) -> Floats:
@@ -62,38 +164,9 @@ def deviation(seen: Floats, exact: Floats, made: Floats, arithmetic: str) -> Flo
     return np.abs(made - seen)
 
 
-Pass = Callable[[Floats, Floats], Floats]
-
-
-def _along_width(picture: Floats, weights: Floats, apply: Pass) -> Floats:
-    """Every line times the weights."""
-    lines = np.moveaxis(picture, 1, 0)
-    return np.moveaxis(apply(weights, lines.reshape(len(lines), -1)).reshape(-1, *lines.shape[1:]), 0, 1)
-
-
-def _along_height(picture: Floats, weights: Floats, apply: Pass) -> Floats:
-    return apply(weights, picture.reshape(len(picture), -1)).reshape(-1, *picture.shape[1:])
-
-
-def _product(weights: Floats, lines: Floats) -> Floats:
-    return np.asarray(weights @ lines)
-
-
-def _pillow_pass(weights: Floats, lines: Floats) -> Floats:
-    """Weights are whole multiples of 2**-22; the sums are exact in float64."""
-    return _fixed_point(weights, lines, 22)
-
-
-def _torch_pass(weights: Floats, lines: Floats) -> Floats:
-    """Weights in 16 bits, with as many places after the point as the largest one leaves."""
-    largest = float(weights.max())
-    bits = next(bits for bits in range(23) if bits == 22 or int(0.5 + largest * 2 ** (bits + 1)) >= 2**15)
-    return _fixed_point(weights, lines, bits)
-
-
-def _fixed_point(weights: Floats, lines: Floats, bits: int) -> Floats:
-    whole = np.trunc(weights * 2.0**bits + np.copysign(0.5, weights))
-    return _eight_bits(np.floor((whole @ lines + 2.0 ** (bits - 1)) / 2.0**bits))
+def _whole(weights: Floats, bits: int) -> Floats:
+    """As whole multiples of 2**-bits; their sums with pixels are exact in float64."""
+    return np.trunc(weights * 2.0**bits + np.copysign(0.5, weights))
 
 
 def _eight_bits(values: Floats) -> Floats:

@@ -10,7 +10,7 @@ import numpy as np
 
 from xconv.preprocessing.kernels import Floats
 
-__all__ = ["MODES", "RGB", "Scaling", "ValueMap"]
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "MODES", "RGB", "Scaling", "ValueMap"]
 
 Channels = tuple[float, float, float]
 RGB = (0, 1, 2)
