@@ -9,12 +9,18 @@ A `Preprocessing` is one description that runs as a NumPy function, as a transfo
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from xconv.preprocessing.description import Preprocessing
 from xconv.preprocessing.frames import Frame
 from xconv.preprocessing.keras_owners import load_img, pixels, resizing, smart_resize, tf_resize
 from xconv.preprocessing.kernels import Kernel
 from xconv.preprocessing.steps import Step, normalise
 from xconv.preprocessing.torch_owners import interpolate, timm, torchvision
+
+if TYPE_CHECKING:
+    from xconv.zoo.preprocessing import of
 
 __all__ = [
     "Frame",
@@ -24,6 +30,7 @@ __all__ = [
     "interpolate",
     "load_img",
     "normalise",
+    "of",
     "pixels",
     "resizing",
     "smart_resize",
@@ -31,3 +38,13 @@ __all__ = [
     "timm",
     "torchvision",
 ]
+
+# Hidden from type checkers, which would otherwise take any misspelt name for an object.
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Loads `of` on first use: it knows the networks, which stand above the descriptions."""
+        if name != "of":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()["of"] = value = import_module("xconv.zoo.preprocessing").of
+        return value
