@@ -43,7 +43,8 @@ def run_arm(
     """What `python -m module arguments` answers, run in a process of its own from the root of the project.
 
     The result holds `wall_seconds`, start and end of the process included. An arm that fails, is killed, takes longer
-    than `timeout` seconds or has more than `memory` bytes resident gives `{"error": its last line}`.
+    than `timeout` seconds or has more than `memory` bytes resident has an "error", its last line, beside what it had
+    answered until then.
     """
     command = [interpreter, "-m", module, *arguments]
     variables = {**os.environ, **QUIET, **(environment or {})}
@@ -56,17 +57,22 @@ def run_arm(
             output, errors = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.communicate()
-            return {"error": f"not finished in {timeout:.0f} s"}
+            return {**_last_answer(process.communicate()[0]), "error": f"not finished in {timeout:.0f} s"}
         finally:
             watch.stop()
     wall = time.perf_counter() - start
     if watch.exceeded:
         return {"error": f"needs more than {memory or 0:,} bytes of memory"}
     if process.returncode:
-        return {"error": _reason(process.returncode, errors)}
+        return {**_last_answer(output), "error": _reason(process.returncode, errors)}
+    return {**_last_answer(output), "wall_seconds": wall}
+
+
+def _last_answer(output: str) -> dict[str, Any]:
+    """What the arm answered last; it may answer several times, more each time."""
     answers = [line.removeprefix(MARK) for line in output.splitlines() if line.startswith(MARK)]
-    return {**(json.loads(answers[-1]) if answers else {}), "wall_seconds": wall}
+    found: dict[str, Any] = json.loads(answers[-1]) if answers else {}
+    return found
 
 
 class _Watch:
