@@ -213,9 +213,8 @@ def test_a_converted_module_gives_the_features_of_its_source(layout, pooling):
     names = ["Conv1_relu", "block_1_depthwise_BN", "block_2_add", model.layers[-2].name]
     ours, theirs = (xconv.features(either, names, pooling=pooling) for either in (model, module))
     assert xconv.verify(ours, theirs).ok
-    shapes = [
-        tuple(tensor.shape) for tensor in theirs(torch.zeros((1, 64, 64, 3)[:: 1 if layout[9:] == "last" else -1]))
-    ]
+    picture = torch.zeros((1, 64, 64, 3) if layout == "channels_last" else (1, 3, 64, 64))
+    shapes = [tuple(tensor.shape) for tensor in theirs(picture)]
     if layout == "channels_last" or pooling:
         assert [shape[1:] for shape in shapes] == [shape[1:] for shape in ours.output_shape]
     assert set(theirs.state_dict()) < set(module.state_dict())
@@ -227,11 +226,12 @@ def _counters(module):
 
 
 def test_a_part_of_a_converted_module_is_saved_as_a_program_alone(tmp_path):
-    part = xconv.features(xconv.keras_to_torch(mobile()), "block_2_add")
+    model = keras_residual()
+    part = xconv.features(xconv.keras_to_torch(model), "a_out")
     with pytest.raises(xconv.InvalidInput, match=r"\.pt2"):
         xconv.save(part, tmp_path / "part.safetensors")
     xconv.save(part, tmp_path / "part.pt2")
-    assert xconv.verify(xconv.features(mobile(), "block_2_add"), tmp_path / "part.pt2").ok
+    assert xconv.verify(xconv.features(model, "a_out"), tmp_path / "part.pt2").ok
 
 
 @pytest.mark.parametrize("name", ["shared:0", "shared:1", "inner/bn:0", "inner/project:1", "total", "dense"])
@@ -417,6 +417,6 @@ def test_of_several_outputs_one_is_chosen():
 
 
 def test_the_length_of_a_converted_module_is_that_of_its_source():
-    model = mobile()
+    model = keras_residual()
     ours, theirs = xconv.feature_length(model), xconv.feature_length(xconv.keras_to_torch(model))
     assert (ours.length, str(ours)) == (theirs.length, str(theirs))

@@ -34,6 +34,7 @@ class Shaping:
 class Shaped(nn.Module):
     """Pools or flattens a map; a vector stays as it is.
 
+    >>> import torch
     >>> Shaped(Shaping("avg"))(torch.ones(2, 5, 3, 4)).shape
     torch.Size([2, 5])
     """
