@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import os
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from xconv.comparison.opened import is_keras
-from xconv.errors import InvalidInput, Mismatch, Problem, Unsupported
+from xconv.errors import InvalidInput, Mismatch, Unsupported
 from xconv.keras.checkpoint import arrays_of
 from xconv.transfers.checkpoints import Checkpoint, framework_of, open_checkpoint
+from xconv.transfers.gaps import Gaps, fitting, gaps_between
 from xconv.weights import Arrays
 
 __all__ = [
     "End",
     "is_path",
     "loaded",
-    "misfits",
     "needed",
     "only_weights",
     "source_end",
@@ -27,7 +27,6 @@ __all__ = [
     "with_ties",
 ]
 
-COUNTERS = "num_batches_tracked"
 _ARCHITECTURE = "give architecture= the live model that the file belongs to, or a file of the whole model"
 
 
@@ -37,6 +36,8 @@ class End:
 
     model: Any
     notes: tuple[str, ...] = ()
+    gaps: Gaps = field(default_factory=Gaps)
+    """What the file lacks of its architecture, and has besides."""
 
 
 def is_path(item: Any) -> bool:
@@ -44,7 +45,9 @@ def is_path(item: Any) -> bool:
     return isinstance(item, (str, os.PathLike))
 
 
-def source_end(source: Any, architecture: Any = None, target: Any = None, which: str = "") -> End:
+def source_end(
+    source: Any, architecture: Any = None, target: Any = None, which: str = "", *, strict: bool = True
+) -> End:
     """The model that the source is, with the numbers of its file.
 
     Args:
@@ -52,6 +55,7 @@ def source_end(source: Any, architecture: Any = None, target: Any = None, which:
         architecture: what weights alone belong to: a live model, or the file of a whole one.
         target: taken for the architecture where none is given and the framework is the same.
         which: for torch files with several sets of weights.
+        strict: all arrays of the architecture must be in the file, and no others.
 
     Raises:
         InvalidInput: a file of weights and no architecture.
@@ -68,7 +72,7 @@ def source_end(source: Any, architecture: Any = None, target: Any = None, which:
     owner = architecture if architecture is not None else _of(target, framework)
     if owner is None:
         raise InvalidInput("holds weights and no model", place=str(path), remedy=_ARCHITECTURE)
-    return _keras(path, owner) if framework == "keras" else _torch(path, owner, which)
+    return _keras(path, owner, strict=strict) if framework == "keras" else _torch(path, owner, which, strict=strict)
 
 
 def target_end(target: Any, architecture: Any) -> Any:
@@ -131,7 +135,7 @@ def loaded(architecture: Any) -> Any:
     return path
 
 
-def _keras(path: Path, owner: Any) -> End:
+def _keras(path: Path, owner: Any, *, strict: bool) -> End:
     """The records of the architecture with the arrays of the file."""
     from xconv.keras.opening import records_from
 
@@ -139,14 +143,15 @@ def _keras(path: Path, owner: Any) -> End:
         raise InvalidInput("holds Keras weights, and the architecture is none of Keras", place=str(path))
     try:
         return End(records_from(path, config=owner))
-    except Unsupported:
-        # A subclassed model has no configuration: its arrays are found by their names.
-        records = records_from(owner)
-        arrays = arrays_of(path, None, tuple(records.arrays))
-        problems = misfits(Checkpoint(str(path), "keras", arrays), needed(records.arrays))
-        if problems:
-            raise Mismatch(f"the weights in {path} do not fit {records.name}", problems=problems) from None
-        return End(replace(records, arrays={**records.arrays, **arrays}))
+    except (Unsupported, Mismatch) as error:
+        if strict and isinstance(error, Mismatch):
+            raise
+    # A subclassed model has no configuration, and a part of a model does not fit it: names tell the arrays.
+    records = records_from(owner)
+    found = Checkpoint(str(path), "keras", arrays_of(path, None, tuple(records.arrays)))
+    gaps = gaps_between(found, needed(records.arrays))
+    arrays = fitting(found, gaps, records.name, strict=strict)
+    return End(replace(records, arrays={**records.arrays, **arrays}), gaps=gaps)
 
 
 def needed(arrays: Arrays) -> dict[str, tuple[int, ...]]:
@@ -158,7 +163,7 @@ def needed(arrays: Arrays) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def _torch(path: Path, owner: Any, which: str) -> End:
+def _torch(path: Path, owner: Any, which: str, *, strict: bool) -> End:
     """A copy of the module with the tensors of the file; the module itself is not changed."""
     import torch
 
@@ -171,11 +176,10 @@ def _torch(path: Path, owner: Any, which: str) -> End:
         raise InvalidInput("holds torch weights, and the architecture is no module", place=str(path), remedy=remedy)
     state = state_of(module)
     found = open_checkpoint(path, names=tuple(state), which=which)
-    names = with_ties(module, found)
-    problems = misfits(Checkpoint(str(path), "torch", names), {key: tuple(t.shape) for key, t in state.items()})
-    if problems:
-        raise Mismatch(f"the weights in {path} do not fit {type(module).__name__}", problems=problems)
-    tensors = {key: plain(names, key) for key in names}
+    held = Checkpoint(str(path), "torch", with_ties(module, found))
+    gaps = gaps_between(held, {key: tuple(tensor.shape) for key, tensor in state.items()})
+    arrays = fitting(held, gaps, type(module).__name__, strict=strict)
+    tensors = {key: plain(arrays, key) for key in arrays}
     copied = deepcopy(module)
     if not program:
         _widen(copied, tensors)
@@ -184,7 +188,7 @@ def _torch(path: Path, owner: Any, which: str) -> End:
             if key in tensors:
                 tensor.copy_(tensors[key])
     left = (f"left in {path.name}: {', '.join(found.left[:8])}",) if found.left else ()
-    return End(copied, (*found.notes, *left))
+    return End(copied, (*found.notes, *left), gaps)
 
 
 def state_of(module: Any) -> dict[str, Any]:
@@ -213,20 +217,3 @@ def _widen(module: Any, tensors: dict[str, Any]) -> None:
     own = max((p.dtype.itemsize for p in module.parameters() if p.is_floating_point()), default=0)
     if widest is not None and widest.itemsize > own:
         module.to(widest)
-
-
-def misfits(found: Checkpoint, needed: dict[str, tuple[int, ...]]) -> list[Problem]:
-    """Every name or shape that does not fit, on both sides."""
-    problems = []
-    for key, shape in needed.items():
-        if key not in found.arrays:
-            if not key.endswith(COUNTERS):
-                problems.append(Problem(key, f"missing; shape {shape} is needed"))
-        elif tuple(found.arrays[key].shape) != shape:
-            problems.append(Problem(key, f"has shape {tuple(found.arrays[key].shape)}, {shape} is needed"))
-    problems += [
-        Problem(key, f"shape {tuple(array.shape)}, and the architecture has no place for it")
-        for key, array in found.arrays.items()
-        if key not in needed and not key.endswith(COUNTERS)
-    ]
-    return problems

@@ -4,31 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from fractions import Fraction
-from itertools import permutations
 
-from xconv import axes
 from xconv.comparison.case import Case
 from xconv.errors import Mismatch
 from xconv.graph import Node
 from xconv.layers.io import Variable
 from xconv.passes.without_unused import without_unused
+from xconv.transfers.shapes import permutation, times_as_wide
 from xconv.weights import Shape, Weight
 
-__all__ = ["one_weight", "permutation", "variant", "why_not", "with_axes_of"]
+__all__ = ["one_weight", "variant", "why_not", "with_axes_of"]
 
 KERNELS = frozenset({"kernel", "recurrent", "embeddings"})
-
-
-def permutation(ours: Shape, theirs: Shape) -> axes.Order | None:
-    """The first order of axes in which the one shape is the other.
-
-    >>> permutation((3, 3, 16, 32), (32, 16, 3, 3))
-    (3, 2, 0, 1)
-    """
-    if sorted(ours) != sorted(theirs):
-        return None
-    return next((order for order in permutations(range(len(ours))) if axes.apply(ours, order) == theirs), None)
 
 
 def why_not(case: Case, node: Node, ours: Shape, theirs: Shape) -> str:
@@ -51,14 +38,10 @@ def variant(case: Case, sizes: Sequence[tuple[str, Shape, Shape]]) -> str:
         sizes: role and both shapes of every weight that does not fit.
     """
     found = []
-    ratios: Counter[Fraction] = Counter()
-    for role, ours, theirs in sizes:
-        if role in KERNELS and len(ours) == len(theirs) > 1 and ours[0] != theirs[0] and ours[1] != theirs[1]:
-            ratios[Fraction(theirs[0], ours[0])] += 1
-    if ratios:
-        (ratio, count) = ratios.most_common(1)[0]
-        if count > 1:
-            found.append(f"the target's layers are {float(ratio):.3g} times as wide in {count} of {len(sizes)} weights")
+    wide = times_as_wide((ours, theirs) for role, ours, theirs in sizes if role in KERNELS)
+    if wide is not None:
+        ratio, count = wide
+        found.append(f"the target's layers are {float(ratio):.3g} times as wide in {count} of {len(sizes)} weights")
     counts = [Counter(type(node.spec).__name__ for node in side if node.weights) for side in _sides(case)]
     found += [
         f"the source has {counts[0][kind]} layers of kind {kind}, the target {counts[1][kind]}"

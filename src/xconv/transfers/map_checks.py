@@ -11,43 +11,34 @@ from xconv.errors import InvalidInput, Problem, XConvError
 from xconv.keras.zip_window import Limits
 from xconv.transfers.checkpoints import Checkpoint
 from xconv.transfers.evaluate import taken_tensor
+from xconv.transfers.gaps import COUNTERS, Gaps
 from xconv.transfers.map_file import TransferMap
 from xconv.transfers.plan import Flip, Formula, Join, Part, Plan, Product, Sum, shape_of
-from xconv.weights import Arrays, Shape, Weight
+from xconv.transfers.shapes import likely, variant_by_names
+from xconv.weights import Arrays, Weight
 
-__all__ = ["COUNTERS", "check_sizes", "groups", "misfits", "plain", "strangers"]
-
-COUNTERS = "num_batches_tracked"
-"""What a BatchNorm of torch counts in training; a state_dict without it is loaded as one with 0."""
+__all__ = ["apart", "check_sizes", "gaps_of", "groups", "plain", "strangers"]
 
 
-def misfits(known: TransferMap, checkpoint: Checkpoint, strict: bool) -> list[Problem]:
-    """Everything that does not fit between the source that the map was made for and this one."""
-    plan = known.plan
-    problems = [_misfit(weight, checkpoint) for weight in plan.sources().values()]
-    if strict:
-        problems += strangers(known, checkpoint)
-    return [*(problem for problem in problems if problem is not None), *_apart(known, checkpoint)]
-
-
-def _misfit(weight: Weight, checkpoint: Checkpoint) -> Problem | None:
-    if weight.key not in checkpoint.arrays:
-        return Problem(weight.key, f"is not in the file; an array of shape {weight.source} is needed")
-    shape = tuple(checkpoint.arrays[weight.key].shape)
-    if shape == weight.source:
-        return None
-    return Problem(weight.key, f"has shape {shape}, {weight.source} is needed", _guess(shape, weight.source))
-
-
-def _guess(shape: Shape, wanted: Shape) -> str:
-    """What a wrong shape is likely to be."""
-    if sorted(shape) == sorted(wanted):
-        return "it seems to be transposed"
-    if prod(shape) == prod(wanted):
-        return "it seems to be reshaped"
-    if len(shape) == len(wanted) and sum(a != b for a, b in zip(shape, wanted, strict=True)) == 1:
-        return "it seems to be made for another number of classes or filters"
-    return "it seems to be another architecture or input size"
+def gaps_of(known: TransferMap, checkpoint: Checkpoint, *, strict: bool) -> Gaps:
+    """What the source that the map was made for has, and this one has not, or in another shape."""
+    shapes = {key: tuple(array.shape) for key, array in checkpoint.arrays.items()}
+    sources = known.plan.sources()
+    missing = [key for key in sources if key not in shapes]
+    sizes = [(key, shapes[key], w.source) for key, w in sources.items() if key in shapes and shapes[key] != w.source]
+    problems = [
+        Problem(key, f"is not in the file; an array of shape {sources[key].source} is needed") for key in missing
+    ]
+    problems += [
+        Problem(key, f"has shape {ours}, {shape} is needed", likely(ours, shape)) for key, ours, shape in sizes
+    ]
+    others = [problem.place for problem in strangers(known, checkpoint)]
+    told = variant_by_names(sizes, others, missing, sources)
+    if told and (problems or strict):
+        problems.insert(0, Problem(checkpoint.place, told))
+    absent = dict.fromkeys(missing, f"{checkpoint.place} has no such array")
+    absent |= {key: f"in {checkpoint.place} it has shape {ours}" for key, ours, _ in sizes}
+    return Gaps(tuple(problems), absent)
 
 
 def strangers(known: TransferMap, checkpoint: Checkpoint) -> Iterator[Problem]:
@@ -61,7 +52,7 @@ def strangers(known: TransferMap, checkpoint: Checkpoint) -> Iterator[Problem]:
             yield Problem(key, f"an array {tuple(array.shape)} that the map does not know", remedy)
 
 
-def _apart(known: TransferMap, checkpoint: Checkpoint) -> Iterator[Problem]:
+def apart(known: TransferMap, checkpoint: Checkpoint) -> Iterator[Problem]:
     """Names that were one array in the model that the map was made for, and are several here."""
     arrays = checkpoint.arrays
     for names in groups(known.shared_source).values():

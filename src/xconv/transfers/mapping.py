@@ -40,25 +40,22 @@ def transferred_between(
     if not to_file and is_path(source) and ours in (None, target):
         found = own_checkpoint(source, target, which)
         if found is not None:
-            return by_names(found, target)
-    start = source_end(source, ours, None if to_file else target, which)
+            return by_names(found, target, strict=strict)
+    start = source_end(source, ours, None if to_file else target, which, strict=strict)
     if which and not is_path(source):
         raise InvalidInput("which= is for a torch file of weights", remedy="leave it out")
     if not to_file:
-        return transferred(
-            start.model, target, options, adapt=adapt, strict=strict, input_shape=input_shape, notes=start.notes
-        )
+        return transferred(start, target, options, adapt=adapt, strict=strict, input_shape=input_shape)
     if adapt:
         what = "adapt=True changes a live model, and the target is a file"
         raise InvalidInput(what, place=str(target), remedy="transfer into the live model, and save that")
     model = target_end(target, theirs)
     return transferred(
-        start.model,
+        start,
         model,
         options,
         strict=strict,
         input_shape=input_shape,
-        notes=start.notes,
         write=partial(_into_file, target, model, theirs, strict),
     )
 

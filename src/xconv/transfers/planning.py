@@ -94,7 +94,7 @@ class _Planner:
         self.accounts.close(self.assignments.values(), self.judged.ends)
         told = variant(self.case, self.sizes) if self.problems else ""
         if told:
-            self.problems.append(Problem("", told))
+            self.problems.insert(0, Problem("", told))
         conditions = {item.condition for item in self.assignments.values()} - {""}
         asked = ((options.rotate, ROTATED), (options.swap_channels, SWAPPED))
         ordered = [name for name in (INFERENCE,) if name in conditions] + [name for on, name in asked if on]

@@ -13,7 +13,8 @@ import torch
 
 from xconv.errors import InvalidInput, Mismatch, Problem
 from xconv.transfers.checkpoints import Checkpoint, framework_of, open_checkpoint
-from xconv.transfers.map_checks import COUNTERS, check_sizes, groups, misfits, plain, strangers
+from xconv.transfers.gaps import COUNTERS, without
+from xconv.transfers.map_checks import apart, check_sizes, gaps_of, groups, plain, strangers
 from xconv.transfers.map_file import TransferMap, load_map
 from xconv.transfers.plan import Plan
 from xconv.transfers.report import TransferReport
@@ -70,8 +71,8 @@ def apply_map(
             which hold a configuration too, and where the map leaves arrays of the target as they are.
         config: the configuration of a Keras source that does not name its layers.
         which: for torch files with several sets of weights: 'ema', or the entry or prefix to take.
-        strict: refuse arrays of the source that the map does not know, and arrays of the target that nothing fills;
-            else they are reported.
+        strict: refuse arrays of the source that the map does not know or misses, and arrays of the target that
+            nothing fills; else what can be moved is, and they are reported.
 
     Returns:
         The `TransferReport` of the map's plan: what was folded, left and kept, and what these numbers hold that no
@@ -89,9 +90,13 @@ def apply_map(
     _check_frameworks(plan, source, target)
     names = [*plan.sources(), *(left.weight.key for left in plan.left)]
     checkpoint = _with_all_names(known, open_checkpoint(source, config=config, names=names, which=which))
-    problems = misfits(known, checkpoint, strict)
-    if problems:
+    gaps, others = gaps_of(known, checkpoint, strict=strict), tuple(strangers(known, checkpoint))
+    differing = [*apart(known, checkpoint)]
+    if differing or (strict and (gaps.problems or others)) or len(gaps.absent) == len(plan.sources()) > 0:
+        problems = (*gaps.problems, *others, *differing)
         raise Mismatch(f"{source} does not fit the map, which is of {plan.source}", problems=problems)
+    plan = without(plan, gaps)
+    known = replace(known, plan=plan)
     check_sizes(plan, checkpoint)
     with _template(known, architecture, target) as template:
         wanted = _wanted(known, template)
@@ -99,7 +104,7 @@ def apply_map(
         absent = write_planned(known, worked, target, template, strict=strict)
     return TransferReport(
         plan,
-        (*known.problems, *absent, *(() if strict else strangers(known, checkpoint))),
+        (*known.problems, *gaps.problems, *absent, *others),
         worked.findings,
         dict(worked.rounded or {}),
         notes=(*plan.notes, *checkpoint.notes, *_entries(checkpoint)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -12,6 +13,8 @@ from xconv.errors import Mismatch, Problem
 from xconv.graph import Value
 from xconv.transfers.adapting import adapt as adapt_target
 from xconv.transfers.carrying import carry_out
+from xconv.transfers.ends import End
+from xconv.transfers.gaps import Gaps, without
 from xconv.transfers.origin import Origin
 from xconv.transfers.plan import Plan
 from xconv.transfers.planning import Options, Planned, make_plan
@@ -23,25 +26,25 @@ __all__ = ["transferred"]
 
 
 def transferred(
-    source: Any,
+    source: End,
     target: Any,
     options: Options,
     *,
     adapt: bool = False,
     strict: bool = True,
     input_shape: Any = None,
-    notes: Sequence[str] = (),
     write: Callable[[Plan, Worked, Origin], None] | None = None,
 ) -> TransferReport:
     """Weights of one model into another; arguments and errors as for `xconv.transfer`.
 
-    `notes` are what was found out while the source was opened; `write` puts the arrays elsewhere than into the target.
+    `write` puts the arrays elsewhere than into the target.
     """
     start = perf_counter()
-    case = open_case(source, target, input_shape=input_shape)
+    case = open_case(source.model, target, input_shape=input_shape)
+    make = partial(_planned, options=options, gaps=source.gaps)
     if adapt:
-        return _adapted(case, options, strict=strict, input_shape=input_shape, notes=notes, start=start)
-    planned = make_plan(case, options)
+        return _adapted(case, make, strict=strict, input_shape=input_shape, notes=source.notes, start=start)
+    planned = make(case)
     if strict and planned.problems:
         _refuse(case, planned)
     worked = work_out(planned.plan, planned.source.arrays, planned.target.arrays, planned.target.shared)
@@ -51,7 +54,13 @@ def transferred(
     else:
         write(planned.plan, worked, origin)
     done = _report(case, planned, worked, perf_counter() - start)
-    return replace(done, notes=(*done.notes, *notes), origin=origin)
+    return replace(done, notes=(*done.notes, *source.notes), origin=origin)
+
+
+def _planned(case: Case, options: Options, gaps: Gaps) -> Planned:
+    """The plan, as far as the source has what it takes."""
+    planned = make_plan(case, options)
+    return replace(planned, plan=without(planned.plan, gaps), problems=(*gaps.problems, *planned.problems))
 
 
 def _further(shared: Mapping[str, str]) -> dict[str, str]:
@@ -60,13 +69,19 @@ def _further(shared: Mapping[str, str]) -> dict[str, str]:
 
 
 def _adapted(
-    case: Case, options: Options, *, strict: bool, input_shape: Any, notes: Sequence[str], start: float
+    case: Case,
+    make: Callable[[Case], Planned],
+    *,
+    strict: bool,
+    input_shape: Any,
+    notes: Sequence[str],
+    start: float,
 ) -> TransferReport:
     """The transfer into a target whose geometry is changed first; where it fails, all of it is taken back."""
     adaptation = adapt_target(case, input_shape)
     case = adaptation.case
     try:
-        planned = make_plan(case, options)
+        planned = make(case)
         if strict and planned.problems:
             _refuse(case, planned, adaptation.problems)
         worked = work_out(planned.plan, planned.source.arrays, planned.target.arrays, planned.target.shared)
