@@ -102,6 +102,10 @@ class KerasSide:
             result = model(self._packed(model, inputs), training=False)
             return tuple(Named(name, as_array(value, model)) for name, value in _named(model, result))
 
+    def called(self, tensors: Sequence[Any]) -> list[tuple[str, Any]]:
+        """The outputs with their names, for tensors of the framework's own, in the precision that the model has."""
+        return list(_named(self.model, self.model(self._packed(self.model, tensors), training=False)))
+
     def layers(self, inputs: Sequence[Array], dtype: str) -> Iterator[tuple[Key, Array]]:
         """Every tensor of the graph in written layout, as it is computed; nothing for a subclassed model."""
         model = self._in(dtype)

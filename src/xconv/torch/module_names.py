@@ -14,7 +14,7 @@ __all__ = ["MARK", "Names", "source_of"]
 MARK = "xconv"
 """Under which a call carries its `Source`, in the metadata that torch.export keeps for its users."""
 
-LIBRARY = "torch.nn.modules."
+LIBRARY = ("torch.nn.modules.", "xconv.onnx.")
 """Classes from here mean one operation: a call inside one has the module's own name."""
 
 

@@ -1,0 +1,290 @@
+"""An ONNX graph -> steps: operators with their constants, weights in torch's order, and places in a tree of modules."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from xconv.errors import Problem, Unknown, Unreadable
+from xconv.graph import unique
+from xconv.onnx.operators import OPERATORS
+from xconv.onnx.operators.recurrent import GATES, recurrent_weights
+
+__all__ = ["Array", "Plan", "Step", "plan_of"]
+
+Array: TypeAlias = "np.ndarray[Any, Any]"
+
+ROLES: Mapping[str, Mapping[int, str]] = {
+    **dict.fromkeys(("Conv", "ConvTranspose", "LayerNormalization"), {1: "weight", 2: "bias"}),
+    **dict.fromkeys(("InstanceNormalization", "GroupNormalization"), {1: "weight", 2: "bias"}),
+    "BatchNormalization": {1: "weight", 2: "bias", 3: "running_mean", 4: "running_var"},
+    "PRelu": {1: "weight"},
+    "Gather": {0: "weight"},
+}
+"""What an input of an operator is to a layer; floating initializers elsewhere are free weights."""
+STATISTICS = frozenset({"running_mean", "running_var"})
+FREE = "weight"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A weight: the name under which it is shared, its numbers, and the input it is, or None where it has a role."""
+
+    key: str
+    array: Array
+    place: int | None = None
+    turned: bool = False
+    """Whether the array is the other way round than the model has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One operator. `inputs` are names, '' where an optional one is left out; `held` are its weights by role."""
+
+    kind: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    held: Mapping[str, Held] = field(default_factory=dict)
+    name: str = ""
+    path: str = ""
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The names of what the graph brings to it; '' for its own weights."""
+        own = {held.place for held in self.held.values()}
+        return tuple("" if place in own else name for place, name in enumerate(self.inputs))
+
+    def same_layer(self, other: Step) -> bool:
+        """Whether both are calls of one layer: the same weights, of which there are some, and the same settings."""
+        mine, yours = ({role: held.key for role, held in step.held.items()} for step in (self, other))
+        same = self.kind == other.kind and mine == yours
+        return same and bool(mine) and repr(self.attributes) == repr(other.attributes)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A network: the names of its inputs and outputs, its steps in order, and its constants."""
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    steps: tuple[Step, ...]
+    constants: Mapping[str, Array]
+    opset: int
+    double: bool = False
+    """Whether it computes in float64."""
+
+
+def plan_of(model: Any, name: str, opset: int) -> Plan:
+    """The steps of a checked model.
+
+    Raises:
+        Unknown: operators that are not known here, all in one error.
+        Unreadable: numbers that cannot be read.
+    """
+    graph = model.graph
+    _check_known(graph)
+    arrays = {tensor.name: _array_of(tensor) for tensor in graph.initializer}
+    steps = [_step(node) for node in graph.node]
+    constants, steps = _constants(steps, arrays)
+    trained = model.producer_name == "pytorch"
+    steps = [_with_weights(step, arrays, named=trained) for step in _dense(steps, arrays, graph)]
+    given = {name for step in steps for name in step.given if name in arrays} | {item.name for item in graph.output}
+    known = {**{key: array for key, array in arrays.items() if key in given}, **constants}
+    inputs = tuple(item.name for item in graph.input if item.name not in arrays)
+    outputs = tuple(item.name for item in graph.output)
+    return Plan(name, inputs, outputs, tuple(_placed(steps)), known, opset, _is_double(graph, arrays))
+
+
+def _is_double(graph: Any, arrays: Mapping[str, Array]) -> bool:
+    from onnx import TensorProto
+
+    kinds = {item.type.tensor_type.elem_type for item in (*graph.input, *graph.output)}
+    return TensorProto.DOUBLE in kinds or any(array.dtype == np.float64 for array in arrays.values())
+
+
+def _check_known(graph: Any) -> None:
+    found = Counter(
+        f"{node.domain}.{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type
+        for node in graph.node
+        if node.domain not in ("", "ai.onnx") or node.op_type not in (*OPERATORS, "Constant", "Shape", "Size")
+    )
+    if found:
+        first = {node.op_type: node.name for node in reversed(graph.node)}
+        problems = [
+            Problem(first.get(kind, kind), f"operator {kind} has no rule ({count} of them)", "export the model without it")
+            for kind, count in found.items()
+        ]
+        raise Unknown("the ONNX model cannot be read", problems=problems)
+
+
+def _array_of(tensor: Any) -> Array:
+    from onnx import numpy_helper
+
+    try:
+        return numpy_helper.to_array(tensor)
+    except (ValueError, TypeError) as error:
+        raise Unreadable(f"its numbers cannot be read: {error}", place=tensor.name, remedy="save it again") from error
+
+
+def _step(node: Any) -> Step:
+    from onnx import AttributeProto, helper
+
+    values = {item.name: helper.get_attribute_value(item) for item in node.attribute}
+    tensors = {item.name for item in node.attribute if item.type == AttributeProto.TENSOR}
+    attributes = {key: _array_of(value) if key in tensors else value for key, value in values.items()}
+    return Step(node.op_type, tuple(node.input), tuple(node.output), attributes, name=node.name or node.output[0])
+
+
+def _constants(steps: list[Step], arrays: dict[str, Array]) -> tuple[dict[str, Array], list[Step]]:
+    """The numbers that are steps of their own, and the other steps; the same initializer by another name is one."""
+    constants: dict[str, Array] = {}
+    aliases: dict[str, str] = {}
+    kept = []
+    for step in steps:
+        moved = replace(step, inputs=tuple(aliases.get(name, name) for name in step.inputs))
+        if step.kind == "Constant":
+            constants[step.outputs[0]] = _constant(step)
+        elif step.kind == "Identity" and moved.inputs[0] in arrays:
+            aliases[step.outputs[0]] = moved.inputs[0]
+        else:
+            kept.append(moved)
+    return constants, kept
+
+
+def _constant(step: Step) -> Array:
+    types = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}
+    (key, value), *_ = step.attributes.items()
+    return value if isinstance(value, np.ndarray) else np.asarray(value, dtype=types.get(key))
+
+
+def _dense(steps: list[Step], arrays: Mapping[str, Array], graph: Any) -> Iterator[Step]:
+    """The steps with products by a weight, and the bias that is added alone to one of them, as Dense layers."""
+    uses = Counter(name for step in steps for name in step.inputs)
+    uses.update(item.name for item in graph.output)
+    made = {name: step for step in steps for name in step.outputs}
+    biased: dict[str, tuple[Step, str]] = {}
+    for step in steps:
+        if step.kind == "Add" and len(step.inputs) == 2:
+            for product, bias in (step.inputs, step.inputs[::-1]):
+                source = made.get(product)
+                fits = bias in arrays and source is not None and source.kind == "MatMul" and uses[product] == 1
+                if fits and source is not None and _matrix(source, arrays) is not None:
+                    width = arrays[source.inputs[1]].shape[1]
+                    if arrays[bias].shape == (width,):
+                        biased[product] = (step, bias)
+    absorbed = {id(step) for step, _ in biased.values()}
+    for step in steps:
+        if id(step) in absorbed:
+            continue
+        found = _matrix(step, arrays)
+        if found is None:
+            yield step
+            continue
+        outer, bias = biased.get(step.outputs[0], (step, step.inputs[2] if len(step.inputs) > 2 else ""))
+        name = step.inputs[1]
+        turned = found is not arrays[name]
+        held = {"weight": Held(name, found, turned=turned)} | ({"bias": Held(bias, arrays[bias])} if bias else {})
+        yield Step("Dense", step.inputs[:1], outer.outputs, {}, held, step.name)
+
+
+def _matrix(step: Step, arrays: Mapping[str, Array]) -> Array | None:
+    """The weight of a product as torch's Linear holds it, (outputs, inputs); None where it is no Dense layer."""
+    weight = arrays.get(step.inputs[1]) if step.kind in ("Gemm", "MatMul") else None
+    if weight is None or weight.ndim != 2 or step.inputs[0] in arrays:
+        return None
+    if step.kind == "MatMul":
+        return weight.T
+    said, bias = step.attributes, step.inputs[2] if len(step.inputs) > 2 else ""
+    plain = said.get("alpha", 1.0) == 1.0 and said.get("beta", 1.0) == 1.0 and not said.get("transA", 0)
+    turned = weight if said.get("transB", 0) else weight.T
+    fits = not bias or (bias in arrays and arrays[bias].shape == turned.shape[:1])
+    return turned if plain and fits else None
+
+
+def _with_weights(step: Step, arrays: Mapping[str, Array], *, named: bool) -> Step:
+    """The step with the initializers that it takes as weights of its own."""
+    if step.kind in GATES and step.inputs[1] in arrays and step.inputs[2] in arrays:
+        names = [name for name in step.inputs[1:4] if name in arrays]
+        made = recurrent_weights(step.kind, [arrays[name] for name in names])
+        key = "+".join(names)
+        held = {role: Held(f"{key}:{role}", array) for role, array in made.items()}
+        return replace(step, inputs=(step.inputs[0], "", "", "", *step.inputs[4:]), held=held)
+    roles = ROLES.get(step.kind, {})
+    held = dict(step.held)
+    for place, name in enumerate(step.inputs):
+        array = arrays.get(name)
+        if array is None or array.dtype.kind != "f" or step.kind == "Dense":
+            continue
+        free = array.size > 1 or (named and not name.startswith("onnx::") and array.ndim)
+        if place in roles or free:
+            role = roles.get(place) or unique(_role(name), held)
+            held[role] = Held(name, array, place)
+    return replace(step, held=held)
+
+
+def _role(name: str) -> str:
+    """The last part of a name such as torch gives to a parameter, where it is one that a module can have."""
+    last = name.rpartition(".")[2]
+    return last if last.isidentifier() and not hasattr(_BARE, last) else FREE
+
+
+class _Bare:
+    """What every module has, so that no weight is called so."""
+
+    training = forward = kind = attributes = parameters = buffers = modules = children = train = eval = half = step = None
+    float = double = type = to = apply = named_parameters = state_dict = call = opset = outputs = places = None
+
+
+_BARE = _Bare()
+
+
+def _placed(steps: list[Step]) -> Iterator[Step]:
+    """The steps with their paths: where their weights are named after a module, there; else by the step's own name."""
+    scopes = Counter(_scope(step.name) for step in steps)
+    taken: dict[str, Step] = {}
+    for step in steps:
+        scope = _scope(step.name)
+        alone = scope and scopes[scope] == 1
+        base = _owner(step) or (scope if alone else _legal(f"{scope}.{_last(step.name)}".strip(".")))
+        path = base if base in taken and taken[base].same_layer(step) else unique(base, taken)
+        taken.setdefault(path, step)
+        yield replace(step, path=path)
+
+
+def _owner(step: Step) -> str:
+    """The module that torch's exporter named the weights after: `layer1.0.conv1` of `layer1.0.conv1.weight`."""
+    keys = [held.key for held in step.held.values()]
+    found = {key.rpartition(".")[0] for key in keys if re.fullmatch(r"[A-Za-z_]\w*(\.\w+)+", key)}
+    return found.pop() if len(found) == 1 else ""
+
+
+def _scope(name: str) -> str:
+    """The path of the module in a step's name.
+
+    >>> _scope("/layer1/layer1.0/conv1/Conv"), _scope("/features/features.0/features.0.2/Relu"), _scope("Add_3")
+    ('layer1.0.conv1', 'features.0.2', '')
+    """
+    levels: list[str] = []
+    for level in name.strip("/").split("/")[:-1]:
+        # torch's exporter writes the child of a Sequential with its parent's name in front
+        if levels and level.startswith(f"{levels[-1]}."):
+            levels.pop()
+        levels.append(level)
+    return _legal(".".join(levels)) if levels else ""
+
+
+def _last(name: str) -> str:
+    return name.strip("/").rpartition("/")[2].replace(".", "_")
+
+
+def _legal(path: str) -> str:
+    """A path whose levels are names that modules can have."""
+    levels = (re.sub(r"[^0-9A-Za-z_]+", "_", level).strip("_") for level in path.split("."))
+    return ".".join(f"{level}_" if hasattr(_BARE, level) else level for level in levels if level) or "step"
