@@ -13,12 +13,14 @@ from xconv.keras.checkpoint import arrays_of
 from xconv.keras.file_kinds import kind_of
 from xconv.weights import Arrays
 
-__all__ = ["KERAS_SUFFIXES", "TORCH_SUFFIXES", "Checkpoint", "framework_of", "open_checkpoint"]
+__all__ = ["INDEX", "KERAS_SUFFIXES", "TORCH_SUFFIXES", "Checkpoint", "framework_of", "open_checkpoint"]
 
 KERAS_SUFFIXES = (".keras", ".h5", ".hdf5", ".json")
 """Of files that hold Keras weights; `.json` lists the shards of a checkpoint."""
 TORCH_SUFFIXES = (".safetensors", ".pt", ".pth", ".bin", ".ckpt", ".tar")
 """Of files that hold a state_dict; `.tar` ends the name that trainers give a torch file, `best.pth.tar`."""
+INDEX = ".index.json"
+"""How the index of a torch checkpoint in several files ends: `model.safetensors.index.json`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ def framework_of(path: str | os.PathLike[str]) -> str:
     ('keras', 'torch')
     """
     suffix = Path(path).suffix.lower()
+    if str(path).lower().endswith(INDEX):
+        return "torch"
     if suffix in KERAS_SUFFIXES:
         return "keras"
     if suffix in TORCH_SUFFIXES:
@@ -62,8 +66,8 @@ def open_checkpoint(
     """The arrays in a file of weights, whose suffix names its framework. Nothing in it is executed.
 
     Args:
-        path: `.keras`, `.h5`, `.weights.h5` (or the `.weights.json` of a sharded one), `.safetensors`, `.pt`, `.pth`,
-            `.bin`, `.ckpt`, `.pth.tar`.
+        path: `.keras`, `.h5`, `.weights.h5`, `.safetensors`, `.pt`, `.pth`, `.bin`, `.ckpt`, `.pth.tar`; of one in
+            several files the `.weights.json`, `.safetensors.index.json` or `.bin.index.json` that lists them.
         config: for Keras, what the weights belong to: a live model, or a configuration (a path, a mapping or JSON). It
             is needed where a file does not name its layers, and checks every count and shape.
         names: the names that are looked for, as far as they are known; they tell which prefix to take off, and the
@@ -81,9 +85,13 @@ def open_checkpoint(
             raise InvalidInput("which= is for torch files", place=str(where), remedy="leave it out")
         kind_of(where)
         return Checkpoint(str(where), "keras", arrays_of(where, _config(config), tuple(names)))
+    from xconv.transfers.sharded import read_index
     from xconv.transfers.torch_checkpoint import read_safetensors, read_torch_file
 
-    read = read_safetensors if where.suffix.lower() == ".safetensors" else read_torch_file
+    if where.name.lower().endswith(INDEX):
+        read = read_index
+    else:
+        read = read_safetensors if where.suffix.lower() == ".safetensors" else read_torch_file
     arrays, chosen = read(where, names=names, which=which)
     return Checkpoint(str(where), "torch", arrays, chosen.notes, chosen.left)
 

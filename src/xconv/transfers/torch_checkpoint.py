@@ -10,7 +10,7 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from xconv.torch.tensor_file import DAMAGED, TensorFile, readable
 from xconv.transfers.state_dicts import Chosen, choose
 from xconv.weights import ArraySource, Shape
 
-__all__ = ["read_safetensors", "read_torch_file"]
+__all__ = ["named_tensors", "read_safetensors", "read_torch_file"]
 
 _LEGACY = bytes.fromhex("80028a0a6cfc9c46f9206aa85019")
 """How files begin that torch wrote before version 1.6: a pickled number, which only torch's own reader interprets."""
@@ -60,14 +60,33 @@ def read_torch_file(
     readable(path)
     content = _loaded(path, _is_archive(path))
     chosen = choose(content, _is_tensor, place=str(path), names=names, which=which)
+    return _sources(chosen.tensors, path), chosen
+
+
+def _sources(tensors: Mapping[str, torch.Tensor], path: Path) -> dict[str, ArraySource]:
     problems = [
         Problem(name, f"is a {_kind(tensor)} tensor", "give the weights in floating point")
-        for name, tensor in chosen.tensors.items()
+        for name, tensor in tensors.items()
         if _kind(tensor)
     ]
     if problems:
         raise Unsupported(f"{path} holds tensors that are no plain arrays", problems=problems)
-    return {name: TensorSource(tensor) for name, tensor in chosen.tensors.items()}, chosen
+    return {name: TensorSource(tensor) for name, tensor in tensors.items()}
+
+
+def named_tensors(path: Path) -> dict[str, ArraySource]:
+    """All tensors of a file that holds nothing else, by the names that stand in it: a shard.
+
+    Raises:
+        Unreadable, NotFound, Unsupported: as for a whole file; a file that holds other things.
+    """
+    readable(path)
+    if path.suffix.lower() == ".safetensors":
+        return dict(_stored(path))
+    content = _loaded(path, _is_archive(path))
+    if not isinstance(content, Mapping) or not all(map(_is_tensor, content.values())):
+        raise Unreadable("is no shard: it holds more than tensors by name", place=str(path))
+    return _sources({str(name): tensor for name, tensor in content.items()}, path)
 
 
 def read_safetensors(
@@ -79,6 +98,13 @@ def read_safetensors(
         NotFound, IsDirectory, Unreadable: no such file, damaged, of another kind.
         Unsupported: element types that NumPy and torch have no common name for, such as eight-bit floats.
     """
+    sources = _stored(path)
+    chosen = choose(sources, _is_source, place=str(path), names=names, which=which)
+    return dict(chosen.tensors), chosen
+
+
+def _stored(path: Path) -> dict[str, SafetensorsArray]:
+    """Every tensor of a `.safetensors` file."""
     with TensorFile.opened(path) as file:
         shapes = dict(file.shapes)
         kinds = _kinds(path)
@@ -90,9 +116,7 @@ def read_safetensors(
     if problems:
         raise Unsupported(f"{path} holds numbers that are not read", problems=problems)
     stamp = _stamp(path)
-    sources = {name: SafetensorsArray(path, name, shapes[name], _DTYPES[kinds[name]], stamp) for name in shapes}
-    chosen = choose(sources, _is_source, place=str(path), names=names, which=which)
-    return dict(chosen.tensors), chosen
+    return {name: SafetensorsArray(path, name, shapes[name], _DTYPES[kinds[name]], stamp) for name in shapes}
 
 
 @dataclass(frozen=True, slots=True)
