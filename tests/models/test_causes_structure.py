@@ -541,3 +541,39 @@ def test_groups_are_another_width_or_setting() -> None:
     found = diagnose(twin, net({"groups": 2}, module))
     assert found.left <= 1e-10
     assert "side" in told(found)
+
+
+def test_the_remedy_of_a_dropout_is_code_that_mends_it() -> None:
+    def head(rate: float, kind: Any = layers.Dropout) -> Any:
+        vector = keras.Input((5,))
+        x = layers.Dense(6, name="hidden")(vector)
+        x = kind(rate, name="drop")(x) if rate else x
+        return keras.Model(vector, layers.Dense(4, name="fc")(x))
+
+    class Head(nn.Module):
+        def __init__(self, drop: nn.Module) -> None:
+            super().__init__()
+            self.hidden, self.drop, self.fc = nn.Linear(5, 6), drop, nn.Linear(6, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc(self.drop(self.hidden(x)))  # type: ignore[no-any-return]
+
+    def remedy(a: Any, b: Any) -> str:
+        return next(one for one in diagnose(a, b).findings if one.cause == "dropout").remedy
+
+    def module(drop: nn.Module) -> Any:
+        return Head(drop).eval()
+
+    for a, model, line in (
+        (head(0.2), module(nn.Dropout(0.4)), "model.drop.p = 0.2"),
+        (head(0.2), module(nn.AlphaDropout(0.2)), "model.drop = torch.nn.Dropout(p=0.2)"),
+        (head(0.2), module(nn.Identity()), "model.hidden = torch.nn.Sequential(model.hidden, torch.nn.Dropout(p=0.2))"),
+        (head(0.0), module(nn.Dropout(0.4)), "model.drop.p = 0"),
+        (module(nn.Dropout(0.4)), head(0.2), "model.get_layer('drop').rate = 0.4"),
+        (head(0.1, layers.GaussianNoise), head(0.3, layers.GaussianNoise), "model.get_layer('drop').stddev = 0.1"),
+    ):
+        assert remedy(a, model) == line
+        exec(line, {"model": model, "torch": torch})  # noqa: S102  the line is what is tested
+        assert "dropout" not in causes(diagnose(a, model.eval() if isinstance(model, nn.Module) else model))
+    line = remedy(module(nn.Dropout(0.4)), head(0.0))
+    assert line == "x = keras.layers.Dropout(rate=0.4)(x)  # behind model.get_layer('hidden')"

@@ -19,7 +19,7 @@ from xconv.layers.pool import GlobalPool, Pool
 from xconv.layers.recurrent import Recurrent
 from xconv.spec import KerasLayer, Slot, Spec, TorchCall
 
-__all__ = ["constructed", "inserted_line", "names_of", "removed_line", "replaced_line", "said"]
+__all__ = ["constructed", "inserted_line", "is_module", "names_of", "removed_line", "replaced_line", "said"]
 
 UNSAID = frozenset({"axis", "data_format", "dtype", "trainable", "name", "merge", "frozen"})
 """What is no news in a description."""
@@ -153,7 +153,7 @@ def _inputs(case: Case, node: Node, side: str) -> tuple[Any, ...]:
 def replaced_line(case: Case, a: Node, b: Node) -> str:
     """The line that puts the layer of `a` in the place of the one of `b`."""
     new = constructed(case.b, a, _inputs(case, a, "a"))
-    if case.b.framework == "torch" and _is_module(case.b, b):
+    if case.b.framework == "torch" and is_module(case.b, b):
         return f"{spelled(case.b, b)} = {new}"
     return f"use {new} in place of {b.layer or b.name}"
 
@@ -170,7 +170,7 @@ def inserted_line(case: Case, a: Node) -> str:
 
 def removed_line(case: Case, b: Node) -> str:
     """The line that takes a layer out of `b`."""
-    if case.b.framework == "torch" and _is_module(case.b, b) and len(b.inputs) == 1:
+    if case.b.framework == "torch" and is_module(case.b, b) and len(b.inputs) == 1:
         return f"{spelled(case.b, b)} = torch.nn.Identity()"
     return f"leave out {b.layer or b.name}"
 
@@ -178,12 +178,12 @@ def removed_line(case: Case, b: Node) -> str:
 def _reach(case: Case, node: Node) -> str:
     if not node.inputs:
         return "the input"
-    if case.b.framework == "torch" and not _is_module(case.b, node):
+    if case.b.framework == "torch" and not is_module(case.b, node):
         return node.name
     return spelled(case.b, node)
 
 
-def _is_module(opened: Opened, node: Node) -> bool:
+def is_module(opened: Opened, node: Node) -> bool:
     """Whether the node's layer is a module of the live model."""
     if not node.layer or not hasattr(opened.model, "get_submodule"):
         return bool(node.layer)
