@@ -130,13 +130,13 @@ PLANTED: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
         {"scale": lambda x: (x[..., ::-1] / 255 - MEAN) / STD},
         {"channel_order"},
     ),
-    "means in reverse": ({}, {"scale": lambda x: (x / 255 - MEAN[::-1]) / STD[::-1]}, {"input_scaling"}),
-    "tf": ({}, {"scale": lambda x: x / 127.5 - 1}, {"input_scaling"}),
-    "none": ({}, {"scale": lambda x: x}, {"input_scaling"}),
-    "by 255": ({"scale": lambda x: x / 127.5 - 1}, {"scale": lambda x: x / 255}, {"input_scaling"}),
-    "twice": ({}, {"scale": lambda x: (x / 255 / 255 - MEAN) / STD}, {"input_scaling"}),
-    "own means": ({}, {"scale": lambda x: (x / 255 - (0.5, 0.4, 0.3)) / (0.2, 0.25, 0.3)}, {"input_scaling", "dtype"}),
-    "caffe": ({}, {"scale": lambda x: x - CAFFE, "bgr": True}, {"input_scaling", "channel_order"}),
+    "means in reverse": ({}, {"scale": lambda x: (x / 255 - MEAN[::-1]) / STD[::-1]}, {"scaling"}),
+    "tf": ({}, {"scale": lambda x: x / 127.5 - 1}, {"scaling"}),
+    "none": ({}, {"scale": lambda x: x}, {"scaling"}),
+    "by 255": ({"scale": lambda x: x / 127.5 - 1}, {"scale": lambda x: x / 255}, {"scaling"}),
+    "twice": ({}, {"scale": lambda x: (x / 255 / 255 - MEAN) / STD}, {"scaling"}),
+    "own means": ({}, {"scale": lambda x: (x / 255 - (0.5, 0.4, 0.3)) / (0.2, 0.25, 0.3)}, {"scaling", "dtype"}),
+    "caffe": ({}, {"scale": lambda x: x - CAFFE, "bgr": True}, {"scaling", "channel_order"}),
     "two": ({}, {"kernel": RESAMPLING.BICUBIC, "first": True}, {"interpolation", "layout"}),
     "rule and size": ({"shorter": 52, "crop": (46, 46)}, {"size": (41, 41)}, {"resize", "size"}),
     "size by the picture": ({"shorter": 46}, {"size": (46, 46)}, {"resize"}),
@@ -155,7 +155,7 @@ PLANTED: dict[str, tuple[dict[str, Any], dict[str, Any], set[str]]] = {
     "three": (
         {"shorter": 52, "crop": (46, 46)},
         {"size": (46, 46), "floats": by_tensorflow(), "scale": lambda x: x / 127.5 - 1},
-        {"resize", "antialias", "rounding", "input_scaling"},
+        {"resize", "antialias", "rounding", "scaling"},
     ),
 }
 
@@ -213,7 +213,7 @@ def test_equal_pipelines_give_no_finding(pair: tuple[Any, Any]) -> None:
 def test_what_is_not_recognised_is_said_and_never_guessed(other: Any, said: str) -> None:
     found = diagnose_preprocessing(prepared(scale=lambda x: x), other, PICTURE)
     assert said in found.unexplained
-    assert {finding.cause for finding in found.findings} <= {"dtype", "channel_order", "input_scaling"}
+    assert {finding.cause for finding in found.findings} <= {"dtype", "channel_order", "scaling"}
     assert not found.explained
     effects = {finding.cause: finding.alone for finding in found.findings}
     assert effects.get("dtype", 0.0) < 0.01  # not what the unknown part does
@@ -260,7 +260,7 @@ def test_named_preprocessings() -> None:
     found = diagnose_preprocessing(
         "keras.applications.vgg16 at 45x52", "mobilenet_v2 (keras) at 45x52 by Resizing", PICTURE
     )
-    assert {finding.cause for finding in found.findings} == {"interpolation", "channel_order", "input_scaling"}
+    assert {finding.cause for finding in found.findings} == {"interpolation", "channel_order", "scaling"}
     assert found.explained
 
 

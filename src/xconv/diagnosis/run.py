@@ -10,12 +10,13 @@ from typing import Any
 from xconv.causes import CAUSES, STATES
 from xconv.comparison.case import Case, open_case
 from xconv.comparison.evaluation import Memory, run_graph
+from xconv.comparison.opened import is_keras
 from xconv.comparison.trial import Trial, apart
 from xconv.diagnosis.as_given import Outcome, run_as_given
 from xconv.diagnosis.feeding import feeds_of
 from xconv.diagnosis.records import Diagnosis, Finding
 from xconv.diagnosis.trials import Trials
-from xconv.errors import XConvError
+from xconv.errors import InvalidInput, XConvError
 from xconv.inputs import perturbed
 from xconv.statistics import Array, compare
 
@@ -77,6 +78,11 @@ def diagnose(
 
     if is_preprocessing(a) and is_preprocessing(b):
         return diagnose_preprocessing(a, b, inputs)
+    for given in (a, b):
+        if is_preprocessing(given) and not is_keras(given) and not hasattr(given, "parameters"):
+            what = f"{getattr(given, '__qualname__', None) or given} is a preprocessing, the other is a model"
+            remedy = "give two models or two preprocessings; what each model is fed goes into inputs= and inputs_b="
+            raise InvalidInput(what, remedy=remedy)
     started = time.perf_counter()
     case = open_case(a, b, input_shape=input_shape)
     feeds = feeds_of(case, inputs, inputs_b, seed, batch, SIZE)
@@ -87,7 +93,7 @@ def diagnose(
     suspicions = [suspicion for cause in CAUSES for suspicion in cause(case)]
     if apart(sides[0].meant, sides[1].meant) <= rtol:
         suspicions = [suspicion for suspicion in suspicions if suspicion.cause not in FORMS]
-    trials = Trials(plain, suspicions, sides[0].meant, sides[1].meant, memory)
+    trials = Trials(plain, suspicions, sides[0].meant, sides[1].meant, memory).told(rtol)
     mended, left = trials.together()
     found = [*trials.findings(), *_of_states(case, sides)]
     return Diagnosis(

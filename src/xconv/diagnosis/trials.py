@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from xconv.errors import XConvError
 from xconv.statistics import Array
 
 __all__ = ["Trials"]
+
+COMPENSATING = "input_layout", "channel_order", "scaling"
+"""What can be wrong in the images and in the first layers at once, so that the one makes up for the other."""
 
 
 @dataclass(slots=True)
@@ -75,6 +79,23 @@ class Trials:
         except XConvError:
             return np.inf
 
+    def told(self, tolerance: float) -> Trials:
+        """These without what others of the same cause make up for: images in BGR for a kernel made for BGR."""
+        _, used = self.mended(self.mendable)
+        _, left = self.together()
+        needless = set[int]()
+        for cause in COMPENSATING:
+            alike = [place for place in sorted(used) if self.suspicions[place].cause == cause]
+            rest = used - set(alike)
+            for chosen in _fewer(alike):
+                if self.error([*rest, *chosen]) <= max(left, tolerance):
+                    needless.update(set(alike) - set(chosen))
+                    break
+        if not needless:
+            return self
+        kept = [suspicion for place, suspicion in enumerate(self.suspicions) if place not in needless]
+        return Trials(self.plain, kept, self.ours, self.theirs, self.memory)
+
     def findings(self) -> Iterator[Finding]:
         """Every suspicion with its measured effect."""
         _, used = self.mended(self.mendable)
@@ -86,3 +107,9 @@ class Trials:
             yield Finding(
                 suspicion.cause, suspicion.text, suspicion.places, suspicion.remedy, alone, after, suspicion.hint
             )
+
+
+def _fewer(places: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Every choice of some of several places, but not of all; the fewest first."""
+    for count in range(len(places) if len(places) > 1 else 0):
+        yield from combinations(places, count)

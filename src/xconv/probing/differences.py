@@ -40,7 +40,7 @@ def _of_values(b: Recipe, one: ValueMap, other: ValueMap) -> Iterator[Difference
         text = "the numbers are scaled twice in one of them"
     said = str(one.scaling), str(other.scaling)
     yield Difference(
-        "input_scaling", text, *said, remedies.scaling(b, one, other), in_scaling(one), _scaling_hint(*said)
+        "scaling", text, *said, remedies.scaling(b, one, other), in_scaling(one), _scaling_hint(*said)
     )
 
 
