@@ -15,6 +15,7 @@ import pytest
 import torch
 from keras.src.utils import file_utils
 
+import xconv
 from xconv.errors import InvalidInput
 from xconv.zoo.catalogue import find, networks, partner_of
 from xconv.zoo.records import Network, Partner
@@ -198,6 +199,24 @@ def test_weights_of_timm(partner: Partner) -> None:
             assert published.file.url == config.url
         trained = 288 if (partner.name, published.tag) == CONVNEXT_TINY_AT_288 else config.input_size[1]
         assert published.size == trained
+
+
+@pytest.mark.parametrize(
+    ("name", "library"),
+    [("mobilenet", "timm"), ("mobilenet_v2_035", "torchvision"), ("mobilenet_v3_small_minimalistic", "timm")],
+)
+def test_differences_are_those_that_are_diagnosed(name: str, library: Any) -> None:
+    """With Keras's weights in the class that is built for them, as far as they go."""
+    network = find(name)
+    partner = partner_of(network, library)
+    constructor = getattr(keras.applications, network.keras)
+    options = {**network.variant, **network.inside, "weights": None, "classifier_activation": None}
+    model = xconv.randomize(constructor(input_shape=(64, 64, 3), **options))
+    module = build(partner, partner.options).double().eval()
+    xconv.transfer(model, module, strict=False, input_shape=(3, 64, 64))
+    found = xconv.diagnose(model, module, input_shape=(3, 64, 64))
+    assert {one.cause for one in found.findings} == set(partner.differences)
+    assert xconv.verify(model, module).ok == (partner.geometry == "unchanged")
 
 
 # -- names ------------------------------------------------------------------------------------------------------------

@@ -77,13 +77,13 @@ def _twin(number: int) -> Partner:
 
 
 def _in_torchvision(number: int) -> Partner:
-    epsilon = ("epsilon",) if number < 5 else ()
+    norms = ("epsilon", "momentum") if number < 5 else ()
     return Partner(
         "torchvision",
         f"efficientnet_b{number}",
         "adapted",
         rotates=True,
-        differences=("padding", *epsilon, "momentum", "dropout"),
+        differences=("padding", *norms),
         parameters=COUNTS[number][1],
         published=TORCHVISION[number],
     )

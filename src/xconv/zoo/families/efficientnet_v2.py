@@ -91,7 +91,7 @@ def _partners(kind: str, facts: _Facts) -> tuple[Partner, ...]:
                 f"efficientnet_v2_{kind}",
                 "adapted",
                 rotates=True,
-                differences=("padding", "dropout"),
+                differences=("padding",) if kind == "s" else ("padding", "dropout"),
                 parameters=trainable,
                 published=facts.torchvision,
             )

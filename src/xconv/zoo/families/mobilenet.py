@@ -88,7 +88,7 @@ def _second(alpha: float) -> Network:
         "mobilenet_v2",
         "adapted",
         rotates=True,
-        differences=("padding", "epsilon", "momentum"),
+        differences=("padding", "epsilon", "momentum", "dropout"),
         options=width,
         own_options=width,
         parameters=trainable,
