@@ -371,6 +371,13 @@ def test_what_a_network_returns_is_asked_for_without_a_name(pair):
         xconv.same_features(bare, module, pooling="avg")
 
 
+def test_files_have_no_layers_to_extract(pair):
+    model, module = pair
+    for a, b in ((model, "module.pt2"), ("model.keras", module), (model, np.mean)):
+        with pytest.raises(xconv.InvalidInput, match="give a live Keras model"):
+            xconv.counterpart(a, b, "mean")
+
+
 # -- where a length comes from -----------------------------------------------------------------------------------------
 
 

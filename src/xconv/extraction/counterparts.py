@@ -7,13 +7,14 @@ as it was read: the layer, or the module around it, of which nothing else is use
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, overload
 
 from xconv import axes
 from xconv.align import Alignment, align
-from xconv.comparison.opened import Opened, open_pair
+from xconv.comparison.opened import Opened, is_keras, open_pair
 from xconv.errors import InvalidInput, Mismatch
 from xconv.extraction.features import extracted
 from xconv.extraction.names import DataFormat, Pooling, checked, listed
@@ -111,6 +112,10 @@ def _found(a: Any, b: Any, layer: str | None, input_shape: Any) -> list[_Found]:
     Raises:
         InvalidInput, Mismatch: as for `counterpart`.
     """
+    for name, model in (("a", a), ("b", b)):
+        if not (hasattr(model, "named_modules") or is_keras(model)) or isinstance(model, (str, os.PathLike)):
+            what = f"a {type(model).__name__} has no layers that could be taken"
+            raise InvalidInput(what, place=name, remedy="give a live Keras model or an nn.Module")
     asking = a if layer is None else extracted(a, listed(layer), Shaping(), outputs=True)
     first, second = _opened(asking, a, b, input_shape)
     outputs = first.graph.output_values()
