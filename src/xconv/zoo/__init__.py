@@ -12,14 +12,18 @@ if TYPE_CHECKING:
     from xconv.zoo.catalogue import find
     from xconv.zoo.loading import load
     from xconv.zoo.origins import Origin, origin
+    from xconv.zoo.predicting import Prediction, Predictions, predict
 
-__all__ = ["Origin", "find", "load", "origin"]
+__all__ = ["Origin", "Prediction", "Predictions", "find", "load", "origin", "predict"]
 
 _HOMES = {
     "Origin": "xconv.zoo.origins",
+    "Prediction": "xconv.zoo.predicting",
+    "Predictions": "xconv.zoo.predicting",
     "find": "xconv.zoo.catalogue",
     "load": "xconv.zoo.loading",
     "origin": "xconv.zoo.origins",
+    "predict": "xconv.zoo.predicting",
 }
 
 # Hidden from type checkers, which would otherwise take any misspelt name for an object.
