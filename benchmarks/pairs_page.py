@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import ROOT, in_short
+from benchmarks.pair_list import PAIRS
 from benchmarks.stored import FOLDER, GENERATED, read
 from benchmarks.table import markdown, scientific, seconds
 
@@ -23,9 +24,12 @@ elsewhere, pads are uneven or even, epsilons differ. {summary}
 
 Each pair has random, live weights (`xconv.randomize`) and is compared at the logits in float64.
 
-- **naive** is the error once every weight that has a place was moved into the class as it stands (`strict=False`).
+- **naive** is the error once every weight was copied into the class as it stands; biases that it has no place for are
+  lost.
 - **differs** is what `xconv.diagnose` finds between the two then, with the number of places; what shows in training
-  alone is in brackets.
+  alone is in brackets. What differs is known from a study of the pairs that was made without xconv: anything else that
+  is named, or not named, stands in bold.
+- **weights alone** is the error after `xconv.transfer(source, target)`, for the pairs of which that is to be enough.
 - **changed** is what `xconv.transfer(source, target, adapt=True)` changed in the target, with the number of places.
   The class and the keys of its state_dict, or the names of its layers, stay.
 - **after** is the error of the adapted target. At most 1e-10, or at most the network's own noise floor of less than
@@ -40,18 +44,31 @@ Each pair has random, live weights (`xconv.randomize`) and is compared at the lo
 
 {outside}
 """
-HEAD = ("source -> target", "px", "naive", "differs", "changed", "after", "diagnose", "transfer")
+HEAD = (
+    "source -> target",
+    "px",
+    "naive",
+    "differs",
+    "weights alone",
+    "changed",
+    "after",
+    "diagnose",
+    "transfer",
+)
 
 
 def write(results: Path = FOLDER / "pairs.jsonl", target: Path = ROOT / "docs" / "pairs.md") -> None:
-    """Writes docs/pairs.md from the newest row of each pair."""
-    rows = list({row["pair"]: row for row in read(results)}.values())
+    """Writes docs/pairs.md from the newest row of each pair, in the order of the list."""
+    newest = {row["pair"]: row for row in read(results)}
+    rows = [newest[pair.name] for pair in PAIRS if pair.name in newest]
     if not rows:
         return
-    good = [row for row in rows if row.get("ok")]
+    named = sum("error" not in row and not row["unexpected"] and not row["missing"] for row in rows)
+    exact = sum(bool(row.get("ok")) for row in rows)
     text = PAGE.format(
         generated=GENERATED,
-        summary=f"Of {len(rows)} pairs, `adapt=True` makes {len(good)} exact.",
+        summary=f"Of {len(rows)} pairs, `xconv.diagnose` names what differs and nothing else in {named}, and "
+        f"`adapt=True` makes {exact} exact.",
         machine=in_short(rows[-1]["machine"]),
         table=markdown(HEAD, [_cells(row) for row in rows]),
         outside=_outside(rows),
@@ -60,16 +77,26 @@ def write(results: Path = FOLDER / "pairs.jsonl", target: Path = ROOT / "docs" /
 
 
 def _cells(row: Row) -> list[str]:
-    ends = f"keras {row['keras']}", f"{row['library']} {row['torch']}"
+    ends = _end("keras", row["keras"], row["keras_options"]), _end(row["library"], row["torch"], row["options"])
     name = " -> ".join(reversed(ends) if row["back"] else ends)
     if "error" in row:
-        return [name, str(row["size"]), "-", row["error"], "-", "-", "-", "-"]
+        return [name, str(row["size"]), "-", f"**{row['error']}**", "-", "-", "-", "-", "-"]
     found = [(item["cause"], item["places"], item["alone"] is not None) for item in row["findings"]]
-    differs = ", ".join(f"{cause} {count}" if shows else f"({cause} {count})" for cause, count, shows in found)
+    words = [f"{cause} {count}" if shows else f"({cause} {count})" for cause, count, shows in found]
+    words += [f"**not known: {cause} {count}**" for cause, count in row["unexpected"].items()]
+    words += [f"**not named: {cause}{f' {count}' if count else ''}**" for cause, count in row["missing"].items()]
+    words += [f"**unexplained: {row['unexplained']}**"] if row["unexplained"] else []
+    plain = scientific(row["plain"]) + ("" if row["plain_ok"] else " **differs**") if "plain" in row else ""
     changed = ", ".join(f"{kind} {count}" for kind, count in row["changes"].items())
     after = scientific(row["after"]) + ("" if row["ok"] else " **differs**")
     times = seconds(row["diagnose_seconds"]), seconds(row["transfer_seconds"])
-    return [name, str(row["size"]), scientific(row["naive"]), differs, changed, after, *times]
+    naive = scientific(row["naive"])
+    return [name, str(row["size"]), naive, ", ".join(words) or "nothing", plain, changed, after, *times]
+
+
+def _end(library: str, name: str, options: Row) -> str:
+    said = ", ".join(f"{key}={value}" for key, value in options.items())
+    return f"{library} {name}({said})" if said else f"{library} {name}"
 
 
 def _outside(rows: list[Row]) -> str:
