@@ -3,12 +3,15 @@
 before   GlobalPool(keepdims) -> 1x1 Conv -> Flatten       after   GlobalPool -> Dense
 before   GlobalPool(keepdims) -> 1x1 Conv -> times a map   after   GlobalPool -> Dense -> Reshape -> times a map
 before   Reshape(1, 1, C) -> 1x1 Conv                      after   Dense
+before   Conv as large as its map -> 1x1 Conv              after   Flatten -> Dense -> Dense
+before   the same -> GlobalPool                            after   Flatten -> Dense
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from math import prod
 
 from xconv.graph import Graph, Node, Value, map_structure, unique
 from xconv.layers.activation import Activation
@@ -21,6 +24,7 @@ from xconv.layers.pool import GlobalPool
 from xconv.layers.reshape import Flatten, Reshape
 from xconv.layers.unary import Unary
 from xconv.passes.without_unused import without_unused
+from xconv.spec import Shape
 
 __all__ = ["one_pixel_maps"]
 
@@ -62,6 +66,9 @@ class _Vectors:
         alias = self._alias(node)
         if alias is not None:
             return
+        if _covers(node, self.shapes):
+            yield from self._flattened(node)
+            return
         for value in dict.fromkeys(node.inputs):
             if value in self.flat:
                 yield from self._map_of(value)
@@ -90,12 +97,36 @@ class _Vectors:
         self.flat[value] = value
         return replace(node, spec=spec, inputs=(source,), shapes=((node.shapes[0][0], features),))
 
+    def _flattened(self, node: Node) -> Iterator[Node]:
+        """A convolution that covers its whole map, as a Dense on all its pixels."""
+        spec, (source,) = node.spec, node.inputs
+        assert isinstance(spec, Conv)  # noqa: S101  `_covers` says so
+        features = spec.in_channels * prod(spec.kernel)
+        name = unique(f"{node.name}/flat", self.names)
+        self.names.add(name)
+        batch = node.shapes[0][0]
+        yield Node(name, Flatten(), (self.maps.get(source, source),), shapes=((batch, features),), kind="layout")
+        kernel = node.weights["kernel"].reshape((spec.out_channels, features))
+        dense = Dense(features, spec.out_channels, 1)
+        self.flat[Value(node.name)] = Value(node.name)
+        yield replace(
+            node,
+            spec=dense,
+            weights={**node.weights, "kernel": kernel},
+            inputs=(Value(name),),
+            shapes=((batch, spec.out_channels),),
+        )
+
     def _on(self, node: Node) -> Node:
         sizes = tuple((shape[0], shape[1]) for shape in node.shapes)
         return replace(node, shapes=sizes)
 
     def _alias(self, node: Node) -> Value | None:
-        """What a reshape between a vector and its map of one pixel stands for."""
+        """What a reshape between a vector and its map of one pixel stands for, or the pool of such a map."""
+        if isinstance(node.spec, GlobalPool) and node.inputs[0] in self.flat:
+            held = self.flat if node.spec.keepdims else self.maps
+            held[Value(node.name)] = self.flat[node.inputs[0]]
+            return node.inputs[0]
         if not isinstance(node.spec, (Reshape, Flatten)) or node.shapes[0].count(None) > 1:
             return None
         (source,), value = node.inputs, Value(node.name)
@@ -123,3 +154,11 @@ class _Vectors:
         self.names.add(name)
         self.maps[value] = Value(name)
         yield Node(name, Reshape(shape[1:]), (self.flat[value],), shapes=(shape,), kind="layout")
+
+
+def _covers(node: Node, shapes: dict[Value, Shape]) -> bool:
+    """Whether this is a convolution of several pixels whose only window is the whole map."""
+    spec = node.spec
+    if not isinstance(spec, Conv) or spec.groups != 1 or set(spec.kernel) == {1} or any(map(any, spec.padding or ())):
+        return False
+    return spec.padding is not None and set(spec.dilation) == {1} and shapes[node.inputs[0]][2:] == spec.kernel
