@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 import xconv
-from xconv.errors import Mismatch, Unsupported
+from xconv.errors import Mismatch, Unsupported, XConvWarning
 from xconv.transfers.report import TransferReport
 
 SHAPE = (3, 31, 38)
@@ -306,6 +306,50 @@ def test_a_map_of_an_adapted_target_says_so(adapted: Any, tmp_path: Any) -> None
     _, _, report, _ = adapted
     report.save_map(tmp_path / "map.json")
     assert "settings changed first" in (tmp_path / "map.json").read_text()
+
+
+def test_a_file_for_an_adapted_target_holds_its_offset(adapted: Any, tmp_path: Any) -> None:
+    """It fills a fresh adapted model, by torch's own reader too; what lacks the offset is told."""
+    source, target, report, _ = adapted
+    other = keras_network()
+    xconv.randomize(other, 21)
+    other.save_weights(tmp_path / "other.weights.h5")
+    report.save_map(tmp_path / "map.json")
+    replayed = xconv.apply_map(tmp_path / "map.json", tmp_path / "other.weights.h5", tmp_path / "other.pt")
+    assert replayed.ok
+    state = torch.load(tmp_path / "other.pt", weights_only=True)
+    assert state.keys() - target.state_dict().keys() == {"stem.offset"}
+    for load in ("by torch", "by transfer"):
+        fresh = TorchNetwork().double()
+        xconv.transfer(source, fresh, adapt=True)
+        if load == "by torch":
+            fresh.load_state_dict(state)
+        else:
+            assert xconv.transfer(tmp_path / "other.pt", fresh).verdict == "exact"
+        assert xconv.verify(other, fresh.eval()).ok, load
+    plain = TorchNetwork().double()
+    with pytest.raises(Mismatch, match=r"stem\.offset: .*a model that adapt=True changed: change this one first"):
+        xconv.transfer(tmp_path / "other.pt", plain)
+    written = xconv.transfer(source, tmp_path / "again.pt", architecture=copy.deepcopy(target))
+    assert written.ok
+    fresh.load_state_dict(torch.load(tmp_path / "again.pt", weights_only=True))
+    assert xconv.verify(source, fresh).ok
+
+
+def test_a_state_dict_without_the_offset_is_warned_of(adapted: Any, tmp_path: Any) -> None:
+    """Its keys are those of the class, so it cannot hold the offset; what it is stays."""
+    _, target, _, _ = adapted
+    other, state = copy.deepcopy(target), target.state_dict()
+    other.stem.offset.add_(1.0)
+    kept = other.stem.offset.clone()
+    with pytest.warns(XConvWarning, match=r"stem\.offset is not in this state_dict"):
+        other.load_state_dict(state)
+    assert torch.equal(other.stem.offset, kept)
+    with pytest.raises(RuntimeError, match=r"stem\.offset has shape"):
+        other.load_state_dict({**state, "stem.offset": torch.zeros(3)})
+    torch.save(state, tmp_path / "state.pt")
+    with pytest.raises(Mismatch, match=r"stem\.offset: missing"):
+        xconv.transfer(tmp_path / "state.pt", other)
 
 
 def test_an_adapted_module_is_compiled_in_one_graph_and_trained(adapted: Any) -> None:

@@ -36,7 +36,10 @@ def adapted_model(case: Case, wanted: Sequence[Wish], edits: Edits) -> tuple[Any
         Unsupported: a model that cannot be cloned: subclassed, of tf_keras, a file.
     """
     model = case.b.model
-    if not hasattr(model, "get_layer") or type(model).__module__.startswith("tf_keras"):
+    if any(kind.__module__.startswith("tf_keras") for kind in type(model).__mro__):
+        remedy = "build it in Keras 3, or take the source over as it is: xconv.torch_to_keras, xconv.keras_to_torch"
+        raise Unsupported("adapt=True changes a model of Keras 3, this is a model of tf_keras", remedy=remedy)
+    if not hasattr(model, "get_layer"):
         raise Unsupported("adapt=True changes a live model of Keras 3", remedy="load it with keras.models.load_model")
     if not hasattr(model, "_operations_by_depth") and not hasattr(model, "_functional"):
         raise Unsupported("a subclassed model says nothing about its calls", place=model.name)

@@ -12,9 +12,9 @@ from xconv.errors import Mismatch, Unreadable
 from xconv.transfers.carrying import carry_out
 from xconv.transfers.checkpoints import Checkpoint, framework_of, open_checkpoint
 from xconv.transfers.ends import needed, only_weights, state_of, with_ties
-from xconv.transfers.gaps import COUNTERS, fitting, gaps_between
+from xconv.transfers.gaps import fitting, gaps_between
 from xconv.transfers.origin import Origin
-from xconv.transfers.plan import Assignment, Left, Plan, Take, Unfilled
+from xconv.transfers.plan import COUNTERS, Assignment, Left, Plan, Take, Unfilled
 from xconv.transfers.report import TransferReport
 from xconv.transfers.results import work_out
 from xconv.weights import Arrays, Weight

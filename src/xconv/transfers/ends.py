@@ -192,9 +192,11 @@ def _torch(path: Path, owner: Any, which: str, *, strict: bool) -> End:
 
 
 def state_of(module: Any) -> dict[str, Any]:
-    """The tensors of a module or program themselves, by name."""
+    """The tensors of a module or program themselves, by name; also offsets that adapt=True made."""
+    from xconv.torch.modules.adapted import offsets
+
     held = module.state_dict if hasattr(module, "graph_signature") else module.state_dict(keep_vars=True)
-    return {key: tensor for key, tensor in held.items() if hasattr(tensor, "detach")}
+    return {**{key: tensor for key, tensor in held.items() if hasattr(tensor, "detach")}, **offsets(module)}
 
 
 def with_ties(module: Any, found: Checkpoint) -> dict[str, Any]:

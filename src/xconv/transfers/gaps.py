@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from xconv.errors import Mismatch, Problem
 from xconv.transfers.checkpoints import Checkpoint
-from xconv.transfers.plan import Left, Plan, Unfilled, taken
+from xconv.transfers.plan import COUNTERS, Left, Plan, Unfilled, taken
 from xconv.transfers.shapes import likely, variant_by_names
 from xconv.weights import Arrays, Shape, Weight
 
-__all__ = ["COUNTERS", "Gaps", "fitting", "gaps_between", "without"]
+__all__ = ["Gaps", "fitting", "gaps_between", "without"]
 
-COUNTERS = "num_batches_tracked"
-"""What a BatchNorm of torch counts in training; a state_dict without it is loaded as one with 0."""
 _NUMBER = re.compile(r"_\d+$")
 
 
@@ -45,15 +43,23 @@ def gaps_between(found: Checkpoint, needed: Mapping[str, Shape]) -> Gaps:
         Problem(key, f"has shape {ours}, {shape} is needed", likely(ours, shape)) for key, ours, shape in sizes
     ]
     what = "shape {}, and the architecture has no place for it"
-    problems += [Problem(key, what.format(shapes[key])) for key in surplus]
-    told = variant_by_names(sizes, surplus, missing, needed)
+    problems += [Problem(key, what.format(shapes[key]), _adapted(key, needed)) for key in surplus]
+    told = variant_by_names(sizes, [key for key in surplus if not _adapted(key, needed)], missing, needed)
     if told:
         part = any(shapes.get(key) == shape for key, shape in needed.items())
         problems.insert(0, Problem(found.place, told, "strict=False moves what fits" if part else ""))
-    absent = dict.fromkeys(missing, f"{found.place} has no such array")
+    absent = dict.fromkeys((key for key in needed if key not in shapes), f"{found.place} has no such array")
     absent |= {key: f"in {found.place} it has shape {ours}" for key, ours, _ in sizes}
     left = tuple(_left(key, found.arrays, "the architecture has no place for it") for key in surplus)
     return Gaps(tuple(problems), absent, left)
+
+
+def _adapted(key: str, needed: Container[str]) -> str:
+    """What to do with the offset of a convolution without a bias, which only adapt=True makes."""
+    layer, _, name = key.rpartition(".")
+    if name == "offset" and f"{layer}.weight" in needed and f"{layer}.bias" not in needed:
+        return "it is of a model that adapt=True changed: change this one first, by a transfer from the same source"
+    return ""
 
 
 def fitting(found: Checkpoint, gaps: Gaps, name: str, *, strict: bool) -> Arrays:

@@ -25,14 +25,14 @@ class KerasLayout:
 
     places: Mapping[str, str] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
-    """By the group of a layer's variables, `layers/conv2d_1/vars`, the layer's name."""
+    """By the group of a layer's variables, `layers/conv2d_1/vars`, the layer's name; tf_keras leaves names out."""
 
     @classmethod
     def of(cls, tree: Tree, arrays: Arrays) -> KerasLayout:
         """The layout of a file that was read."""
         places = {key: array.name for key, array in arrays.items() if isinstance(array, StoredArray)}
-        said = {group: held.get("name") for group, held in tree.attributes.items() if group.endswith("vars")}
-        return cls(places, {group: text_of(name) for group, name in said.items() if name is not None})
+        said = {group: tree.attributes.get(group, {}).get("name") for group in tree.groups if group.endswith("vars")}
+        return cls(places, {group: "" if name is None else text_of(name) for group, name in said.items()})
 
     @classmethod
     def from_words(cls, said: Any) -> KerasLayout:

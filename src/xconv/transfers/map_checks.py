@@ -11,9 +11,9 @@ from xconv.errors import InvalidInput, Problem, XConvError
 from xconv.keras.zip_window import Limits
 from xconv.transfers.checkpoints import Checkpoint
 from xconv.transfers.evaluate import taken_tensor
-from xconv.transfers.gaps import COUNTERS, Gaps
+from xconv.transfers.gaps import Gaps
 from xconv.transfers.map_file import TransferMap
-from xconv.transfers.plan import Flip, Formula, Join, Part, Plan, Product, Sum, shape_of
+from xconv.transfers.plan import COUNTERS, Flip, Formula, Join, Part, Plan, Product, Sum, shape_of
 from xconv.transfers.shapes import likely, variant_by_names
 from xconv.weights import Arrays, Weight
 
@@ -24,7 +24,7 @@ def gaps_of(known: TransferMap, checkpoint: Checkpoint, *, strict: bool) -> Gaps
     """What the source that the map was made for has, and this one has not, or in another shape."""
     shapes = {key: tuple(array.shape) for key, array in checkpoint.arrays.items()}
     sources = known.plan.sources()
-    missing = [key for key in sources if key not in shapes]
+    missing = [key for key in sources if key not in shapes and not key.endswith(COUNTERS)]
     sizes = [(key, shapes[key], w.source) for key, w in sources.items() if key in shapes and shapes[key] != w.source]
     problems = [
         Problem(key, f"is not in the file; an array of shape {sources[key].source} is needed") for key in missing
@@ -36,7 +36,7 @@ def gaps_of(known: TransferMap, checkpoint: Checkpoint, *, strict: bool) -> Gaps
     told = variant_by_names(sizes, others, missing, sources)
     if told and (problems or strict):
         problems.insert(0, Problem(checkpoint.place, told))
-    absent = dict.fromkeys(missing, f"{checkpoint.place} has no such array")
+    absent = dict.fromkeys((key for key in sources if key not in shapes), f"{checkpoint.place} has no such array")
     absent |= {key: f"in {checkpoint.place} it has shape {ours}" for key, ours, _ in sizes}
     return Gaps(tuple(problems), absent)
 

@@ -14,6 +14,7 @@ from typing import TypeAlias
 from xconv.weights import Shape, Weight
 
 __all__ = [
+    "COUNTERS",
     "Assignment",
     "Fill",
     "Flip",
@@ -30,6 +31,9 @@ __all__ = [
     "shape_of",
     "taken",
 ]
+
+COUNTERS = "num_batches_tracked"
+"""What a BatchNorm of torch counts in training; a state_dict without it is loaded as one with 0."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from xconv.transfers.gammas import Gammas, constant
 from xconv.transfers.holdings import Holdings, holdings_of
 from xconv.transfers.obstacles import Judged, judged, place_of
 from xconv.transfers.places import read_from, written_to
-from xconv.transfers.plan import Assignment, Fill, Flip, Formula, Plan, Product, Sum, shape_of, taken
+from xconv.transfers.plan import COUNTERS, Assignment, Fill, Flip, Formula, Plan, Product, Sum, Take, shape_of, taken
 from xconv.transfers.shifts import Shifts, shifts
 from xconv.transfers.swapped import Swaps, swaps
 from xconv.transfers.turned import rotation_problems, spatial_axes
@@ -135,6 +135,18 @@ class _Planner:
                 self._move(a, b, role, ours, weight)
         for role in a.weights.keys() - set(roles.values()):
             self._no_home(a, b, role)
+        self._count(a, b)
+
+    def _count(self, a: Node, b: Node) -> None:
+        """How many training steps two BatchNorms of torch have seen: with momentum=None they average over all."""
+        ours, theirs = (
+            f"{node.weights['mean'].key.rpartition('.')[0]}.{COUNTERS}" if "mean" in node.weights else ""
+            for node in (a, b)
+        )
+        if ours in self.source.arrays and theirs in self.target.arrays:
+            formula, whole = Take(self.source.weight(ours)), self.target.weight(theirs)
+            item = Assignment(whole, formula, b.layer or b.name, COUNTERS, (self.source.named(ours)[0],))
+            self.assignments.setdefault((theirs, None, ""), item)
 
     def _move(self, a: Node, b: Node, role: str, ours: Weight, theirs: Weight) -> None:
         """One weight that both have."""

@@ -13,10 +13,10 @@ import torch
 
 from xconv.errors import InvalidInput, Mismatch, Problem
 from xconv.transfers.checkpoints import Checkpoint, framework_of, open_checkpoint
-from xconv.transfers.gaps import COUNTERS, without
+from xconv.transfers.gaps import without
 from xconv.transfers.map_checks import apart, check_sizes, gaps_of, groups, plain, strangers
 from xconv.transfers.map_file import TransferMap, load_map
-from xconv.transfers.plan import Plan
+from xconv.transfers.plan import COUNTERS, Plan
 from xconv.transfers.report import TransferReport
 from xconv.transfers.results import Worked, work_out
 from xconv.transfers.templates import Template, template_of
@@ -102,6 +102,7 @@ def apply_map(
         wanted = _wanted(known, template)
         worked = work_out(plan, checkpoint.arrays, wanted, known.shared_target)
         absent = write_planned(known, worked, target, template, strict=strict)
+        plan = _told(plan, template)
     return TransferReport(
         plan,
         (*known.problems, *gaps.problems, *absent, *others),
@@ -125,7 +126,7 @@ def write_planned(
         Mismatch: arrays of the target that nothing fills, where `strict`.
         Unwritable, IsDirectory, NotFound: the target cannot be written to; an older file stays as it was.
     """
-    made = dict(worked.arrays)
+    made = {**worked.arrays, **_counts(known.plan, template)}
     for names in groups(known.shared_target).values():
         filled = next((made[key] for key in names if key in made), None)
         if filled is not None:
@@ -186,10 +187,25 @@ def _absent(plan: Plan, made: Mapping[str, torch.Tensor], template: Template) ->
     return [
         Problem(item.weight.key, item.reason, remedy)
         for item in plan.unfilled
-        if item.weight.key not in made
-        and item.weight.key not in template.kept
-        and not item.weight.key.endswith(COUNTERS)
+        if item.weight.key not in made and item.weight.key not in template.kept
     ]
+
+
+def _counts(plan: Plan, template: Template) -> dict[str, torch.Tensor]:
+    """The counts of training steps that nothing tells: 0, as in a new model."""
+    counts = (item.weight for item in plan.unfilled if item.weight.key.endswith(COUNTERS))
+    return {
+        count.key: torch.zeros(count.source, dtype=torch.int64) for count in counts if count.key not in template.kept
+    }
+
+
+def _told(plan: Plan, template: Template) -> Plan:
+    """The plan with what the file holds of counts that it does not fill."""
+    known, said = _counts(plan, template), "a count of training steps: 0 in the file, as in a new model"
+    return replace(
+        plan,
+        unfilled=tuple(replace(item, reason=said) if item.weight.key in known else item for item in plan.unfilled),
+    )
 
 
 def _entries(checkpoint: Checkpoint) -> Iterator[str]:

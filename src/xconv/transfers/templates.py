@@ -97,10 +97,9 @@ def _torch(architecture: Any, keys: Collection[str]) -> Template:
     if not hasattr(architecture, "state_dict") or hasattr(architecture, "save_weights"):
         raise _stranger(architecture, "torch", None)
     from xconv.torch.arrays import TensorSource
+    from xconv.transfers.ends import state_of
 
-    held = architecture.state_dict if hasattr(architecture, "graph_signature") else architecture.state_dict()
-    tensors = {name: tensor for name, tensor in held.items() if hasattr(tensor, "detach")}
-    return Template("torch", {name: TensorSource(tensor) for name, tensor in tensors.items()})
+    return Template("torch", {name: TensorSource(tensor.detach()) for name, tensor in state_of(architecture).items()})
 
 
 def _keras(file: Path, target: Path, model: Any, keys: Collection[str]) -> Template:

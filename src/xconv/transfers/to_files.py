@@ -122,7 +122,9 @@ def _tree(tensors: Mapping[str, torch.Tensor], file: IO[bytes], template: Templa
     h5py = require("h5py", "", "a Keras file")
     with h5py.File(file, "w") as tree:
         for group, name in template.layout.names.items():
-            tree.require_group(group).attrs["name"] = name
+            held = tree.require_group(group)
+            if name:
+                held.attrs["name"] = name
         for key, tensor in tensors.items():
             dataset = tree.create_dataset(template.layout.places[key], data=array_of(tensor.contiguous()))
             if tensor.dtype == torch.bfloat16:

@@ -9,14 +9,18 @@ classes that it is made of.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["Adapted", "Alteration", "Altered", "Bare", "Offset", "Preceded", "adapted", "altered", "called"]
+from xconv.errors import XConvWarning
+
+__all__ = ["Adapted", "Alteration", "Altered", "Bare", "Offset", "Preceded", "adapted", "altered", "called", "offsets"]
 
 
 class Adapted:
@@ -49,12 +53,37 @@ class Bare(Adapted):
 
 
 class Offset(Adapted):
-    """What a layer without a bias gives, and an `offset` for each channel, which no state_dict holds."""
+    """What a layer without a bias gives, and an `offset` for each channel, which no state_dict holds.
+
+    A file that xconv wrote holds it under its name, and is loaded with it; where a state_dict lacks it, a warning says
+    that it stays as it was.
+    """
 
     offset: Tensor
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return super().forward(*args, **kwargs) + self.offset  # type: ignore[misc]
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *args: Any) -> None:
+        key = f"{prefix}offset"
+        given = state_dict.get(key)
+        if given is None:
+            what = f"{key} is not in this state_dict, and stays as it was; a file that xconv.transfer writes holds it"
+            warnings.warn(what, XConvWarning, stacklevel=2)
+        elif given.shape != self.offset.shape:
+            errors: list[str] = args[-1]
+            errors.append(f"{key} has shape {tuple(given.shape)}, {tuple(self.offset.shape)} is needed")
+        else:
+            with torch.no_grad():
+                self.offset.copy_(given)
+        others = {name: tensor for name, tensor in state_dict.items() if name != key}
+        super()._load_from_state_dict(others, prefix, *args)  # type: ignore[misc]
+
+
+def offsets(module: Any) -> dict[str, Tensor]:
+    """The offsets in a module, by the names under which files hold them."""
+    named = module.named_modules() if hasattr(module, "named_modules") else ()
+    return {f"{path}.offset" if path else "offset": part.offset for path, part in named if isinstance(part, Offset)}
 
 
 @dataclass(frozen=True, slots=True)
