@@ -26,6 +26,11 @@ FILES: Mapping[str, str] = {
         "AdaptiveMaxPooling2D AdaptiveMaxPooling3D"
     ),
     "attention": "",
+    "augmentation": (
+        "RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomElasticTransform "
+        "RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHue RandomInvert RandomPerspective "
+        "RandomPosterization RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation RandomZoom"
+    ),
     "batch_norm": "BatchNormalization",
     "concat": "Concatenate ops.Concatenate ops.Split ops.Stack ops.Unstack",
     "conv": "Conv1D Conv2D Conv3D DepthwiseConv1D DepthwiseConv2D SeparableConv1D SeparableConv2D",
