@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from xconv.comparison.case import Case
 from xconv.diagnosis.as_given import Outcome
 from xconv.diagnosis.records import Place, Suspicion
+from xconv.layers.augmentation import Augmentation
 from xconv.layers.dropout import Dropout, Noise, SpatialDropout
 from xconv.statistics import Array
 
 __all__ = ["randomness"]
 
+RANDOM = Dropout, Noise, SpatialDropout
 SEEN = 1e-5
 """Two calls that are closer than this differ by rounding alone."""
 
@@ -22,7 +24,8 @@ def randomness(case: Case, outcome: Outcome, feeds: tuple[Array, ...]) -> Iterat
     unrest = outcome.given.unrest
     if unrest < SEEN:
         return
-    random = [node for node in outcome.opened.whole.nodes if isinstance(node.spec, (Dropout, SpatialDropout, Noise))]
+    nodes = outcome.opened.whole.nodes
+    random = [n for n in nodes if isinstance(n.spec, RANDOM) or n.kind in Augmentation.keras_kinds]
     ours = outcome.opened is case.a
     says = "another result at every call"
     places = [Place(n.name, "", says, "") if ours else Place("", n.name, "", says) for n in random]

@@ -78,9 +78,9 @@ class Case:
         return Value(name, value.index) if name is not None else None
 
 
-def open_case(a: Any, b: Any, *, input_shape: Any = None) -> Case:
+def open_case(a: Any, b: Any, *, input_shape: Any = None, meant: bool = False) -> Case:
     """Both models read and aligned; arguments and errors as for `open_pair`."""
-    first, second = open_pair(a, b, input_shape=input_shape)
+    first, second = open_pair(a, b, input_shape=input_shape, meant=meant)
     return Case(first, second, align(first.graph, second.graph))
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,9 @@ from xconv.passes import AFTER_LAYOUT, BEFORE_LAYOUT, CANONICAL, run
 from xconv.spec import Shape
 
 __all__ = ["Opened", "canonical", "examples_like", "is_keras", "open_model", "open_pair"]
+
+HALF = frozenset({"mixed_float16", "mixed_bfloat16", "float16", "bfloat16"})
+"""Keras's policies that compute in 16 bits; a quantised policy has a name of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class Opened:
         return tuple((node.shapes[0], node.spec.dtype) for node in found if isinstance(node.spec, Input))
 
 
-def open_pair(a: Any, b: Any, *, input_shape: Any = None) -> tuple[Opened, Opened]:
+def open_pair(a: Any, b: Any, *, input_shape: Any = None, meant: bool = False) -> tuple[Opened, Opened]:
     """Both models as graphs in one form.
 
     Args:
@@ -56,28 +60,34 @@ def open_pair(a: Any, b: Any, *, input_shape: Any = None) -> tuple[Opened, Opene
         b: the same.
         input_shape: the shape of the input without the batch, channels-first, or a list of shapes. By default what
             the one model says about its inputs is taken for the other; needed where neither says it.
+        meant: read Keras models of mixed or half precision too, as what they mean in full precision.
 
     Raises:
         InvalidInput: neither model tells its input shape.
         Unreadable, Unknown, Unsupported: a model that cannot be read.
     """
+    opened = partial(open_model, meant=meant)
     if input_shape is not None:
-        return open_model(a, input_shape=input_shape), open_model(b, input_shape=input_shape)
+        return opened(a, input_shape=input_shape), opened(b, input_shape=input_shape)
     if is_keras(a) or _says_its_inputs(a):
-        first = open_model(a)
-        return first, open_model(b, like=first)
+        first = opened(a)
+        return first, opened(b, like=first)
     if is_keras(b) or _says_its_inputs(b):
-        second = open_model(b)
-        return open_model(a, like=second), second
+        second = opened(b)
+        return opened(a, like=second), second
     raise InvalidInput(
         "neither model says what its input looks like", remedy="give input_shape=, such as (3, 224, 224)"
     )
 
 
-def open_model(source: Any, *, input_shape: Any = None, like: Opened | None = None) -> Opened:
-    """One model; a torch module is captured for `input_shape`, or for the inputs of `like`."""
+def open_model(source: Any, *, input_shape: Any = None, like: Opened | None = None, meant: bool = False) -> Opened:
+    """One model; a torch module is captured for `input_shape`, or for the inputs of `like`.
+
+    `meant` reads a Keras model of mixed or half precision as what it means in full precision.
+    """
     if is_keras(source):
         records = source if isinstance(source, KerasModel) else records_from(source)
+        records = _in_full_precision(records) if meant else records
         shapes = _listed(input_shape) if input_shape is not None else _open_sizes(records, like)
         graph = read(_with_shapes(records, shapes) if shapes else records)
         return _opened(source, "keras", graph, records.name)
@@ -107,6 +117,19 @@ def _resolved(graph: Graph) -> Graph:
 def _opened(source: Any, framework: str, graph: Graph, name: str) -> Opened:
     whole = _resolved(graph)
     return Opened(name, framework, source, whole, run(CANONICAL, whole))
+
+
+def _in_full_precision(records: KerasModel) -> KerasModel:
+    """The records with float32 for every policy that computes in 16 bits; quantised layers stay as they are."""
+    entries = []
+    for entry in records.entries:
+        changed = entry if entry.inner is None else replace(entry, inner=_in_full_precision(entry.inner))
+        policy = entry.config.get("dtype")
+        name = policy.get("config", {}).get("name") if isinstance(policy, Mapping) else policy
+        if name in HALF and not entry.is_op:
+            changed = replace(changed, config={**entry.config, "dtype": "float32"})
+        entries.append(changed)
+    return replace(records, entries=tuple(entries))
 
 
 def _says_its_inputs(source: Any) -> bool:

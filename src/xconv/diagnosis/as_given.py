@@ -1,8 +1,9 @@
-"""Both models run exactly as they are: in their own mode, precision and layout, twice, so that chance shows."""
+"""Both models run exactly as they are, in their own mode, precision and layout, more than once so that chance shows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,8 +58,12 @@ class Outcome:
         return self.given.against(self.meant) or 0.0
 
 
-def run_as_given(opened: Opened, feeds: Sequence[Array]) -> AsGiven:
-    """A live model called twice on these inputs; a file or a program has no mode of its own and is not run."""
+def run_as_given(opened: Opened, feeds: Sequence[Array], calls: int = 2) -> AsGiven:
+    """A live model called on these inputs, the first time and again; a file or a program has no mode and is not run.
+
+    Of more than two calls, the first that gives something else counts: a picture that is flipped at random may come out
+    the same twice.
+    """
     run = _of_keras if opened.framework == "keras" else _of_torch
     if isinstance(opened.model, str) or not callable(opened.model):
         return AsGiven(None, None, "only a live model has a mode")
@@ -66,10 +71,33 @@ def run_as_given(opened: Opened, feeds: Sequence[Array]) -> AsGiven:
         return AsGiven(None, None, "an exported program has no mode")
     given = [_written(opened, value, array) for value, array in zip(opened.graph.input_values(), feeds, strict=True)]
     try:
-        first, again = (_turned(opened, run(opened.model, given)) for _ in range(2))
+        with _own_chance(opened.model):
+            first = _turned(opened, run(opened.model, given))
+            for _ in range(calls - 1):
+                found = AsGiven(first, _turned(opened, run(opened.model, given)))
+                if found.unrest:
+                    break
     except (RuntimeError, ValueError, TypeError, XConvError) as error:
         return AsGiven(None, None, str(error).strip().partition("\n")[0])
-    return AsGiven(first, again)
+    return found
+
+
+@contextmanager
+def _own_chance(model: Any) -> Iterator[None]:
+    """Random numbers of its own for what runs inside, other ones for each call; all generators are as before then."""
+    import torch
+
+    from xconv.keras.walk import as_array
+
+    variables = getattr(model, "variables", ())
+    states = [variable for variable in variables if "seed_generator" in getattr(variable, "path", "")]
+    kept = [np.copy(as_array(variable, model)) for variable in states]
+    with torch.random.fork_rng():
+        try:
+            yield
+        finally:
+            for variable, state in zip(states, kept, strict=True):
+                variable.assign(state)
 
 
 def _written(opened: Opened, value: Value, array: Array) -> Array:
@@ -104,7 +132,7 @@ def _of_torch(module: Any, arrays: Sequence[Array]) -> list[Array]:
     given = [tensor.to(dtype) if tensor.is_floating_point() else tensor for tensor in tensors]
     kept = {name: buffer.clone() for name, buffer in module.named_buffers()}
     try:
-        with torch.random.fork_rng(), torch.no_grad():
+        with torch.no_grad():
             result = module(*given)
     finally:
         for name, buffer in module.named_buffers():
