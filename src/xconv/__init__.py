@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from xconv.extraction.lengths import feature_length
     from xconv.optimization.allocator import keep_memory
     from xconv.optimization.run import optimize
+    from xconv.preprocessing.splitting import split_preprocessing
     from xconv.randomization import randomize
     from xconv.registry import register
     from xconv.torch.mapping import export_weights
@@ -67,6 +68,7 @@ __all__ = [
     "register",
     "same_features",
     "save",
+    "split_preprocessing",
     "torch_to_keras",
     "transfer",
     "verify",
@@ -102,6 +104,7 @@ _HOMES = {
     "register": "xconv.registry",
     "same_features": "xconv.extraction.counterparts",
     "save": "xconv.api",
+    "split_preprocessing": "xconv.preprocessing.splitting",
     "torch_to_keras": "xconv.api",
     "transfer": "xconv.api",
     "verify": "xconv.verification",

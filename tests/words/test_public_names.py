@@ -37,6 +37,7 @@ PUBLIC = {
     "register",
     "same_features",
     "save",
+    "split_preprocessing",
     "torch_to_keras",
     "transfer",
     "verify",
