@@ -410,9 +410,9 @@ def test_files_that_xconv_writes(pair, tmp_path, name):
 def test_files_that_cannot_be_verified(pair, tmp_path):
     with pytest.raises(xconv.InvalidInput, match="no such file"):
         xconv.verify(pair[0], tmp_path / "missing.keras")
-    (tmp_path / "model.onnx").write_bytes(b"")
+    (tmp_path / "model.tflite").write_bytes(b"")
     with pytest.raises(xconv.InvalidInput, match="not an extension"):
-        xconv.verify(pair[0], tmp_path / "model.onnx")
+        xconv.verify(pair[0], tmp_path / "model.tflite")
 
 
 def test_another_number_of_outputs_is_refused(pair):

@@ -102,6 +102,14 @@ class KerasSide:
             result = model(self._packed(model, inputs), training=False)
             return tuple(Named(name, as_array(value, model)) for name, value in _named(model, result))
 
+    def exportable(self, dtype: str) -> Any:
+        """The model in `dtype`: itself, or a copy.
+
+        Raises:
+            NoKernel: there is none.
+        """
+        return self._in(dtype)
+
     def called(self, tensors: Sequence[Any]) -> list[tuple[str, Any]]:
         """The outputs with their names, for tensors of the framework's own, in the precision that the model has."""
         return list(_named(self.model, self.model(self._packed(self.model, tensors), training=False)))

@@ -83,10 +83,10 @@ def _size_of(tensor: Any) -> int:
     if any(size < 0 for size in tensor.dims):
         raise Unreadable(f"a tensor of shape {tuple(tensor.dims)}")
     try:
-        kind = helper.tensor_dtype_to_np_dtype(tensor.data_type)
+        width = int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
     except (KeyError, TypeError, ValueError) as error:
         raise Unreadable(f"a tensor of the unknown type {tensor.data_type}") from error
-    return prod(tensor.dims) * int(kind.itemsize)
+    return int(prod(tensor.dims)) * width
 
 
 def _number(said: dict[str, str], key: str, default: int) -> int:

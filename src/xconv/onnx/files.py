@@ -65,7 +65,7 @@ def _onnx() -> Any:
 
 def _read(path: Path) -> Any:
     import onnx
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     if path.is_dir():
         raise IsDirectory("is a directory", place=str(path), remedy="give the path of the .onnx file inside it")

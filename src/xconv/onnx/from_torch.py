@@ -7,7 +7,7 @@ import inspect
 import io
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,11 +19,11 @@ from xconv.errors import InvalidInput, Unsupported
 from xconv.frameworks import require
 from xconv.inputs import SIZES
 from xconv.onnx.files import foreign_operators, open_model, save_model
-from xconv.torch.capture import examples_of, inputs_of
+from xconv.torch.capture import check_takes, examples_of, in_inference, inputs_of
 from xconv.torch.exported import TRACED, examples
 from xconv.torch.record import KEY, Record
 
-__all__ = ["OPSET", "torch_to_onnx"]
+__all__ = ["OPSET", "module_of", "torch_to_onnx"]
 
 OPSET = 17
 """The newest operator set that all of torch.onnx, tf2onnx, onnx2torch and onnxruntime know whole."""
@@ -76,7 +76,7 @@ def torch_to_onnx(
 
 def _opened(source: Any, example_inputs: Any, input_shape: Any) -> tuple[nn.Module, tuple[Any, ...], list[Any]]:
     """The module, its arguments, and for every tensor in them the axes besides the batch that stay open."""
-    module, record = _module_of(source)
+    module, record = _opened_module(source)
     if record is not None and example_inputs is None and input_shape is None:
         ports = record.inputs
         free = [[port.order.index(a) for a, n in enumerate(port.shape) if n is None and a] for port in ports]
@@ -91,7 +91,17 @@ def _opened(source: Any, example_inputs: Any, input_shape: Any) -> tuple[nn.Modu
     return module, tensors, list(opened)
 
 
-def _module_of(source: Any) -> tuple[nn.Module, Record | None]:
+def module_of(source: Any) -> nn.Module:
+    """The module in what holds one; a live one is itself.
+
+    Raises:
+        InvalidInput: there is none.
+        Unreadable, NotFound: the file is not what it should be.
+    """
+    return _opened_module(source)[0]
+
+
+def _opened_module(source: Any) -> tuple[nn.Module, Record | None]:
     if isinstance(source, (str, os.PathLike)):
         from xconv.torch.files import load, read_program
 
@@ -142,7 +152,7 @@ def _by_torchscript(
     }
     modes = torch.onnx.TrainingMode
     file, said = io.BytesIO(), io.StringIO()
-    with _in_inference(module), warnings.catch_warnings(), contextlib.redirect_stdout(said), torch.no_grad():
+    with in_inference(module), warnings.catch_warnings(), contextlib.redirect_stdout(said), torch.no_grad():
         warnings.simplefilter("ignore")  # torch's own, about its tracer and about the age of this exporter
         try:
             torch.onnx.export(
@@ -166,7 +176,7 @@ def _by_dynamo(module: nn.Module, arguments: Sequence[Any], opened: Sequence[Any
     free = [*opened, *[()] * (len(leaves) - len(opened))]
     sizes = [dict.fromkeys((0, *places), torch.export.Dim.DYNAMIC) for places in free]
     said = io.StringIO()
-    with _in_inference(module), warnings.catch_warnings(), contextlib.redirect_stdout(said):
+    with in_inference(module), warnings.catch_warnings(), contextlib.redirect_stdout(said):
         warnings.simplefilter("ignore")
         try:
             program = torch.onnx.export(
@@ -186,26 +196,15 @@ def _by_dynamo(module: nn.Module, arguments: Sequence[Any], opened: Sequence[Any
 
 def _input_names(module: nn.Module, arguments: Sequence[Any]) -> list[str]:
     """The names of the module's parameters, with the place behind where one holds several tensors."""
-    known = [name for name, item in inspect.signature(module.forward).parameters.items() if item.kind < item.KEYWORD_ONLY]
+    known = [
+        name for name, item in inspect.signature(module.forward).parameters.items() if item.kind < item.KEYWORD_ONLY
+    ]
     known += [f"input_{place}" for place in range(len(known), len(arguments))]
     names = []
     for name, argument in zip(known, arguments, strict=False):
         inner = pytree.tree_leaves(argument)
         names += [name] if len(inner) == 1 else [f"{name}_{place}" for place in range(len(inner))]
     return names
-
-
-@contextlib.contextmanager
-def _in_inference(module: nn.Module) -> Iterator[None]:
-    """The module in eval mode, every submodule back in its own mode afterwards."""
-    modes = [(child, child.training) for child in module.modules()]
-    for child, _ in modes:
-        child.training = False
-    try:
-        yield
-    finally:
-        for child, training in modes:
-            child.training = training
 
 
 def _without_root(model: Any) -> Any:
@@ -230,12 +229,9 @@ def _without_root(model: Any) -> Any:
 def _refused(module: nn.Module, arguments: Sequence[Any], error: Exception) -> Unsupported | InvalidInput:
     """torch's own reason: the module does not take these inputs, or torch.onnx cannot say it."""
     try:
-        with torch.no_grad():
-            module(*arguments)
-    except Exception as own:  # its own code: whatever it raises on the example is the reason to give
-        shapes = ", ".join(str(tuple(leaf.shape)) for leaf in pytree.tree_leaves(tuple(arguments)))
-        what = f"{type(module).__name__} does not take example inputs of shape {shapes}: {_first_line(own)}"
-        return InvalidInput(what, remedy="give example_inputs, or input_shape without the batch")
+        check_takes(module, *pytree.tree_flatten(tuple(arguments)))
+    except InvalidInput as own:
+        return own
     what = f"torch.onnx {torch.__version__} cannot say {type(module).__name__}: {_first_line(error)}"
     return Unsupported(what, remedy="convert it without ONNX (xconv.torch_to_keras), or give the part that it can say")
 

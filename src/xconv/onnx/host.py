@@ -58,7 +58,7 @@ def _size(call: Call) -> np.ndarray[Any, Any]:
     return _array([whole]).reshape(())
 
 
-def _gather(call: Call) -> np.ndarray[Any, Any]:
+def _gather(call: Call) -> Any:
     return np.take(call.inputs[0], call.inputs[1].astype(np.int64), axis=call.get("axis", 0))
 
 
@@ -75,7 +75,7 @@ def _slice(call: Call) -> np.ndarray[Any, Any] | None:
     return np.asarray(value)
 
 
-def _cast(call: Call) -> np.ndarray[Any, Any]:
+def _cast(call: Call) -> Any:
     """A cast. What is made of sizes is a number of Python's in the network's text, hence in float64."""
     from onnx import helper
 

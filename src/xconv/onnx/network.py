@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from typing import Any
 
 import numpy as np
@@ -50,7 +49,7 @@ class Network(nn.Module):
         super().__init__()
         self.plan = plan
         self._fill: dict[str, Any] = {}
-        shared: dict[str, torch.Tensor] = {}
+        shared: dict[str, nn.Parameter] = {}
         for step in plan.steps:
             if step.path not in self._fill:
                 self._fill[step.path] = _operator(self, step, plan, shared)
@@ -72,7 +71,7 @@ class Network(nn.Module):
         return found[0] if len(found) == 1 else found
 
 
-def _operator(root: nn.Module, step: Step, plan: Plan, shared: dict[str, torch.Tensor]) -> Operator:
+def _operator(root: nn.Module, step: Step, plan: Plan, shared: dict[str, nn.Parameter]) -> Operator:
     """The operator of a step, put at its path, below modules that are there or are made."""
     *above, last = step.path.split(".")
     parent = root
@@ -91,7 +90,7 @@ def _operator(root: nn.Module, step: Step, plan: Plan, shared: dict[str, torch.T
     return made
 
 
-def _hold(operator: Operator, role: str, held: Held, shared: dict[str, torch.Tensor]) -> None:
+def _hold(operator: Operator, role: str, held: Held, shared: dict[str, nn.Parameter]) -> None:
     """Register a weight: a parameter, or a buffer where it is a statistic."""
     form = f"{held.key}:{held.turned}"
     if role in STATISTICS:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
+from torch import nn
 
 from xconv.errors import Problem, Unknown, Unreadable
 from xconv.graph import unique
@@ -20,8 +21,11 @@ __all__ = ["Array", "Plan", "Step", "plan_of"]
 Array: TypeAlias = "np.ndarray[Any, Any]"
 
 ROLES: Mapping[str, Mapping[int, str]] = {
-    **dict.fromkeys(("Conv", "ConvTranspose", "LayerNormalization"), {1: "weight", 2: "bias"}),
-    **dict.fromkeys(("InstanceNormalization", "GroupNormalization"), {1: "weight", 2: "bias"}),
+    "Conv": {1: "weight", 2: "bias"},
+    "ConvTranspose": {1: "weight", 2: "bias"},
+    "LayerNormalization": {1: "weight", 2: "bias"},
+    "InstanceNormalization": {1: "weight", 2: "bias"},
+    "GroupNormalization": {1: "weight", 2: "bias"},
     "BatchNormalization": {1: "weight", 2: "bias", 3: "running_mean", 4: "running_var"},
     "PRelu": {1: "weight"},
     "Gather": {0: "weight"},
@@ -29,6 +33,8 @@ ROLES: Mapping[str, Mapping[int, str]] = {
 """What an input of an operator is to a layer; floating initializers elsewhere are free weights."""
 STATISTICS = frozenset({"running_mean", "running_var"})
 FREE = "weight"
+SETTINGS = frozenset({"Resize", "Upsample", "Clip", "Pad", "Expand", "Range", "Where"})
+"""Operators whose constants are settings, or fill something; a weight in them has a name of torch's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,19 +124,26 @@ def _check_known(graph: Any) -> None:
     if found:
         first = {node.op_type: node.name for node in reversed(graph.node)}
         problems = [
-            Problem(first.get(kind, kind), f"operator {kind} has no rule ({count} of them)", "export the model without it")
+            Problem(first.get(kind, kind), f"operator {kind} has no rule ({count} of them)", _remedy(kind))
             for kind, count in found.items()
         ]
         raise Unknown("the ONNX model cannot be read", problems=problems)
+
+
+def _remedy(kind: str) -> str:
+    if kind in ("Loop", "Scan", "If"):
+        return "convert the model that it was exported from; a GRU or SimpleRNN of Keras stays a loop in tf2onnx"
+    return "export the model without it"
 
 
 def _array_of(tensor: Any) -> Array:
     from onnx import numpy_helper
 
     try:
-        return numpy_helper.to_array(tensor)
+        found: Array = numpy_helper.to_array(tensor)
     except (ValueError, TypeError) as error:
         raise Unreadable(f"its numbers cannot be read: {error}", place=tensor.name, remedy="save it again") from error
+    return found
 
 
 def _step(node: Any) -> Step:
@@ -222,7 +235,8 @@ def _with_weights(step: Step, arrays: Mapping[str, Array], *, named: bool) -> St
         array = arrays.get(name)
         if array is None or array.dtype.kind != "f" or step.kind == "Dense":
             continue
-        free = array.size > 1 or (named and not name.startswith("onnx::") and array.ndim)
+        own = named and not name.startswith("onnx::") and bool(array.ndim)
+        free = own or (array.size > 1 and step.kind not in SETTINGS)
         if place in roles or free:
             role = roles.get(place) or unique(_role(name), held)
             held[role] = Held(name, array, place)
@@ -232,17 +246,15 @@ def _with_weights(step: Step, arrays: Mapping[str, Array], *, named: bool) -> St
 def _role(name: str) -> str:
     """The last part of a name such as torch gives to a parameter, where it is one that a module can have."""
     last = name.rpartition(".")[2]
-    return last if last.isidentifier() and not hasattr(_BARE, last) else FREE
+    return last if last.isidentifier() and not _is_taken(last) else FREE
 
 
-class _Bare:
-    """What every module has, so that no weight is called so."""
-
-    training = forward = kind = attributes = parameters = buffers = modules = children = train = eval = half = step = None
-    float = double = type = to = apply = named_parameters = state_dict = call = opset = outputs = places = None
+def _is_taken(name: str) -> bool:
+    """Whether every module has something of this name."""
+    return hasattr(_BARE, name) or name in ("step", "opset", "places", "is_double", "plan")
 
 
-_BARE = _Bare()
+_BARE = nn.Module()
 
 
 def _placed(steps: list[Step]) -> Iterator[Step]:
@@ -287,4 +299,4 @@ def _last(name: str) -> str:
 def _legal(path: str) -> str:
     """A path whose levels are names that modules can have."""
     levels = (re.sub(r"[^0-9A-Za-z_]+", "_", level).strip("_") for level in path.split("."))
-    return ".".join(f"{level}_" if hasattr(_BARE, level) else level for level in levels if level) or "step"
+    return ".".join(f"{level}_" if _is_taken(level) else level for level in levels if level) or "step_"

@@ -50,7 +50,7 @@ def _port(item: Any) -> tuple[str, Shape, torch.dtype]:
 
 
 def program_of(source: Any, input_shape: Any = None) -> tuple[Any, str, list[str]]:
-    """The exported program of an ONNX model, any batch and the sizes that it leaves open, its name and those of its inputs.
+    """The exported program of an ONNX model for any batch, its name, and the names of its inputs.
 
     Args:
         source: an onnx.ModelProto, or the path of an `.onnx` file.
@@ -132,8 +132,10 @@ def _renamed(graph: Graph, names: Sequence[str]) -> Graph:
     def called(value: Value) -> Value:
         return Value(new.get(value.node, value.node), value.index)
 
-    moved = [
-        replace(node, name=new.get(node.name, node.name), inputs=tuple(map(called, node.inputs))) for node in graph.nodes
-    ]
+    moved = []
+    for node in graph.nodes:
+        name = new.get(node.name, node.name)
+        layer = name if node.layer == node.name else node.layer
+        moved.append(replace(node, name=name, layer=layer, inputs=tuple(map(called, node.inputs))))
     inputs, outputs = (map_structure(called, item) for item in (graph.inputs, graph.outputs))
     return replace(graph, nodes=tuple(moved), inputs=inputs, outputs=outputs)

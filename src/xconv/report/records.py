@@ -10,7 +10,7 @@ from typing import Any
 
 from xconv.statistics import Comparison
 
-__all__ = ["Difference", "LayerReport", "OutputReport", "Report", "Verdict"]
+__all__ = ["Difference", "LayerReport", "OutputReport", "Report", "Testimony", "Verdict", "Witness"]
 
 
 class Verdict(enum.StrEnum):
@@ -113,6 +113,46 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
+class Testimony:
+    """What a third party computed from the graph that one side exported, against both sides.
+
+    The comparisons are those of the output where it is furthest from the side. A side agrees where its error is of
+    the size of the witness's own rounding.
+    """
+
+    exported: str
+    precision: str
+    reference: Comparison
+    other: Comparison
+    agrees_with_reference: bool
+    agrees_with_other: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        plain = ("exported", "precision", "agrees_with_reference", "agrees_with_other")
+        found = {key: getattr(self, key) for key in plain}
+        return {**found, "reference": self.reference.to_dict(), "other": self.other.to_dict()}
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """The third opinion; `off` is the side that is off, 'reference' or 'other', empty where none is or none can say."""
+
+    name: str
+    testimonies: tuple[Testimony, ...]
+    off: str
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        testimonies = [testimony.to_dict() for testimony in self.testimonies]
+        return {"name": self.name, "off": self.off, "text": self.text, "testimonies": testimonies}
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What `verify` found.
 
@@ -133,6 +173,8 @@ class Report:
     constants: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = field(default=())
     seconds: float = 0.0
+    witness: Witness | None = None
+    """The third opinion, where one was asked for."""
 
     @property
     def ok(self) -> bool:
@@ -155,6 +197,7 @@ class Report:
             "first_difference": self.first_difference and self.first_difference.to_dict(),
             "notes": list(self.notes),
             "seconds": self.seconds,
+            "witness": self.witness and self.witness.to_dict(),
         }
         return {key: _finite(value) for key, value in found.items()}
 

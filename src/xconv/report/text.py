@@ -44,6 +44,8 @@ def remarks(report: Report) -> Iterator[str]:
     """What is to be said below the numbers."""
     if report.first_difference is not None:
         yield f"first difference: {report.first_difference}"
+    if report.witness is not None:
+        yield f"witness: {report.witness}"
     if report.constants:
         named = ", ".join(f"{layer} ({text})" for layer, text in report.constants[:12])
         more = len(report.constants) - 12

@@ -30,7 +30,7 @@ from xconv.torch.whole import whole
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["OPEN_SIZE", "capture", "examples_of", "program_of"]
+__all__ = ["OPEN_SIZE", "capture", "check_takes", "examples_of", "in_inference", "inputs_of", "program_of"]
 
 OPEN_SIZE = 224
 """The size that an axis which stays open has in the example that is traced."""
@@ -54,7 +54,7 @@ def capture(module: nn.Module, examples: Sequence[Any], open_axes: Sequence[Sequ
     free = [_dynamic(leaf, places) for leaf, places in zip(tensors, opened, strict=True)]
     record = _record_of(module)
     with (
-        _in_inference(module),
+        in_inference(module),
         kept(module),
         whole(module),
         plain_bags(module),
@@ -69,7 +69,7 @@ def capture(module: nn.Module, examples: Sequence[Any], open_axes: Sequence[Sequ
                 dynamic_shapes=_by_parameter(module, pytree.tree_unflatten(free, spec)),
             )
         except Exception as error:  # torch.export lets through whatever the module raises
-            _check_takes(module, leaves, spec)
+            check_takes(module, leaves, spec)
             raise _refused(module, error) from error
     if record is not None:
         label_inputs(program, record)
@@ -185,7 +185,7 @@ def _by_parameter(module: nn.Module, free: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 @contextmanager
-def _in_inference(module: nn.Module) -> Iterator[None]:
+def in_inference(module: nn.Module) -> Iterator[None]:
     """The module in eval mode, every submodule back in its own mode afterwards."""
     modes = [(child, child.training) for child in module.modules()]
     module.eval()
@@ -196,7 +196,7 @@ def _in_inference(module: nn.Module) -> Iterator[None]:
             child.training = training
 
 
-def _check_takes(module: nn.Module, tensors: Sequence[torch.Tensor], spec: Any) -> None:
+def check_takes(module: nn.Module, tensors: Sequence[torch.Tensor], spec: Any) -> None:
     """Run the module itself on the example.
 
     Raises:

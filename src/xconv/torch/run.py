@@ -114,6 +114,22 @@ class TorchSide:
         with _foreign_errors(self.name, dtype), self._computing(module, dtype):
             return self._finished(self._call(module, module, self._held(inputs, module, dtype)))
 
+    def exportable(self, inputs: Sequence[Array], dtype: str) -> tuple[nn.Module, tuple[Any, ...]]:
+        """The module in `dtype`, and the arguments with which it is called on these inputs.
+
+        Raises:
+            NoKernel: float64 means a reading of its text, which no copy of it computes by itself.
+        """
+        if self._reading(dtype) is not None:
+            raise NoKernel("its text asks for float32", place=self.name)
+        module = self._in(dtype)
+        tensors = self._held(inputs, module, dtype)
+        if _is_exported(module):
+            return module, tuple(tensors)
+        args, kwargs = self._arguments(tensors)
+        known = inspect.signature(module.forward).parameters
+        return module, (*args, *(kwargs[name] for name in known if name in kwargs))
+
     def islands(self, inputs: Sequence[Array]) -> tuple[str, ...]:
         """The layers that compute in float32 although the module is in float64, because their text says so."""
         self.read_as(None)

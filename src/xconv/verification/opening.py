@@ -34,6 +34,8 @@ def open_side(source: Any) -> Side:
     kinds = {kind.__module__.partition(".")[0] for kind in type(source).__mro__}
     if kinds & {"keras", "tf_keras"}:
         return _keras_side(source)
+    if type(source).__name__ == "ModelProto":
+        return _onnx_side(source)
     if "torch" in kinds:
         from xconv.torch.run import TorchSide
 
@@ -44,6 +46,12 @@ def open_side(source: Any) -> Side:
         f"cannot run a {type(source).__name__}",
         remedy="give a Keras model, a torch module, an ExportedProgram, the path of one of their files, or a callable",
     )
+
+
+def _onnx_side(source: Any) -> Side:
+    from xconv.onnx.runtime import OnnxSide
+
+    return OnnxSide(source, source.name if isinstance(source, Path) else "")
 
 
 def _keras_side(model: Any) -> Side:
@@ -62,10 +70,12 @@ def _open_file(path: Path) -> Side:
         return _open_keras_file(path)
     if suffix in TORCH_FILES:
         return _open_torch_file(path)
+    if suffix == ".onnx":
+        return _onnx_side(path)
     raise InvalidInput(
         f"{suffix or 'no'} is not an extension that xconv knows",
         place=str(path),
-        remedy=f"give one of {', '.join((*KERAS_FILES, *TORCH_FILES))}",
+        remedy=f"give one of {', '.join((*KERAS_FILES, *TORCH_FILES, '.onnx'))}",
     )
 
 

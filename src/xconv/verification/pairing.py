@@ -22,11 +22,11 @@ def paired(a: Side, b: Side) -> tuple[Side, Side]:
     """
     reference, other = (b, a) if b.framework == "keras" != a.framework else (a, b)
     for side, opposite in ((reference, other), (other, reference)):
-        if side.framework == "torch" and not _has_fitting_record(side, opposite):
+        if side.framework in ("torch", "onnx") and not _has_fitting_record(side, opposite):
             record = counterpart(opposite)
             if record is not None:
                 side.assume(record)  # type: ignore[attr-defined]
-                if not _remembers(opposite):
+                if side.framework == "torch" and not _remembers(opposite):
                     side.notes.append(_note(side, record))
     return reference, other
 

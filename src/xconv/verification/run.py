@@ -19,6 +19,7 @@ from xconv.verification.layerwise import first_difference, layer_reports
 from xconv.verification.meaning import Inputs, Meaning, judge, with_layers
 from xconv.verification.opening import open_side
 from xconv.verification.pairing import paired
+from xconv.verification.witness import heard
 
 __all__ = ["verify"]
 
@@ -37,7 +38,7 @@ ORDER = (
 )
 
 
-def verify(
+def verify(  # noqa: PLR0913 - every option has a name of its own
     a: Any,
     b: Any,
     inputs: Any = None,
@@ -47,6 +48,7 @@ def verify(
     batch: int = 2,
     rtol: float = 1e-10,
     input_size: int | Sequence[int] | None = None,
+    witness: str | None = None,
 ) -> Report:
     """Compares two models on the same inputs, and says whether they are the same function.
 
@@ -58,8 +60,9 @@ def verify(
     run in inference mode, without TF32; neither model is changed.
 
     Args:
-        a: A live Keras or tf_keras model, a torch module, an ExportedProgram, a callable of arrays, or the path of a
-            file that holds one (.keras, .h5, .pt2, .safetensors, .pt). The Keras side is the reference, else `a`.
+        a: A live Keras or tf_keras model, a torch module, an ExportedProgram, an ONNX model (run by onnxruntime), a
+            callable of arrays, or the path of a file that holds one (.keras, .h5, .pt2, .safetensors, .pt, .onnx). The
+            Keras side is the reference, else `a`.
         b: The same.
         inputs: Arrays, nested as the reference takes them and in its layout (Keras: channels-last); by default seeded
             noise.
@@ -68,6 +71,8 @@ def verify(
         batch: Its number of examples; with at least two, the sensitivity costs nothing.
         rtol: The relative error in float64 up to which two outputs are the same.
         input_size: For axes that the model leaves open; by default odd and unequal, such as 65 by 79.
+        witness: 'onnxruntime' asks for a third opinion: the reference is exported to ONNX (the other side too, where
+            they differ) and run there. The report's `witness` says with which side it agrees, and which is off.
 
     Returns:
         A `Report`: `ok` and `verdict`, the errors of every output, and the first layer that differs where any does.
@@ -91,6 +96,7 @@ def verify(
     if not layers and any(not output.verdict.ok for output in outputs):
         layers = _layers(reference, other, both, meaning, rtol)
     sensitivity = _sensitivity(reference, given, meaning, seed)
+    third = heard(witness, reference, other, both, meaning, rtol) if witness is not None else None
     _release(reference, other)
     verdict = _overall(meaning, outputs)
     return Report(
@@ -106,6 +112,7 @@ def verify(
         constants=meaning.constants,
         notes=_notes(reference, other, meaning, sensitivity),
         seconds=time.perf_counter() - started,
+        witness=third,
     )
 
 

@@ -16,6 +16,10 @@ from xconv.onnx.call import Call
 __all__ = ["ELEMENTWISE", "torch_type"]
 
 
+SELU = 1.6732632423543772, 1.0507009873554805
+"""Its alpha and its scale."""
+
+
 def torch_type(code: int) -> torch.dtype:
     """The dtype that a number of ONNX's means."""
     from onnx import helper
@@ -82,7 +86,9 @@ def _modulo(call: Call) -> torch.Tensor:
 def _clip(call: Call) -> torch.Tensor:
     low = call.number(1, call.get("min"))
     high = call.number(2, call.get("max"))
-    limits = [None if item is not None and abs(item) >= torch.finfo(torch.float32).max else item for item in (low, high)]
+    limits = [
+        None if item is not None and abs(item) >= torch.finfo(torch.float32).max else item for item in (low, high)
+    ]
     value = call.tensor(0)
     if limits == [0, 6]:
         return functional.relu6(value)
@@ -104,9 +110,8 @@ def _gelu(call: Call) -> torch.Tensor:
 
 
 def _selu(call: Call) -> torch.Tensor:
-    own = torch.nn.functional.selu(torch.tensor(1.0, dtype=torch.float64)).item()
-    alpha, gamma = call.get("alpha", 1.67326319217681884765625), call.get("gamma", 1.05070102214813232421875)
-    if math.isclose(gamma, own, rel_tol=1e-6) and math.isclose(alpha, 1.6732632423543772, rel_tol=1e-6):
+    alpha, gamma = float(call.get("alpha", SELU[0])), float(call.get("gamma", SELU[1]))
+    if math.isclose(alpha, SELU[0], rel_tol=1e-6) and math.isclose(gamma, SELU[1], rel_tol=1e-6):
         return functional.selu(call.tensor(0))
     return functional.elu(call.tensor(0), alpha) * gamma
 
@@ -118,7 +123,8 @@ def _softmax(function: Callable[..., torch.Tensor]) -> Callable[[Call], torch.Te
         if call.opset < 13 and axis % value.dim() != value.dim() - 1:
             what = f"{call.kind} over several axes, as operator sets before 13 mean it"
             raise Unsupported(what, remedy="export the model with opset 13 or later")
-        return function(value, dim=axis)
+        found: torch.Tensor = function(value, dim=axis)
+        return found
 
     return run
 

@@ -45,7 +45,7 @@ def _squeeze(call: Call) -> torch.Tensor:
     value = call.tensor(0)
     axes = call.axes(1)
     if axes is None:
-        axes = [axis for axis, size in enumerate(value.shape) if isinstance(size, int) and size == 1]
+        axes = [axis for axis, size in enumerate(value.shape) if type(size) is int and size == 1]
     return torch.squeeze(value, dim=tuple(axes))
 
 
@@ -110,7 +110,8 @@ def _gather(call: Call) -> torch.Tensor:
         index = as_tensor(places)
         index = torch.where(index < 0, index + value.shape[axis], index)
         taken = torch.index_select(value, axis, index.reshape(-1))
-        return taken.unflatten(axis, places.shape) if places.ndim > 1 else taken
+        shape = [*value.shape[:axis], *places.shape, *value.shape[axis + 1 :]]
+        return taken.reshape(shape) if places.ndim > 1 else taken
     table = call.tensor(0)
     if axis == 0 and table.dim() == 2:
         return functional.embedding(places.long(), table)
@@ -143,6 +144,9 @@ def _expand(call: Call) -> torch.Tensor:
     rank = max(value.dim(), len(sizes))
     sizes = [*[1] * (rank - len(sizes)), *sizes]
     own = [*[1] * (rank - value.dim()), *value.shape]
+    if is_host(call.inputs[0]) and bool((value == value.reshape(-1)[0]).all()):
+        whole = [n if n != 1 else m for n, m in zip(own, sizes, strict=True)]
+        return torch.full(whole, as_number(call.inputs[0]), dtype=value.dtype)
     return value.expand([n if isinstance(n, int) and n != 1 else m for n, m in zip(own, sizes, strict=True)])
 
 

@@ -23,7 +23,7 @@ _TRANSPOSED: Sequence[Callable[..., torch.Tensor]] = (
 )
 _MAX: Sequence[Callable[..., torch.Tensor]] = (functional.max_pool1d, functional.max_pool2d, functional.max_pool3d)
 _AVERAGE: Sequence[Callable[..., torch.Tensor]] = (functional.avg_pool1d, functional.avg_pool2d, functional.avg_pool3d)
-_GLOBAL_AVERAGE = (
+_GLOBAL_AVERAGE: Sequence[Callable[..., torch.Tensor]] = (
     functional.adaptive_avg_pool1d,
     functional.adaptive_avg_pool2d,
     functional.adaptive_avg_pool3d,
@@ -54,7 +54,7 @@ def _same(size: Any, kernel: int, stride: int, dilation: int, *, lower: bool) ->
 
 
 def _at_least_zero(value: Any) -> Any:
-    return max(value, 0) if isinstance(value, int) else torch.sym_max(value, 0)
+    return max(value, 0) if isinstance(value, int) else torch.sym_max(value, 0)  # type: ignore[no-untyped-call]
 
 
 def _even(pads: list[list[Any]]) -> list[int] | None:
@@ -171,7 +171,9 @@ def _space_to_depth(call: Call) -> torch.Tensor:
     block, value = call.get("blocksize"), call.tensor(0)
     batch, channels, height, width = value.shape
     split = value.reshape(batch, channels, height // block, block, width // block, block)
-    return split.permute(0, 3, 5, 1, 2, 4).reshape(batch, channels * prod((block, block)), height // block, width // block)
+    return split.permute(0, 3, 5, 1, 2, 4).reshape(
+        batch, channels * prod((block, block)), height // block, width // block
+    )
 
 
 def _resize(call: Call) -> torch.Tensor:
@@ -180,7 +182,8 @@ def _resize(call: Call) -> torch.Tensor:
     rank = value.dim() - 2
     scales = [float(item) for item in call.known(2).reshape(-1)] if call.has(2) else []
     sizes = call.sizes(3) if call.has(3) else []
-    lead, target = (sizes or scales)[:2], (sizes or scales)[2:]
+    given: list[Any] = list(sizes or scales)
+    lead, target = given[:2], given[2:]
     kind = call.get("mode", b"nearest").decode()
     where = call.get("coordinate_transformation_mode", b"half_pixel").decode()
     nearest = call.get("nearest_mode", b"round_prefer_floor").decode()
