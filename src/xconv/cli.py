@@ -6,7 +6,6 @@ Exit codes: 0 match or done, 1 the two models differ, 2 bad input, 3 something i
 from __future__ import annotations
 
 import json
-import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -21,6 +20,10 @@ import typer
 from rich.console import Console
 
 import xconv
+from xconv.cli_output import print_json as _print_json
+from xconv.cli_output import say as _say
+from xconv.cli_output import warn as _warn
+from xconv.cli_zoo import zoo
 from xconv.errors import InvalidInput, Problem, Unsupported, XConvError, XConvWarning
 
 if TYPE_CHECKING:
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 TORCH_PROGRAMS, TORCH_WEIGHTS = (".pt2", ".safetensors"), (".pt", ".pth")
-DIFFERS, BAD_INPUT, UNSUPPORTED, INTERRUPTED, BROKEN_PIPE = 1, 2, 3, 130, 141
+DIFFERS, BAD_INPUT, UNSUPPORTED, INTERRUPTED = 1, 2, 3, 130
 
 app = typer.Typer(
     help="Converts neural networks between Keras and PyTorch exactly, both ways, and proves it.",
@@ -43,6 +46,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
+app.add_typer(zoo, name="zoo")
 
 
 class InputLayout(StrEnum):
@@ -498,27 +502,6 @@ def _verified(model: Path, written: Path) -> Report:
     if not report.ok:
         raise _Differs(report)
     return report
-
-
-def _print_json(data: Any) -> None:
-    _say(json.dumps(data, indent=2))
-
-
-def _say(*texts: str) -> None:
-    """Text on stdout; where its reader has gone, as `head` does, the command ends without a word."""
-    try:
-        for text in filter(None, texts):
-            sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
-    except BrokenPipeError as error:
-        # What Python would flush at its end goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(BROKEN_PIPE) from error
-
-
-def _warn(text: str) -> None:
-    """One message on stderr, as it is."""
-    Console(stderr=True, soft_wrap=True).print(text, markup=False, highlight=False)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *place: Any) -> None:

@@ -10,20 +10,25 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xconv.zoo.catalogue import find
+    from xconv.zoo.folders import save_folder
+    from xconv.zoo.listing import Table, table
     from xconv.zoo.loading import load
     from xconv.zoo.origins import Origin, origin
     from xconv.zoo.predicting import Prediction, Predictions, predict
 
-__all__ = ["Origin", "Prediction", "Predictions", "find", "load", "origin", "predict"]
+__all__ = ["Origin", "Prediction", "Predictions", "Table", "find", "load", "origin", "predict", "save_folder", "table"]
 
 _HOMES = {
     "Origin": "xconv.zoo.origins",
     "Prediction": "xconv.zoo.predicting",
     "Predictions": "xconv.zoo.predicting",
+    "Table": "xconv.zoo.listing",
     "find": "xconv.zoo.catalogue",
     "load": "xconv.zoo.loading",
     "origin": "xconv.zoo.origins",
     "predict": "xconv.zoo.predicting",
+    "save_folder": "xconv.zoo.folders",
+    "table": "xconv.zoo.listing",
 }
 
 # Hidden from type checkers, which would otherwise take any misspelt name for an object.

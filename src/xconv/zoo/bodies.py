@@ -52,7 +52,8 @@ def without_top(module: nn.Module, pooling: Pooling) -> nn.Module:
         if isinstance(getattr(module, name, None), nn.Module):
             _drop(module, name, norm)
     if hasattr(module, "AuxLogits"):
-        module.AuxLogits, module.aux_logits = None, False
+        vars(module)["aux_logits"] = False
+        module.register_module("AuxLogits", None)
     adapted(module, Headless, pooling=pooling)
     return module
 

@@ -96,11 +96,14 @@ def into_keras(source: Any, network: Network, wanted: Wanted, geometry: Geometry
     activation = None if wanted.classifier_activation == AS_SOURCE else wanted.classifier_activation
     plain = replace(wanted, scaling=False, classifier_activation=activation)
     model = keras_network(network, plain, dtype=dtype)
-    behind, scaling = without_scaling(model)
+    behind = without_scaling(model)
     report = _moved(source, behind, geometry, wanted.channels_first(network))
-    if scaling is None or report.target is not behind:
+    if behind is model or report.target is not behind:
         return Arrived(report.target, report)
     what = neutral_scaling(model)
+    for layer in behind.layers:
+        if layer.weights:
+            model.get_layer(layer.name).set_weights(layer.get_weights())
     return Arrived(model, report, (what,))
 
 

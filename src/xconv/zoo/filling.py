@@ -90,7 +90,8 @@ def fill_torch(module: nn.Module, given: Any, *, top: Iterable[str] = ()) -> tup
     over = {key for key in top if key in arrays and key not in names}
     arrays = {key: array for key, array in arrays.items() if key not in over}
     if getattr(module, "AuxLogits", None) is not None and not any(key.startswith(AUXILIARY) for key in arrays):
-        module.AuxLogits, module.aux_logits = None, False  # type: ignore[assignment]
+        vars(module)["aux_logits"] = False
+        module.register_module("AuxLogits", None)
     done = by_names(Checkpoint(found.place, "torch", arrays, found.notes, found.left), module)
     return (*done.notes, *([f"left in {found.place}: the top, {len(over)} arrays"] if over else []))
 

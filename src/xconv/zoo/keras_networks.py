@@ -115,8 +115,8 @@ def _renamed(item: Any, old: str, new: str) -> Any:
     return item
 
 
-def without_scaling(model: Any) -> tuple[Any, Any]:
-    """The network behind the scaling of pixels that it begins with, with the same layers; and that scaling, or None."""
+def without_scaling(model: Any) -> Any:
+    """A copy of the network behind the scaling of pixels that it begins with; the model itself where it has none."""
     keras = require("keras", "keras", "a network of keras.applications")
     behind = model.input
     for layer in model.layers[1:]:
@@ -124,8 +124,16 @@ def without_scaling(model: Any) -> tuple[Any, Any]:
             break
         behind = layer.output
     if behind is model.input:
-        return model, None
-    return keras.Model(behind, model.output, name=model.name), keras.Model(model.input, behind)
+        return model
+    shared = keras.Model(behind, model.output, name=model.name)
+    copied = type(shared).from_config(shared.get_config(), custom_objects=_classes(model))
+    copied.set_weights(shared.get_weights())
+    return copied
+
+
+def _classes(model: Any) -> dict[str, Any]:
+    """The classes of its layers, some of which Keras does not find by their names."""
+    return {type(layer).__name__: type(layer) for layer in model.layers}
 
 
 def neutral_scaling(model: Any) -> str:

@@ -129,13 +129,15 @@ def _refuse_variant(network: Network, word: str, value: Any) -> None:
 
 
 def _named(network: Network, name: str, library: Library | None) -> Partner:
-    """The partner of this very name, else the nearest one of the library.
+    """The partner of this very name, else the nearest one of the library; without a library, of all.
+
+    The zoo's own name of a network means the nearest where no library is named, though one may call its class so too.
 
     Raises:
         InvalidInput: the library has no such network.
     """
     fitting = [one for one in network.partners if library in (None, one.library)]
-    general = _plain(name) in (_plain(network.name), _plain(network.keras))
+    general = library is None and _plain(name) in (_plain(network.name), _plain(network.keras))
     exact = [one for one in fitting if not general and _plain(one.name) == _plain(name)]
     if not fitting:
         there = ", ".join(dict.fromkeys(one.library for one in network.partners))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Any, Literal, TypeAlias
 
 from xconv.errors import InvalidInput, Problem
@@ -97,7 +96,7 @@ def _problems(wanted: Wanted, network: Network, torch: bool) -> Iterator[Problem
         yield Problem("pooling", f"{wanted.pooling!r} is no pooling", "use None, 'avg' or 'max'")
     if wanted.include_top and wanted.pooling is not None:
         yield Problem("pooling", "is for a network without its top", "use include_top=False, or leave it out")
-    if isinstance(wanted.classes, bool) or not isinstance(wanted.classes, int) or wanted.classes < 1:
+    if not _is_size(wanted.classes):
         yield Problem("classes", f"{wanted.classes!r} is no number of classes")
     shape: Sequence[Any] = wanted.shape(network)
     if len(shape) != len("HWC") or not all(size is None or _is_size(size) for size in shape):
@@ -113,5 +112,5 @@ def _problems(wanted: Wanted, network: Network, torch: bool) -> Iterator[Problem
         yield Problem("input_shape", f"{channels} channels", "torchvision and timm build it for 3")
 
 
-def _is_size(size: Any) -> bool:
-    return isinstance(size, int) and not isinstance(size, bool) and prod((size,)) > 0
+def _is_size(size: object) -> bool:
+    return isinstance(size, int) and not isinstance(size, bool) and size > 0
