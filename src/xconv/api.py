@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from xconv.errors import InvalidInput
 from xconv.layout import Layout
 
 if TYPE_CHECKING:
@@ -28,12 +29,16 @@ __all__ = [
 ]
 
 
+Route = Literal["direct", "onnx"]
+
+
 def keras_to_torch(
     source: Any,
     *,
     input_layout: Layout = "channels_first",
     weights: Any = None,
     config: Any = None,
+    route: Route = "direct",
 ) -> GraphModule:
     """The torch module that computes what a Keras model computes.
 
@@ -45,6 +50,8 @@ def keras_to_torch(
         weights: the path of a weights file for a `source` that is a configuration.
         config: for a `source` that holds weights alone, what it belongs to: a live model, whose own weights are not
             used, or a configuration (a path, a mapping or JSON).
+        route: 'onnx' goes through tf2onnx and onnx2torch instead, as most people do. It loses names and BatchNorm and
+            is not exact; a warning counts what was lost (`xconv.onnx.losses`).
 
     Returns:
         A `torch.fx.GraphModule` in training mode. `xconv.record(module)` tells where every weight came from.
@@ -54,6 +61,13 @@ def keras_to_torch(
         Unknown, Unsupported: all layers that cannot be converted, in one error.
         Mismatch: weights or shapes that do not fit.
     """
+    if _through_onnx(route):
+        from xconv.onnx.routes import keras_through_onnx
+
+        if weights is not None or config is not None:
+            remedy = "load the weights into the model first"
+            raise InvalidInput("weights= and config= belong to the direct route", remedy=remedy)
+        return keras_through_onnx(source, input_layout)
     from xconv.layout import resolve
     from xconv.passes import AFTER_LAYOUT, BEFORE_LAYOUT, run
     from xconv.torch.write import write
@@ -68,6 +82,7 @@ def torch_to_keras(
     *,
     input_shape: Any = None,
     input_layout: Layout = "channels_last",
+    route: Route = "direct",
 ) -> Any:
     """The Keras model that computes what a torch module computes.
 
@@ -80,6 +95,7 @@ def torch_to_keras(
             leaves a size open: `(3, None, None)`.
         input_layout: how images are taken and returned. 'channels_last' is Keras's (N, H, W, C); 'channels_first' is
             torch's (N, C, H, W), turned at the door. Tensors that no spatial layer touches stay as torch has them.
+        route: 'onnx' goes through torch.onnx instead of torch.export; a warning counts what was lost.
 
     Returns:
         A Functional `keras.Model` made of Keras's own layers and operations: it saves and loads without xconv, on every
@@ -90,6 +106,10 @@ def torch_to_keras(
         InvalidInput: inputs that the module does not take, or neither `example_inputs` nor `input_shape`.
         MissingFramework: Keras is not installed.
     """
+    if _through_onnx(route):
+        from xconv.onnx.routes import torch_through_onnx
+
+        return torch_through_onnx(source, example_inputs, input_shape, input_layout)
     from xconv.keras.build import build
     from xconv.keras.origin import record_of, remember
     from xconv.keras.write import records_of
@@ -97,6 +117,12 @@ def torch_to_keras(
     graph = for_keras(read_torch(source, example_inputs, input_shape=input_shape), input_layout)
     records = records_of(graph)
     return remember(build(records), record_of(graph, records, input_layout))
+
+
+def _through_onnx(route: str) -> bool:
+    if route not in ("direct", "onnx"):
+        raise InvalidInput(f"route={route!r}", remedy="give 'direct' or 'onnx'")
+    return route == "onnx"
 
 
 def for_keras(graph: Graph, input_layout: Layout = "channels_last") -> Graph:
