@@ -160,6 +160,7 @@ class _Reader:
         notes = notes_on(entry, visit.call.kwargs)
         for op in (ops,) if isinstance(ops, Op) else tuple(ops):
             place, turn, live = visit.place, visit.number, visit.trainable
+            notes = (*notes, op.note) if op.note else notes
             node = self._node(
                 op, values, Node("", op.spec, (), op.weights, (), place, op.name, turn, kind, live, notes)
             )
