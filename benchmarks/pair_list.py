@@ -6,11 +6,14 @@ outputs agreed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-__all__ = ["PAIRS", "Pair"]
+__all__ = ["PAIRS", "Pair", "compared", "is_good"]
+
+Row = dict[str, Any]
 
 SOME = 0
 """In the place of a number of places: any."""
@@ -55,7 +58,7 @@ SAME = {"pad_type": "same", "bn_eps": 1e-3}
 INCEPTION = {"aux_logits": False, "init_weights": False}
 NO_SCALING = {"include_preprocessing": False}
 RESNET = Pair("", "torchvision", "", {"stride": 6, "bias": SOME, **NORM}, drops_biases=True)
-RESNET_V2 = Pair("", "timm", "", {"stride": SOME, "pooling": 1, "bias": SOME, **NORM}, drops_biases=True)
+RESNET_V2 = Pair("", "timm", "", {"stride": SOME, "pooling": 2, "bias": SOME, **NORM}, drops_biases=True)
 MOBILE_V3 = Pair("", "torchvision", "", {"scaling": 1, "padding": 5, "momentum": SOME})
 TF_MOBILE_V3 = Pair("", "timm", "", {"scaling": 1, "momentum": SOME, "dropout": 1}, stock=True)
 TF_EFFICIENT = Pair("", "timm", "", {"scaling": SOME, "momentum": SOME, "dropout": SOME}, stock=True)
@@ -147,7 +150,7 @@ def _back() -> list[Pair]:
     tv, timm = (replace(here, library=name) for name in ("torchvision", "timm"))
     return [
         replace(tv, keras="ResNet50", torch="resnet50", causes={"stride": 6, **NORM}),
-        replace(timm, keras="ResNet50V2", torch="resnetv2_50", causes={"stride": SOME, "pooling": 1, **NORM}),
+        replace(timm, keras="ResNet50V2", torch="resnetv2_50", causes={"stride": SOME, "pooling": 2, **NORM}),
         replace(tv, keras="DenseNet121", torch="densenet121", causes=NORM),
         replace(timm, keras="MobileNet", torch="mobilenetv1_100", causes=PADS | {"dropout": 1}),
         replace(tv, keras="MobileNetV2", torch="mobilenet_v2", causes=PADS | {"dropout": 1}),
@@ -188,6 +191,27 @@ def _back() -> list[Pair]:
         ),
         replace(stock, keras="ConvNeXtTiny", torch="convnext_tiny", causes={}, keras_options=NO_SCALING),
     ]
+
+
+def compared(pair: Pair, findings: Sequence[Row]) -> Row:
+    """What is named though it is not known to differ, in as many places; and what is known and not named.
+
+    >>> compared(Pair("A", "timm", "a", {"padding": 5, "epsilon": 0}), [{"cause": "padding", "places": 4}])
+    {'unexpected': {'padding': 4}, 'missing': {'padding': 5, 'epsilon': 0}}
+    """
+    counts: Counter[str] = Counter()
+    for found in findings:
+        counts[found["cause"]] += found["places"]
+    wanted = pair.causes
+    unexpected = {cause: count for cause, count in counts.items() if wanted.get(cause, -1) not in (0, count)}
+    missing = {cause: count for cause, count in wanted.items() if not counts[cause] or count not in (0, counts[cause])}
+    return {"unexpected": unexpected, "missing": missing}
+
+
+def is_good(pair: Pair, row: Row) -> bool:
+    """Whether a measured row shows what it should."""
+    named = "findings" in row and not any(compared(pair, row["findings"]).values())
+    return named and bool(row["explained"]) and bool(row["ok"]) and bool(row.get("plain_ok", True))
 
 
 PAIRS = (*_residual(), *_mobile(), *_plain(), *_efficient(), *_convnext(), *_back())

@@ -16,7 +16,7 @@ import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,12 @@ from benchmarks import pairs_page
 from benchmarks.loading import load_torchvision
 from benchmarks.machine import describe, versions
 from benchmarks.measure import answer, run_arm, spent
-from benchmarks.pair_list import PAIRS, Pair
+from benchmarks.options import parsed
+from benchmarks.pair_list import PAIRS, Pair, compared, is_good
 from benchmarks.stored import FOLDER, append, read
 
 RESULTS = FOLDER / "pairs.jsonl"
+QUICK = {"only": ["MobileNetV2-torchvision"]}
 VERSIONS = ("xconv", "torch", "torchvision", "timm", "keras", "tensorflow", "numpy")
 
 Row = dict[str, Any]
@@ -49,11 +51,11 @@ def main() -> int:
         found = run_arm("benchmarks.pairs", "--row", pair.name, timeout=options.seconds)
         row = {"pair": pair.name, **asdict(pair), **found, **context}
         append(options.results, row)
-        print(_line(row), flush=True)
+        print(_line(pair, row), flush=True)
     if not options.no_render:
         pairs_page.write()
     newest = {row["pair"]: row for row in read(options.results)}
-    good = [pair for pair in wanted if is_good(newest.get(pair.name, {}))]
+    good = [pair for pair in wanted if is_good(pair, newest.get(pair.name, {}))]
     print(f"{len(good)} of {len(wanted)} as they should be")
     return 0 if len(good) == len(wanted) else 1
 
@@ -74,7 +76,6 @@ def measure(pair: Pair) -> Row:
         {"cause": found.cause, "places": len(found.places), "alone": found.to_dict()["alone"]}
         for found in diagnosis.findings
     ]
-    row |= compared(pair, row["findings"])
     if pair.stock:
         moved = xconv.transfer(source, target, input_shape=shape)
         plain = xconv.verify(bare(source), bare(moved.target))
@@ -104,27 +105,6 @@ def copy_plainly(pair: Pair, source: Any, target: Any) -> None:
 
 def _is_biased(layer: Any) -> bool:
     return type(layer).__name__ == "Conv2D" and layer.use_bias
-
-
-def compared(pair: Pair, findings: Sequence[Row]) -> Row:
-    """What is named though it is not known to differ, in as many places; and what is known and not named.
-
-    >>> compared(Pair("A", "timm", "a", {"padding": 5, "epsilon": 0}), [{"cause": "padding", "places": 4}])
-    {'unexpected': {'padding': 4}, 'missing': {'padding': 5, 'epsilon': 0}}
-    """
-    counts: Counter[str] = Counter()
-    for found in findings:
-        counts[found["cause"]] += found["places"]
-    wanted = pair.causes
-    unexpected = {cause: count for cause, count in counts.items() if wanted.get(cause, -1) not in (0, count)}
-    missing = {cause: count for cause, count in wanted.items() if not counts[cause] or count not in (0, counts[cause])}
-    return {"unexpected": unexpected, "missing": missing}
-
-
-def is_good(row: Row) -> bool:
-    """Whether a row shows what it should."""
-    named = not row.get("unexpected") and not row.get("missing") and bool(row.get("explained"))
-    return bool(row.get("ok")) and named and bool(row.get("plain_ok", True))
 
 
 def build(pair: Pair) -> tuple[Any, Any]:
@@ -195,12 +175,13 @@ def counted(after: Iterable[str]) -> dict[str, int]:
     return dict(Counter(text.split("(")[0].split()[0].rstrip(",") for text in after))
 
 
-def _line(row: Row) -> str:
+def _line(pair: Pair, row: Row) -> str:
     if "error" in row:
         return f"{row['pair']}: {row['error']}"
+    named = {**compared(pair, row["findings"]), "unexplained": row["unexplained"]}
     causes = ", ".join(f"{found['cause']} ({found['places']})" for found in row["findings"])
     plain = f" plain {row['plain']:.2g} {row['plain_verdict']}" if "plain" in row else ""
-    wrong = "".join(f"; {key.upper()}: {row[key]}" for key in ("unexpected", "missing", "unexplained") if row[key])
+    wrong = "".join(f"; {key.upper()}: {value}" for key, value in named.items() if value)
     errors = f"{row['naive']:.2g} ->{plain} {row['after']:.2g} {row['verdict']}"
     return f"{row['pair']}: {errors}; {causes}; {row['changes']}{wrong}"
 
@@ -212,7 +193,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=1200, help="the most that one pair may take")
     parser.add_argument("--no-render", action="store_true", help="leave docs/pairs.md as it is")
     parser.add_argument("--row", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    return parsed(parser, QUICK)
 
 
 if __name__ == "__main__":

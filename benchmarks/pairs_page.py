@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import ROOT, in_short
-from benchmarks.pair_list import PAIRS
+from benchmarks.pair_list import PAIRS, Pair, compared
 from benchmarks.stored import FOLDER, GENERATED, read
 from benchmarks.table import markdown, scientific, seconds
 
@@ -60,31 +61,34 @@ HEAD = (
 def write(results: Path = FOLDER / "pairs.jsonl", target: Path = ROOT / "docs" / "pairs.md") -> None:
     """Writes docs/pairs.md from the newest row of each pair, in the order of the list."""
     newest = {row["pair"]: row for row in read(results)}
-    rows = [newest[pair.name] for pair in PAIRS if pair.name in newest]
+    pairs = [pair for pair in PAIRS if pair.name in newest]
+    rows = [newest[pair.name] for pair in pairs]
     if not rows:
         return
-    named = sum("error" not in row and not row["unexpected"] and not row["missing"] for row in rows)
+    found = [(pair, row["findings"]) for pair, row in zip(pairs, rows, strict=True) if "findings" in row]
+    named = sum(not any(compared(pair, findings).values()) for pair, findings in found)
     exact = sum(bool(row.get("ok")) for row in rows)
     text = PAGE.format(
         generated=GENERATED,
         summary=f"Of {len(rows)} pairs, `xconv.diagnose` names what differs and nothing else in {named}, and "
         f"`adapt=True` makes {exact} exact.",
         machine=in_short(rows[-1]["machine"]),
-        table=markdown(HEAD, [_cells(row) for row in rows]),
+        table=markdown(HEAD, [_cells(*item) for item in zip(pairs, rows, strict=True)]),
         outside=_outside(rows),
     )
     target.write_text(text.rstrip() + "\n", encoding="utf-8")
 
 
-def _cells(row: Row) -> list[str]:
-    ends = _end("keras", row["keras"], row["keras_options"]), _end(row["library"], row["torch"], row["options"])
-    name = " -> ".join(reversed(ends) if row["back"] else ends)
+def _cells(pair: Pair, row: Row) -> list[str]:
+    ends = _end("keras", pair.keras, pair.keras_options), _end(pair.library, pair.torch, pair.options)
+    name = " -> ".join(reversed(ends) if pair.back else ends)
     if "error" in row:
         return [name, str(row["size"]), "-", f"**{row['error']}**", "-", "-", "-", "-", "-"]
     found = [(item["cause"], item["places"], item["alone"] is not None) for item in row["findings"]]
     words = [f"{cause} {count}" if shows else f"({cause} {count})" for cause, count, shows in found]
-    words += [f"**not known: {cause} {count}**" for cause, count in row["unexpected"].items()]
-    words += [f"**not named: {cause}{f' {count}' if count else ''}**" for cause, count in row["missing"].items()]
+    wrong = compared(pair, row["findings"])
+    words += [f"**not known: {cause} {count}**" for cause, count in wrong["unexpected"].items()]
+    words += [f"**not named: {cause}{f' {count}' if count else ''}**" for cause, count in wrong["missing"].items()]
     words += [f"**unexplained: {row['unexplained']}**"] if row["unexplained"] else []
     plain = scientific(row["plain"]) + ("" if row["plain_ok"] else " **differs**") if "plain" in row else ""
     changed = ", ".join(f"{kind} {count}" for kind, count in row["changes"].items())
@@ -94,7 +98,7 @@ def _cells(row: Row) -> list[str]:
     return [name, str(row["size"]), naive, ", ".join(words) or "nothing", plain, changed, after, *times]
 
 
-def _end(library: str, name: str, options: Row) -> str:
+def _end(library: str, name: str, options: Mapping[str, Any]) -> str:
     said = ", ".join(f"{key}={value}" for key, value in options.items())
     return f"{library} {name}({said})" if said else f"{library} {name}"
 
