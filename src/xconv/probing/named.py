@@ -13,6 +13,7 @@ import numpy as np
 
 from xconv.errors import InvalidInput
 from xconv.frameworks import require
+from xconv.preprocessing.description import Preprocessing
 
 __all__ = ["is_preprocessing", "preprocessing"]
 
@@ -32,11 +33,22 @@ WAYS = {
     "image_dataset_from_directory": "bilinear",
 }
 """Keras's ways to resize, and the interpolation of each where none is named."""
-PREPROCESSING_LAYERS = {"Resizing", "Rescaling", "CenterCrop", "Normalization", "Permute", "Pipeline", "InputLayer"}
+PREPROCESSING_LAYERS = {
+    "CenterCrop",
+    "InputLayer",
+    "Normalization",
+    "Permute",
+    "Pipeline",
+    "Preprocess",
+    "Rescaling",
+    "Resizing",
+}
+TRANSFORMS = ("torchvision.transforms", "xconv.preprocessing")
+"""Packages whose torch modules prepare pictures."""
 
 
 def is_preprocessing(given: Any) -> bool:
-    """Whether this is a preprocessing: a function of one picture and no model, or a name of one.
+    """Whether this is a preprocessing: a description, a function of one picture and no model, or a name of one.
 
     >>> is_preprocessing("keras.applications.resnet50 at 224"), is_preprocessing("resnet50.keras")
     (True, False)
@@ -61,6 +73,8 @@ def preprocessing(given: Any) -> tuple[str, Callable[[Any], Any]]:
         return given, _by_name(given)
     if _is_weights(given):
         return str(given), given.transforms()
+    if isinstance(given, Preprocessing):
+        return f"Preprocessing ({given.frame})", given
     name = getattr(given, "__qualname__", None) or type(given).__name__
     module = getattr(given, "__module__", "") if hasattr(given, "__qualname__") else type(given).__module__
     return (name if module in ("__main__", None, "") else f"{module}.{name}"), given
@@ -75,7 +89,7 @@ def _is_model(given: Any) -> bool:
     keras, torch = (sys.modules.get(name) for name in ("keras", "torch"))
     if torch is not None and isinstance(given, torch.nn.Module):
         children = list(given.children()) if isinstance(given, torch.nn.Sequential) else [given]
-        known = (type(child).__module__.startswith("torchvision.transforms") for child in children)
+        known = (type(child).__module__.startswith(TRANSFORMS) for child in children)
         return not children or not all(known)
     if keras is not None and isinstance(given, keras.layers.Layer):
         layers = given.layers if isinstance(given, keras.Model) else [given]

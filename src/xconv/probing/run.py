@@ -31,7 +31,7 @@ def diagnose_preprocessing(a: Any, b: Any, image: Any = None) -> Diagnosis:
     """How two preprocessings differ, and by how much on a picture; `a` is what `b` should be.
 
     Args:
-        a: A function of one picture, or a name: 'keras.applications.resnet50', 'resnet50 (keras)',
+        a: A `Preprocessing`, a function of one picture, or a name: 'keras.applications.resnet50', 'resnet50 (keras)',
             'keras.applications.vgg16 at 224x224 by Resizing bicubic', 'torchvision ResNet50_Weights.IMAGENET1K_V2',
             'timm resnet50.a1_in1k'. Functions may take Pillow images, arrays or tensors.
         b: The other.
