@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from xconv.extraction.counterparts import counterpart, same_features
     from xconv.extraction.features import features
     from xconv.extraction.lengths import feature_length
+    from xconv.onnx.from_keras import keras_to_onnx
+    from xconv.onnx.from_torch import torch_to_onnx
+    from xconv.onnx.routes import onnx_to_keras
+    from xconv.onnx.to_torch import onnx_to_torch
     from xconv.optimization.allocator import keep_memory
     from xconv.optimization.run import optimize
     from xconv.preprocessing.splitting import split_preprocessing
@@ -59,9 +63,12 @@ __all__ = [
     "features",
     "inspect",
     "keep_memory",
+    "keras_to_onnx",
     "keras_to_torch",
     "load",
     "load_weights",
+    "onnx_to_keras",
+    "onnx_to_torch",
     "optimize",
     "randomize",
     "record",
@@ -70,6 +77,7 @@ __all__ = [
     "save",
     "split_preprocessing",
     "torch_to_keras",
+    "torch_to_onnx",
     "transfer",
     "verify",
     "weights_report",
@@ -95,9 +103,12 @@ _HOMES = {
     "features": "xconv.extraction.features",
     "inspect": "xconv.api",
     "keep_memory": "xconv.optimization.allocator",
+    "keras_to_onnx": "xconv.onnx.from_keras",
     "keras_to_torch": "xconv.api",
     "load": "xconv.api",
     "load_weights": "xconv.api",
+    "onnx_to_keras": "xconv.onnx.routes",
+    "onnx_to_torch": "xconv.onnx.to_torch",
     "optimize": "xconv.optimization.run",
     "randomize": "xconv.randomization",
     "record": "xconv.torch.record",
@@ -106,6 +117,7 @@ _HOMES = {
     "save": "xconv.api",
     "split_preprocessing": "xconv.preprocessing.splitting",
     "torch_to_keras": "xconv.api",
+    "torch_to_onnx": "xconv.onnx.from_torch",
     "transfer": "xconv.api",
     "verify": "xconv.verification",
     "weights_report": "xconv.torch.values",

@@ -56,13 +56,20 @@ class InputLayout(StrEnum):
     LAST = "channels_last"
 
 
+class Route(StrEnum):
+    """What a conversion goes through."""
+
+    DIRECT = "direct"
+    ONNX = "onnx"
+
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only; the exit code tells the rest.")]
 ModelArgument = Annotated[
     Path,
     typer.Argument(
         help="From Keras: a .keras, .h5 or .weights.h5 file. From PyTorch: a .pt2 file, or a .safetensors file that "
-        "xconv wrote.",
+        "xconv wrote. An .onnx file.",
         show_default=False,
     ),
 ]
@@ -86,7 +93,10 @@ def convert(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", help="For PyTorch: .safetensors, .pt2 or .pt. For Keras: .keras.", show_default=False
+            "--output",
+            "-o",
+            help="For PyTorch: .safetensors, .pt2 or .pt. For Keras: .keras. From both: .onnx.",
+            show_default=False,
         ),
     ],
     input_layout: LayoutOption = None,
@@ -94,6 +104,7 @@ def convert(
     config: ConfigOption = None,
     verify: Annotated[bool, typer.Option(help="Compare the result with the source before it is saved.")] = False,
     strict: Annotated[bool, typer.Option(help="Refuse NaN, infinities and negative variances in the weights.")] = False,
+    route: Annotated[Route, typer.Option(help="onnx goes through ONNX, and says what it loses.")] = Route.DIRECT,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -103,10 +114,13 @@ def convert(
     state_dict alone. A .keras file is written without Keras; only --verify needs it.
     """
     to_keras = _writes_keras(model, output, weights or config)
-    task = _Task(model, output, input_layout or _layout(to_keras), verify, strict)
+    task = _Task(model, output, input_layout or _layout(to_keras), verify, strict, route is Route.ONNX)
     with _steps(as_json or quiet) as step:
         step(f"converting {model.name}")
-        done = _to_keras(task, step) if to_keras else _to_torch(task, weights, config, step)
+        if output.suffix == ".onnx":
+            done = _to_onnx(task, input_layout, step)
+        else:
+            done = _to_keras(task, step) if to_keras else _to_torch(task, weights, config, step)
     for problem in done.found:
         _warn(f"warning: {problem}")
     if as_json:
@@ -119,17 +133,22 @@ def convert(
 
 @app.command()
 def verify(
-    a: Annotated[Path, typer.Argument(help="A model file: .keras, .h5, .safetensors or .pt2.", show_default=False)],
+    a: Annotated[
+        Path, typer.Argument(help="A model file: .keras, .h5, .safetensors, .pt2 or .onnx.", show_default=False)
+    ],
     b: Annotated[Path, typer.Argument(help="The model file to compare it with.", show_default=False)],
     per_layer: Annotated[bool, typer.Option("--per-layer", help="Compare every layer, not only the outputs.")] = False,
     seed: Annotated[int, typer.Option(help="The seed of the inputs.")] = 0,
+    witness: Annotated[
+        str | None, typer.Option("--witness", help="onnxruntime: a third opinion on which of the two is off.")
+    ] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Run two models on the same inputs, in float64 and float32, and compare. Exit code 0: match, 1: none proved."""
     with _steps(as_json or quiet) as step:
         step(f"comparing {a.name} with {b.name}")
-        report = xconv.verify(a, b, per_layer=per_layer, seed=seed)
+        report = xconv.verify(a, b, per_layer=per_layer, seed=seed, witness=witness)
     if as_json:
         _say(report.to_json())
     elif not quiet:
@@ -354,6 +373,7 @@ class _Task:
     layout: InputLayout
     verify: bool
     strict: bool
+    through_onnx: bool = False
 
     def check(self, found: Sequence[Problem]) -> None:
         """Refuse weights that no trained network has, where that is asked for."""
@@ -408,15 +428,17 @@ def _writes_keras(model: Path, output: Path, keras_only: Path | None) -> bool:
     if model.suffix in TORCH_WEIGHTS:
         what, remedy = "holds weights and no graph", "give a .pt2 file, which torch.export.save writes"
         raise xconv.InvalidInput(what, place=str(model), remedy=remedy)
-    if not to_keras and output.suffix not in (*TORCH_PROGRAMS, *TORCH_WEIGHTS):
-        remedy = "use .keras" if from_torch else "use .safetensors, .pt2 or .pt"
+    if not to_keras and output.suffix not in (*TORCH_PROGRAMS, *TORCH_WEIGHTS, ".onnx"):
+        remedy = "use .keras or .onnx" if from_torch else "use .safetensors, .pt2, .pt or .onnx"
         raise xconv.InvalidInput(f"the suffix {output.suffix!r} names no format", place=str(output), remedy=remedy)
-    if from_torch != to_keras:
+    if model.suffix == output.suffix == ".onnx":
+        raise xconv.InvalidInput(f"{model.name} and {output.name} are both ONNX", remedy="write another file")
+    if from_torch != to_keras and ".onnx" not in (model.suffix, output.suffix):
         side, remedy = (
             ("PyTorch", "write a .keras file") if from_torch else ("Keras", "write .safetensors, .pt2 or .pt")
         )
         raise xconv.InvalidInput(f"{model.name} and {output.name} are both of {side}", remedy=remedy)
-    if from_torch and keras_only is not None:
+    if (from_torch or ".onnx" in (model.suffix, output.suffix)) and keras_only is not None:
         remedy = f"leave them out: {model.name} holds its own"
         raise xconv.InvalidInput("--weights and --config belong to a Keras model", remedy=remedy)
     return to_keras
@@ -429,7 +451,12 @@ def _layout(keras: bool) -> InputLayout:
 
 def _to_torch(task: _Task, weights: Path | None, config: Path | None, step: Callable[[str], None]) -> _Done:
     """A Keras file to a torch file."""
-    module = xconv.keras_to_torch(task.model, input_layout=task.layout.value, weights=weights, config=config)
+    if task.through_onnx or task.model.suffix == ".onnx":
+        from xconv.cli_onnx import module_of
+
+        module = module_of(task.model, task.layout.value, through=task.through_onnx)
+    else:
+        module = xconv.keras_to_torch(task.model, input_layout=task.layout.value, weights=weights, config=config)
     found = xconv.weights_report(module)
     task.check(found)
     report = None
@@ -456,7 +483,13 @@ def _to_keras(task: _Task, step: Callable[[str], None]) -> _Done:
     from xconv.torch.values import findings_in
 
     source = xconv.load(task.model) if task.model.suffix == ".safetensors" else task.model
-    graph = replace(for_keras(read_torch(source), task.layout.value), name=task.model.stem)
+    if task.through_onnx or task.model.suffix == ".onnx":
+        from xconv.cli_onnx import graph_of
+
+        read = graph_of(task.model, through=task.through_onnx)
+    else:
+        read = read_torch(source)
+    graph = replace(for_keras(read, task.layout.value), name=task.model.stem)
     records = records_of(graph)
     if too_deep := advice(deepest(records)):
         _warn(f"warning: {too_deep}")
@@ -473,6 +506,14 @@ def _to_keras(task: _Task, step: Callable[[str], None]) -> _Done:
     except _Differs as differs:
         report = differs.report
     return _done(record_of(graph, records, task.layout.value), _count(records), found, report, str(task.model))
+
+
+def _to_onnx(task: _Task, layout: InputLayout | None, step: Callable[[str], None]) -> _Done:
+    """A Keras or torch file to an `.onnx` file."""
+    from xconv.cli_onnx import export
+
+    found = export(task.model, task.output, layout and layout.value, step, verify=task.verify)
+    return _Done(str(task.model), found.inputs, found.parameters, (), (), found.report)
 
 
 def _done(remembered: Record, count: int, found: tuple[Problem, ...], report: Report | None, source: str) -> _Done:

@@ -126,8 +126,8 @@ def test_pairs_between_which_there_is_nothing_to_convert(
         (program_file, "m.pt", "are both of PyTorch; write a .keras file"),
         (keras_file, "m.keras", "are both of Keras; write .safetensors, .pt2 or .pt"),
         (weights, "m.keras", "holds weights and no graph; give a .pt2 file"),
-        (program_file, "m.h5", "names no format; use .keras"),
-        (keras_file, "m.onnx", "names no format; use .safetensors, .pt2 or .pt"),
+        (program_file, "m.h5", "names no format; use .keras or .onnx"),
+        (keras_file, "m.tflite", "names no format; use .safetensors, .pt2, .pt or .onnx"),
         (program_file.with_name("none.pt2"), "m.keras", "there is no such file"),
     ):
         assert run(["convert", str(source), "-o", str(tmp_path / target)]) == 2
@@ -167,7 +167,7 @@ def test_bad_input_is_exit_code_2_and_one_message(
         ["convert", str(broken), "-o", str(tmp_path / "m.pt")],
         ["inspect", str(broken)],
         ["verify", str(broken), str(broken)],
-        ["convert", str(keras_file), "-o", str(tmp_path / "m.onnx")],
+        ["convert", str(keras_file), "-o", str(tmp_path / "m.tflite")],
         ["convert", str(keras_file), "-o", str(tmp_path / "nowhere" / "m.pt")],
         ["inspect", str(tmp_path / "none.keras")],
     ):
