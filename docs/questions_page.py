@@ -105,15 +105,15 @@ other numbers: Glorot uniform and no bias in Keras, Kaiming uniform and a bias o
 )
 
 
-def printed(example: str) -> str:
-    """What an example prints; on one thread, which is what small pictures are fastest on.
+def printed(example: str, *arguments: str) -> str:
+    """What an example prints, called with these arguments; on one thread, which is what small pictures are fastest on.
 
     Raises:
         RuntimeError: the example fails.
     """
     single = dict.fromkeys(("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1")
     environment = {**os.environ, **single, "KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": ""}
-    command = [sys.executable, "-c", WITH_TORCHVISION, str(ROOT / "examples" / example)]
+    command = [sys.executable, "-c", WITH_TORCHVISION, str(ROOT / "examples" / example), *arguments]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         raise RuntimeError(f"{example} failed:\n{done.stdout}{done.stderr}")

@@ -1,5 +1,6 @@
 """The examples answer their questions in the words in which docs/questions.md shows them; numbers aside."""
 
+import re
 import runpy
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,6 +28,29 @@ def test_an_example_prints_what_the_page_shows(example):
         if find_spec(package) is None:
             pytest.skip(f"needs {package}")
     assert SCRIPT["words"](SCRIPT["printed"](example)) == SCRIPT["words"](SCRIPT["shown"](PAGE)[example])
+
+
+SAMPLES = {
+    "resnet50_both_ways.py": (("--size", "97"), "against the first: exact", "against Keras: exact"),
+    "mobilenet_v3_to_keras.py": ((), "against torchvision: exact", "is Conv2D"),
+    "compare_features.py": ((), "(hidden head), 576 before it", "differing by"),
+}
+"""Examples that load published weights, how they are called without, and what they print."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", SAMPLES)
+def test_an_example_runs_offline_with_random_weights(example):
+    for package in ("PIL", "timm", "torchvision"):
+        if find_spec(package) is None:
+            pytest.skip(f"needs {package}")
+    arguments, *expected = SAMPLES[example]
+    text = SCRIPT["printed"](example, "--random-weights", *arguments)
+    assert all(part in text for part in expected), text
+    best = re.findall(r"n\d{8}  .*", text)
+    assert best[:5] == best[5:10]  # from one framework and from the other
+    assert best[10:] in ([], best[:5])
+    assert all(float(error) < 1e-4 for error in re.findall(r"differing by (\S+)", text))
 
 
 def test_the_page_holds_the_answers_as_they_are_now():
