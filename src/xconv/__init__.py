@@ -9,10 +9,12 @@ True
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from xconv.lazy import loader
+
 if TYPE_CHECKING:
+    from xconv import onnx, preprocessing, zoo
     from xconv.api import inspect, keras_to_torch, load, load_weights, save, torch_to_keras, transfer
     from xconv.diagnosis.run import diagnose
     from xconv.errors import (
@@ -67,9 +69,11 @@ __all__ = [
     "keras_to_torch",
     "load",
     "load_weights",
+    "onnx",
     "onnx_to_keras",
     "onnx_to_torch",
     "optimize",
+    "preprocessing",
     "randomize",
     "record",
     "register",
@@ -81,6 +85,7 @@ __all__ = [
     "transfer",
     "verify",
     "weights_report",
+    "zoo",
 ]
 
 __version__ = "0.1.0"
@@ -107,9 +112,11 @@ _HOMES = {
     "keras_to_torch": "xconv.api",
     "load": "xconv.api",
     "load_weights": "xconv.api",
+    "onnx": "xconv.onnx",
     "onnx_to_keras": "xconv.onnx.routes",
     "onnx_to_torch": "xconv.onnx.to_torch",
     "optimize": "xconv.optimization.run",
+    "preprocessing": "xconv.preprocessing",
     "randomize": "xconv.randomization",
     "record": "xconv.torch.record",
     "register": "xconv.registry",
@@ -121,18 +128,12 @@ _HOMES = {
     "transfer": "xconv.api",
     "verify": "xconv.verification",
     "weights_report": "xconv.torch.values",
+    "zoo": "xconv.zoo",
 }
 
 # Hidden from type checkers, which would otherwise take any misspelt name for an object.
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        """Loads a public name on first use (PEP 562) and keeps it."""
-        if name not in _HOMES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(_HOMES[name]), name)
-        globals()[name] = value
-        return value
+    __getattr__ = loader(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -21,6 +21,7 @@ FLOORS = [
         "graph",
         "frameworks",
         "inputs",
+        "lazy",
         "scratch",
         "statistics",
     },

@@ -32,9 +32,11 @@ PUBLIC = {
     "keras_to_torch",
     "load",
     "load_weights",
+    "onnx",
     "onnx_to_keras",
     "onnx_to_torch",
     "optimize",
+    "preprocessing",
     "randomize",
     "record",
     "register",
@@ -46,6 +48,7 @@ PUBLIC = {
     "transfer",
     "verify",
     "weights_report",
+    "zoo",
 }
 HEAVY = ["h5py", "keras", "numpy", "rich", "safetensors", "tensorflow", "tf_keras", "torch", "typer"]
 

@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from xconv.lazy import loader
 
 if TYPE_CHECKING:
     from xconv.onnx.from_keras import keras_to_onnx
@@ -19,19 +20,14 @@ if TYPE_CHECKING:
 __all__ = ["Losses", "keras_to_onnx", "losses", "onnx_to_keras", "onnx_to_torch", "torch_to_onnx"]
 
 _HOMES = {
-    "Losses": "lost",
-    "keras_to_onnx": "from_keras",
-    "losses": "lost",
-    "onnx_to_keras": "routes",
-    "onnx_to_torch": "to_torch",
-    "torch_to_onnx": "from_torch",
+    "Losses": "xconv.onnx.lost",
+    "keras_to_onnx": "xconv.onnx.from_keras",
+    "losses": "xconv.onnx.lost",
+    "onnx_to_keras": "xconv.onnx.routes",
+    "onnx_to_torch": "xconv.onnx.to_torch",
+    "torch_to_onnx": "xconv.onnx.from_torch",
 }
 
 # Hidden from type checkers, which would otherwise take any misspelt name for an object.
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        """Loads a public name on first use (PEP 562)."""
-        if name not in _HOMES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(import_module(f"xconv.onnx.{_HOMES[name]}"), name)
+    __getattr__ = loader(__name__, _HOMES)

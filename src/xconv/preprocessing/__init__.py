@@ -9,9 +9,9 @@ A `Preprocessing` is one description that runs as a NumPy function, as a transfo
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from xconv.lazy import loader
 from xconv.preprocessing.description import Preprocessing
 from xconv.preprocessing.frames import Frame
 from xconv.preprocessing.keras_owners import load_img, pixels, resizing, smart_resize, tf_resize
@@ -41,10 +41,4 @@ __all__ = [
 
 # Hidden from type checkers, which would otherwise take any misspelt name for an object.
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        """Loads `of` on first use: it knows the networks, which stand above the descriptions."""
-        if name != "of":
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        globals()["of"] = value = import_module("xconv.zoo.preprocessing").of
-        return value
+    __getattr__ = loader(__name__, {"of": "xconv.zoo.preprocessing"})

@@ -5,8 +5,9 @@ Importing it loads no framework: every name below is loaded on first use.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from xconv.lazy import loader
 
 if TYPE_CHECKING:
     from xconv.zoo.catalogue import find
@@ -33,14 +34,7 @@ _HOMES = {
 
 # Hidden from type checkers, which would otherwise take any misspelt name for an object.
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        """Loads a public name on first use (PEP 562) and keeps it."""
-        if name not in _HOMES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(_HOMES[name]), name)
-        globals()[name] = value
-        return value
+    __getattr__ = loader(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:
