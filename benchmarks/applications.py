@@ -22,11 +22,13 @@ from benchmarks import applications_page
 from benchmarks.machine import describe, versions
 from benchmarks.measure import PeakMemory, answer, run_arm, spent
 from benchmarks.networks import NETWORKS, make
+from benchmarks.options import parsed
 from benchmarks.stored import FOLDER, append, read
 from benchmarks.table import ratio, scientific, seconds
 from benchmarks.traits import graph_traits
 
 RESULTS = FOLDER / "applications.jsonl"
+QUICK = {"only": ["MobileNetV2"]}
 SMALL = 96
 VERSIONS = ("xconv", "torch", "keras", "tensorflow", "numpy")
 
@@ -145,7 +147,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--no-render", action="store_true", help="leave docs/applications.md as it is")
     parser.add_argument("--row", nargs=4, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    return parsed(parser, QUICK)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import performance_page, rivals, to_keras
 from benchmarks.machine import describe
 from benchmarks.measure import run_arm, summary
+from benchmarks.options import parsed
 from benchmarks.stored import FOLDER, append
 from benchmarks.table import ratio
 from benchmarks.traits import names_left
@@ -31,6 +32,14 @@ DIRECTIONS = ("to_torch", "to_keras")
 ARMS = ("xconv_live", "xconv_file", "onnx", "keras_export")
 ENVIRONMENTS = {"keras_export": {"KERAS_BACKEND": "torch"}}
 LENGTHS = (10, 30, 100, 300, 1000)
+QUICK = {
+    "networks": ["MobileNetV2"],
+    "torch_networks": ["mobilenet_v2"],
+    "to_keras_arms": ["xconv_live", "xconv_file"],
+    "repeat": 1,
+    "lengths": [10, 100],
+    "size": 96,
+}
 
 Row = dict[str, Any]
 
@@ -152,7 +161,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--size", type=int, default=224, help="of the images, to Keras")
     parser.add_argument("--rivals", type=Path, default=rivals.FOLDER, help="where benchmarks.rivals made them")
     parser.add_argument("--no-render", action="store_true", help="leave docs/performance.md as it is")
-    return parser.parse_args()
+    return parsed(parser, QUICK)
 
 
 if __name__ == "__main__":

@@ -27,9 +27,11 @@ from benchmarks import diagnosis_page
 from benchmarks.loading import load_torchvision
 from benchmarks.machine import describe, versions
 from benchmarks.mutations import SUBJECTS, Mutation, Subject, mutations_of, planted
+from benchmarks.options import parsed
 from benchmarks.stored import FOLDER, append
 
 RESULTS = FOLDER / "diagnosis.jsonl"
+QUICK = {"only": ["lstm"]}
 VERSIONS = ("xconv", "torch", "torchvision", "keras", "tensorflow", "numpy")
 
 Row = dict[str, Any]
@@ -191,7 +193,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of the weights and of the choice of several mistakes")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--no-render", action="store_true", help="leave docs/diagnosis.md as it is")
-    return parser.parse_args()
+    return parsed(parser, QUICK)
 
 
 if __name__ == "__main__":

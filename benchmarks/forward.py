@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import forward_keras, performance_page
 from benchmarks.machine import describe
 from benchmarks.measure import run_arm
+from benchmarks.options import parsed
 from benchmarks.stored import FOLDER, append
 from benchmarks.table import ratio, seconds
 from benchmarks.twins import OPTIONS, TWINS
@@ -31,6 +32,14 @@ from benchmarks.twins import OPTIONS, TWINS
 RESULTS = FOLDER / "forward.jsonl"
 TO_KERAS = FOLDER / "forward_keras.jsonl"
 DIRECTIONS = ("to_torch", "to_keras")
+QUICK = {
+    "networks": ["MobileNetV3Large"],
+    "keras_networks": ["MobileNetV2"],
+    "batches": [1],
+    "rounds": 6,
+    "size": 96,
+    "allocators": ["default"],
+}
 DEFAULT = ("ResNet50", "VGG16", "DenseNet121", "MobileNetV3Large")
 ALLOCATORS: dict[str, dict[str, str]] = {
     "default": {},
@@ -131,7 +140,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--to-keras-results", type=Path, default=TO_KERAS)
     parser.add_argument("--no-render", action="store_true", help="leave docs/performance.md as it is")
-    return parser.parse_args()
+    return parsed(parser, QUICK)
 
 
 if __name__ == "__main__":

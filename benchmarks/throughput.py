@@ -27,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import throughput_page
 from benchmarks.machine import describe, versions
 from benchmarks.measure import run_arm
+from benchmarks.options import parsed
 from benchmarks.stored import FOLDER, append
 from benchmarks.table import ratio
 from benchmarks.throughput_arms import ARMS
@@ -37,6 +38,14 @@ NETWORKS = ("ResNet50", "ResNet101", "MobileNet", "MobileNetV2", "MobileNetV3Lar
 PRECISIONS = ("float32", "tf32", "bfloat16")
 BATCHES = (1, 8, 32, 128, 256, 512)
 MODES = ("eager", "channels_last", "compile", "max_autotune", "cuda_graph")
+QUICK = {
+    "networks": ["MobileNetV2"],
+    "precisions": ["float32"],
+    "batches": [1, 8],
+    "modes": ["eager", "channels_last"],
+    "size": 96,
+    "rounds": 5,
+}
 EVERY_ARM = (*ARMS, "keras_jax")
 BACKENDS = {"keras_torch": "torch", "keras_export": "torch", "onnx2torch": "tensorflow", "keras_jax": "jax"}
 NO_COMPILER = ("keras_torch", "keras_export")
@@ -147,21 +156,17 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--seconds", type=float, default=3600, help="that an arm may take for one network")
     parser.add_argument("--no-training", dest="training", action="store_false", help="leave the training step out")
-    parser.add_argument("--quick", action="store_true", help="two networks, small images, few cells")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--no-render", action="store_true", help="leave the page as it is")
-    options = parser.parse_args()
-    for name, value in _defaults(options.quick, options.device).items():
+    options = parsed(parser, QUICK)
+    for name, value in _defaults(options.device).items():
         if getattr(options, name) is None:
             setattr(options, name, value)
     return options
 
 
-def _defaults(quick: bool, device: str) -> Row:
-    """What is measured where nothing is said: everything on a GPU, what a CPU can do in an hour, or some minutes."""
-    if quick:
-        few = {"networks": ["ResNet50", "MobileNetV2"], "precisions": ["float32"], "batches": [1, 8]}
-        return few | {"modes": ["eager", "channels_last"], "size": 96, "rounds": 5}
+def _defaults(device: str) -> Row:
+    """What is measured where nothing is said: everything on a GPU, what a CPU can do in an hour."""
     if device == "cpu":
         modes, networks = ["eager", "channels_last", "compile"], list(NETWORKS)
         return {"networks": networks, "precisions": ["float32"], "batches": [1, 16], "modes": modes} | {

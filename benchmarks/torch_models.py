@@ -26,11 +26,13 @@ from benchmarks import torch_models_page
 from benchmarks.keras_traits import keras_traits, names_kept
 from benchmarks.machine import describe, versions
 from benchmarks.measure import answer, run_arm, spent
+from benchmarks.options import parsed
 from benchmarks.stored import FOLDER, append, read
 from benchmarks.table import scientific, seconds
 from benchmarks.torch_zoo import LIBRARIES, TorchModel, build, cut_to, torch_models
 
 RESULTS = FOLDER / "torch_models.jsonl"
+QUICK = {"only": ["mobilenet_v2", "vit_tiny_patch16_224"], "jobs": 1}
 VERSIONS = ("xconv", "torch", "torchvision", "timm", "keras", "tensorflow", "numpy")
 MACHINE = ("processor", "cores", "memory_gib")
 GIB = 2**30
@@ -278,7 +280,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--no-render", action="store_true", help="leave docs/torch_models.md as it is")
     parser.add_argument("--row", nargs=5, help=argparse.SUPPRESS)
-    return parser.parse_args()
+    return parsed(parser, QUICK)
 
 
 if __name__ == "__main__":
