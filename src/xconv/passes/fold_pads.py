@@ -43,8 +43,7 @@ def fold_pads(graph: Graph, *, uneven: bool = False) -> Graph:
         if not isinstance(node.spec, (Pad, PadAxes)) or value in outputs or len(users) != 1:
             continue
         (user,) = users
-        own_layer = not uneven and node.kind.startswith(("ops.", "ZeroPadding"))
-        spec = _together(node.spec, user, safe=node.inputs[0] in safe, own_layer=own_layer)
+        spec = _together(node, user, safe=node.inputs[0] in safe, uneven=uneven)
         if spec is None or (user.layer in shared and nodes[user.name].weights):
             continue
         note = f"the padding of {node.name} is part of it"
@@ -54,21 +53,27 @@ def fold_pads(graph: Graph, *, uneven: bool = False) -> Graph:
     return graph.rebuilt(changes, aliases) if changes else graph
 
 
-def _together(pad: Pad | PadAxes, user: Node, *, safe: bool, own_layer: bool) -> Spec | None:
+def _together(before: Node, user: Node, *, safe: bool, uneven: bool) -> Spec | None:
     """The one Spec that a pad and its only user are; None where folding them is not exact."""
-    spec = user.spec
+    pad, spec = before.spec, user.spec
+    own_layer = not uneven and before.kind.startswith(("ops.", "ZeroPadding"))
     if isinstance(spec, PadAxes) and isinstance(pad, PadAxes):
         both = spec.mode == pad.mode == "replicate"
         return replace(spec, pads=_sum(spec.pads, pad.pads)) if both else None
     if not isinstance(spec, (Conv, Pool)) or spec.padding is None or len(user.inputs) != 1:
         return None
+    assert isinstance(pad, (Pad, PadAxes))  # noqa: S101  told by the caller
     pads, value = around(pad, spec)
     if pads is None or any(size < 0 for pair in pads for size in pair):
         return None
     total, bare = _sum(spec.padding, pads), not any(map(any, spec.padding))
     if own_layer and value == 0 and not is_symmetric(total):
         return None
-    return _folded(spec, total, value, safe=safe and bare, counts=bare or getattr(spec, "counts_pads", False))
+    narrow = fits_torch(total, spec.kernel) or (
+        uneven and all(max(pair) < size for pair, size in zip(total, spec.kernel, strict=True))
+    )
+    safe = safe and bare and narrow
+    return _folded(spec, total, value, safe=safe, counts=bare or getattr(spec, "counts_pads", False))
 
 
 def _folded(spec: Conv | Pool, total: Pads, value: float, *, safe: bool, counts: bool) -> Spec | None:
@@ -76,7 +81,7 @@ def _folded(spec: Conv | Pool, total: Pads, value: float, *, safe: bool, counts:
     if isinstance(spec, Conv):
         return replace(spec, padding=total) if value == 0 else None
     if spec.kind == "max":
-        zeros = value == 0 and safe and fits_torch(total, spec.kernel)
+        zeros = value == 0 and safe
         return replace(spec, padding=total) if zeros or value == float("-inf") else None
     too_wide = is_symmetric(total) and not fits_torch(total, spec.kernel)
     return replace(spec, padding=total, counts_pads=True) if value == 0 and counts and not too_wide else None

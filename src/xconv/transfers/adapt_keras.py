@@ -20,6 +20,7 @@ from xconv.layers.pool import Pool
 from xconv.padding import zero_pads
 from xconv.spec import Shape, Slot, Spec
 from xconv.transfers.changes import Change, Edits
+from xconv.transfers.keras_clones import Remade
 from xconv.transfers.keras_windows import pads_argument, said_pads, zeros_layer
 from xconv.transfers.wishes import Put, Setting, Swap, Window, Wish, window_words
 
@@ -27,6 +28,8 @@ __all__ = ["adapted_model"]
 
 FUNCTIONS = ("Activation", "ReLU", "LeakyReLU", "ELU")
 """Layers that are one activation."""
+KINDS = {"max": "Max", "average": "Average"}
+"""How the classes of pools begin."""
 
 
 def adapted_model(case: Case, wanted: Sequence[Wish], edits: Edits) -> tuple[Any, list[Problem]]:
@@ -51,7 +54,7 @@ def adapted_model(case: Case, wanted: Sequence[Wish], edits: Edits) -> tuple[Any
         except (XConvError, KeyError, ValueError) as error:
             found = error.problems if isinstance(error, XConvError) else (Problem("", str(error)),)
             problems += [replace(item, place=wish.node.layer or wish.node.name) for item in found]
-    return (plan.made() if edits.changes else model), problems
+    return (plan.made.model(model) if edits.changes else model), problems
 
 
 @dataclass(slots=True)
@@ -61,9 +64,7 @@ class _Plan:
     case: Case
     model: Any
     edits: Edits
-    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
-    classes: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
-    before: dict[tuple[str, int], list[tuple[str, dict[str, Any]]]] = field(default_factory=dict)
+    made: Remade = field(default_factory=Remade)
 
     def apply(self, wish: Wish) -> None:
         layer = self._layer(wish.node)
@@ -76,7 +77,7 @@ class _Plan:
                 self._swap(wish, layer)
             case Put():
                 kinds = [self._said(spec, wish.node, wish.operand, layer) for spec in wish.specs]
-                self.before.setdefault((layer.name, wish.operand), []).extend(kinds)
+                self.made.before.setdefault((layer.name, wish.operand), []).extend(kinds)
                 what = ", ".join(f"{kind}({_arguments(config)})" for kind, config in kinds)
                 self._note(wish.node, "nothing", f"{what} before input {wish.operand}", wish.like)
 
@@ -94,7 +95,7 @@ class _Plan:
         known = layer.get_config()
         if name not in known:
             raise Unsupported(f"{type(layer).__name__} has no {name}")
-        self.settings.setdefault(layer.name, {})[name] = value
+        self.made.settings.setdefault(layer.name, {})[name] = value
         self._note(wish.node, f"{name} {known[name]}", f"{name} {value}", wish.like)
 
     def _window(self, wish: Window, layer: Any) -> None:
@@ -103,20 +104,26 @@ class _Plan:
         changes: dict[str, Any] = {"strides": spec.stride}
         if isinstance(spec, Conv):
             changes["dilation_rate"] = spec.dilation
-        elif {"max": "Max", "average": "Average"}[spec.kind] not in type(layer).__name__:
-            raise Unsupported(f"a {type(layer).__name__} is no {spec.kind} pool")
+            if type(layer).__name__.startswith("Depthwise") and len(set(spec.stride)) > 1:
+                raise Unsupported(f"strides {spec.stride}: a depthwise convolution of TensorFlow takes equal ones")
         else:
             changes["pool_size"] = spec.kernel
         pads, explicit = said_pads(wish, shape)
         outer = self._pad_before(layer)
         changes["padding"] = "valid" if explicit or pads is not None else "same"
         if outer is not None:
-            self.settings.setdefault(outer.name, {})["padding"] = pads_argument(pads or zero_pads(len(spec.kernel)))
+            self.made.settings.setdefault(outer.name, {})["padding"] = pads_argument(
+                pads or zero_pads(len(spec.kernel))
+            )
         elif explicit and pads is not None:
-            self.before.setdefault((layer.name, 0), []).append(zeros_layer(pads, config.get("data_format")))
+            self.made.before.setdefault((layer.name, 0), []).append(zeros_layer(pads, config.get("data_format")))
         elif pads is not None and any(map(any, pads)):
             changes["padding"] = "same"
-        self.settings.setdefault(layer.name, {}).update(changes)
+        if isinstance(spec, Pool) and KINDS[spec.kind] not in type(layer).__name__:
+            kind = f"{KINDS[spec.kind]}Pooling{len(spec.kernel)}D"
+            self.made.classes[layer.name] = kind, {**changes, "data_format": config["data_format"]}
+        else:
+            self.made.settings.setdefault(layer.name, {}).update(changes)
         self._note(wish.node, *window_words(wish), wish.like)
 
     def _swap(self, wish: Swap, layer: Any) -> None:
@@ -127,11 +134,14 @@ class _Plan:
         else:
             said = self._said(wish.spec or Activation("linear"), wish.node, 0, layer)
         if kind in FUNCTIONS or said[0] == "Identity":
-            self.classes[layer.name] = said
+            self.made.classes[layer.name] = said
         elif said[0] == "Activation" and "activation" in layer.get_config():
-            self.settings.setdefault(layer.name, {})["activation"] = said[1]["activation"]
+            self.made.settings.setdefault(layer.name, {})["activation"] = said[1]["activation"]
+        elif "activation" in layer.get_config():
+            self.made.settings.setdefault(layer.name, {})["activation"] = "linear"
+            self.made.after[layer.name] = said
         else:
-            raise Unsupported(f"{kind} cannot hold {said[0]}({_arguments(said[1])}) as its activation")
+            raise Unsupported(f"{kind} has no activation that could be {said[0]}({_arguments(said[1])})")
         self._note(wish.node, str(wish.node.spec), f"{said[0]}({_arguments(said[1])})", wish.like)
 
     def _said(self, spec: Spec, node: Node, operand: int, layer: Any) -> tuple[str, dict[str, Any]]:
@@ -174,56 +184,6 @@ class _Plan:
 
     def _note(self, node: Node, before: str, after: str, why: str) -> None:
         self.edits.changes.append(Change(node.layer, before, after, why))
-
-    # ------------------------------------------------------------------ the new model
-
-    def made(self) -> Any:
-        """The new model, with the weights of the old one."""
-        import keras
-
-        if isinstance(self.model, keras.Sequential):
-            new = self._sequence(keras)
-        else:
-            new = keras.models.clone_model(self.model, clone_function=self._clone, call_function=self._call)
-        for layer in self.model.layers:
-            if layer.weights:
-                new.get_layer(layer.name).set_weights(layer.get_weights())
-        return new
-
-    def _clone(self, layer: Any) -> Any:
-        import keras
-
-        config = layer.get_config()
-        if layer.name in self.classes:
-            kind, changes = self.classes[layer.name]
-            return getattr(keras.layers, kind)(**changes, name=layer.name, dtype=config["dtype"])
-        return type(layer).from_config({**config, **self.settings.get(layer.name, {})})
-
-    def _call(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
-        first, *others = args
-        several = isinstance(first, (list, tuple))
-        parts = list(first) if several else [first]
-        for place in range(len(parts)):
-            for inserted in self._inserted(layer.name, place):
-                parts[place] = inserted(parts[place])
-        return layer(parts if several else parts[0], *others, **kwargs)
-
-    def _sequence(self, keras: Any) -> Any:
-        layers = []
-        for layer in self.model.layers:
-            layers += [*self._inserted(layer.name, 0), self._clone(layer)]
-        shape = self.model.input_shape
-        return keras.Sequential([keras.Input(batch_shape=shape), *layers], name=self.model.name)
-
-    def _inserted(self, name: str, operand: int) -> list[Any]:
-        import keras
-
-        found = self.before.get((name, operand), [])
-        parts = enumerate(found)
-        return [
-            getattr(keras.layers, kind)(**config, name=f"{name}_{kind.lower()}_{n}_{operand}")
-            for n, (kind, config) in parts
-        ]
 
 
 def _tensors(node: Any) -> list[Any]:

@@ -111,6 +111,10 @@ def _own(module: nn.Module, spec: Conv | Pool, rank: int) -> Pads:
     sizes = (said,) * rank if isinstance(said, int) else tuple(said)
     own = tuple((size, size) for size in sizes)
     before = getattr(module, "before", None)
+    if before is None and getattr(module, "ceil_mode", False) and spec.padding is not None:
+        # Rounding up, it makes room for a last window: pads behind the map are its own where those before it are.
+        alike = all(total[0] == mine[0] for total, mine in zip(spec.padding, own, strict=True))
+        return spec.padding if alike else own
     if before is None:
         return own
     if not isinstance(before, nn.modules.padding._ConstantPadNd):

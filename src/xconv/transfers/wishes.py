@@ -90,6 +90,7 @@ class _Wishes:
         self.case = case
         self.safe = not_negative(case.a.graph)
         self.windows: dict[str, Window] = {}
+        self.swapped: set[str] = set()
 
     def all(self) -> Iterator[Wish]:
         for item in differences(self.case):
@@ -98,7 +99,9 @@ class _Wishes:
                 if item.kind in SETTINGS:
                     yield Setting(b, item.kind, item.says_a, _said(a))
                 elif item.kind in FUNCTIONS and isinstance(a.spec, Activation):
-                    yield Swap(b, a.spec, _said(a))
+                    if b.name not in self.swapped:
+                        yield Swap(b, a.spec, _said(a))
+                    self.swapped.add(b.name)
                 elif item.kind in GEOMETRY and isinstance(a.spec, (Conv, Pool)) and b.name not in self.windows:
                     self.windows[b.name] = self._window(a, b)
                     yield self.windows[b.name]

@@ -1,0 +1,79 @@
+"""A Keras model made again with other settings: same class, layer names and weights, and layers put in between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+__all__ = ["Layer", "Remade"]
+
+Layer: TypeAlias = tuple[str, dict[str, Any]]
+"""The class and the config of a layer of Keras."""
+
+
+@dataclass(frozen=True, slots=True)
+class Remade:
+    """What is other than in the model that is given, by the names of its layers."""
+
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Entries of a layer's config."""
+    classes: dict[str, Layer] = field(default_factory=dict)
+    """Layers without weights that become one of another class."""
+    before: dict[tuple[str, int], list[Layer]] = field(default_factory=dict)
+    """Layers that one of a layer's inputs goes through first."""
+    after: dict[str, Layer] = field(default_factory=dict)
+    """An activation that a layer cannot hold inside."""
+
+    def model(self, given: Any) -> Any:
+        """The new model, with the weights of the given one."""
+        import keras
+
+        if isinstance(given, keras.Sequential):
+            new = self._sequence(given)
+        else:
+            new = keras.models.clone_model(given, clone_function=self._clone, call_function=self._call)
+        for layer in given.layers:
+            if layer.weights:
+                new.get_layer(layer.name).set_weights(layer.get_weights())
+        return new
+
+    def _clone(self, layer: Any) -> Any:
+        config = layer.get_config()
+        if layer.name in self.classes:
+            kind, changes = self.classes[layer.name]
+            return _layer((kind, {**changes, "dtype": config["dtype"]}), layer.name)
+        return type(layer).from_config({**config, **self.settings.get(layer.name, {})})
+
+    def _call(self, layer: Any, *args: Any, **kwargs: Any) -> Any:
+        first, *others = args
+        several = isinstance(first, (list, tuple))
+        parts = list(first) if several else [first]
+        for place in range(len(parts)):
+            for inserted in self._inserted(layer.name, place):
+                parts[place] = inserted(parts[place])
+        made = layer(parts if several else parts[0], *others, **kwargs)
+        for behind in self._following(layer.name):
+            made = behind(made)
+        return made
+
+    def _sequence(self, given: Any) -> Any:
+        import keras
+
+        layers = []
+        for layer in given.layers:
+            layers += [*self._inserted(layer.name, 0), self._clone(layer), *self._following(layer.name)]
+        return keras.Sequential([keras.Input(batch_shape=given.input_shape), *layers], name=given.name)
+
+    def _inserted(self, name: str, operand: int) -> list[Any]:
+        found = enumerate(self.before.get((name, operand), []))
+        return [_layer(said, f"{name}_{said[0].lower()}_{number}_{operand}") for number, said in found]
+
+    def _following(self, name: str) -> list[Any]:
+        return [_layer(said, f"{name}_{said[0].lower()}") for said in (self.after.get(name),) if said]
+
+
+def _layer(said: Layer, name: str) -> Any:
+    import keras
+
+    kind, config = said
+    return getattr(keras.layers, kind)(**config, name=name)

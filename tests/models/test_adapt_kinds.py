@@ -1,0 +1,163 @@
+"""adapt=True for every kind of change: torch to Keras, Keras to Keras, Keras to torch, torch to torch."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import pytest
+import torch
+from keras import layers
+from torch import nn
+
+import xconv
+from xconv.errors import Mismatch
+
+SHAPE = (3, 21, 26)
+
+
+def torch_side(*parts: nn.Module) -> Any:
+    """The layers, and a mean over all positions."""
+    module = nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten()).double().eval()
+    xconv.randomize(module, 1, inputs=torch.randn(2, *SHAPE, dtype=torch.float64))
+    return module
+
+
+def keras_side(*parts: Any) -> Any:
+    """The same; in float64."""
+    model = keras.Sequential([layers.Input(SHAPE[1:] + SHAPE[:1]), *parts, layers.GlobalAveragePooling2D()])
+    xconv.randomize(model, 2)
+    return model
+
+
+@pytest.fixture(autouse=True)
+def float64() -> Any:
+    """What is moved to Keras is not rounded."""
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+Make = Callable[[], Sequence[Any]]
+CONV = {"filters": 4, "kernel_size": 3}
+KINDS: dict[str, tuple[Make, Make]] = {
+    "epsilon and momentum": (
+        lambda: (nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4, momentum=0.3), nn.GroupNorm(2, 4)),
+        lambda: (layers.Conv2D(**CONV), layers.BatchNormalization(), layers.GroupNormalization(2)),
+    ),
+    "pads and crops": (
+        lambda: (nn.ZeroPad2d((1, 2, 0, 3)), nn.Conv2d(3, 4, 3), nn.ReLU(), nn.ZeroPad2d((-1, -2, 0, -3)), nn.Tanh()),
+        lambda: (
+            layers.ZeroPadding2D(1),
+            layers.Conv2D(**CONV),
+            layers.ReLU(),
+            layers.Cropping2D(1),
+            layers.Activation("tanh"),
+        ),
+    ),
+    "dilation": (
+        lambda: (nn.Conv2d(3, 4, 3, dilation=2, padding=2),),
+        lambda: (layers.Conv2D(**CONV, padding="same"),),
+    ),
+    "stride": (
+        lambda: (nn.Conv2d(3, 6, 3, 2, 1, groups=3), nn.Conv2d(6, 4, 1, 2)),
+        lambda: (layers.DepthwiseConv2D(3, 1, depth_multiplier=2), layers.Conv2D(4, 1)),
+    ),
+    "maximum for mean": (
+        lambda: (nn.Conv2d(3, 4, 3), nn.MaxPool2d(2)),
+        lambda: (layers.Conv2D(**CONV), layers.AveragePooling2D(2)),
+    ),
+    "mean for maximum": (
+        lambda: (nn.Conv2d(3, 4, 3), nn.AvgPool2d((3, 2))),
+        lambda: (layers.Conv2D(**CONV), layers.MaxPooling2D(2)),
+    ),
+    "window of a pool": (
+        lambda: (nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(3, 2, 1)),
+        lambda: (layers.Conv2D(**CONV, activation="relu"), layers.MaxPooling2D(2)),
+    ),
+    "a last window": (
+        lambda: (nn.Conv2d(3, 4, 3), nn.ReLU(), nn.MaxPool2d(3, 2, ceil_mode=True)),
+        lambda: (layers.Conv2D(**CONV, activation="relu"), layers.MaxPooling2D(3, 2)),
+    ),
+    "pads that count": (
+        lambda: (nn.Conv2d(3, 4, 3), nn.AvgPool2d(3, 1, 1)),
+        lambda: (layers.Conv2D(**CONV), layers.AveragePooling2D(3, 1, padding="same")),
+    ),
+    "pads that do not count": (
+        lambda: (nn.Conv2d(3, 4, 3), nn.AvgPool2d(3, 1, 1, count_include_pad=False)),
+        lambda: (layers.Conv2D(**CONV), layers.AveragePooling2D(3, 1)),
+    ),
+    "activation inside": (
+        lambda: (nn.Conv2d(3, 4, 3), nn.SiLU(), nn.Conv2d(4, 5, 3), nn.LeakyReLU(0.1)),
+        lambda: (layers.Conv2D(**CONV, activation="relu"), layers.Conv2D(5, 3, activation="relu")),
+    ),
+    "activation layers": (
+        lambda: (nn.Conv2d(3, 4, 3), nn.LeakyReLU(0.1), nn.Conv2d(4, 5, 3), nn.ELU(0.5)),
+        lambda: (layers.Conv2D(**CONV), layers.ReLU(), layers.Conv2D(5, 3), layers.ELU(1.0)),
+    ),
+    "nothing in its place": (
+        lambda: (nn.Conv2d(3, 4, 3), nn.Conv2d(4, 5, 3)),
+        lambda: (layers.Conv2D(**CONV, activation="relu"), layers.MaxPooling2D(2), layers.Conv2D(5, 3)),
+    ),
+    "something put between": (
+        lambda: (nn.Conv2d(3, 4, 3), nn.Softplus(), nn.MaxPool2d(2), nn.Conv2d(4, 5, 3)),
+        lambda: (layers.Conv2D(**CONV), layers.Conv2D(5, 3)),
+    ),
+}
+
+
+def exact(source: Any, target: Any) -> bool:
+    both = isinstance(source, nn.Module) and isinstance(target, nn.Module)
+    inputs = torch.randn(2, *SHAPE, dtype=torch.float64) if both else None
+    return bool(xconv.verify(source, target, inputs=inputs).ok)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_kind_of_change_four_ways(kind: str) -> None:
+    in_torch, in_keras = KINDS[kind]
+    module, model = torch_side(*in_torch()), keras_side(*in_keras())
+    report = xconv.transfer(module, model, adapt=True)
+    assert report.verdict == "exact"
+    assert len({str(item) for item in report.adapted}) == len(report.adapted) > 0
+    assert exact(module, report.target)
+
+    again = xconv.transfer(report.target, keras_side(*in_keras()), adapt=True)
+    assert again.verdict == "exact"
+    assert exact(report.target, again.target)
+
+    back = copy.deepcopy(module)
+    assert xconv.transfer(model, back, adapt=True).verdict == "exact"
+    assert exact(model, back)
+
+    assert xconv.transfer(module, back, adapt=True, input_shape=SHAPE).verdict == "exact"
+    assert exact(module, back)
+
+
+@pytest.mark.parametrize(
+    ("in_torch", "in_keras", "words"),
+    [
+        (
+            lambda: (nn.Conv2d(3, 6, 3, (2, 1), 1, groups=3),),
+            lambda: (layers.DepthwiseConv2D(3, depth_multiplier=2),),
+            "a depthwise convolution of TensorFlow takes equal ones",
+        ),
+        (
+            lambda: (nn.Conv2d(3, 4, 3), nn.GELU("tanh")),
+            lambda: (layers.Conv2D(**CONV), layers.Activation("gelu")),
+            "is no layer of Keras by itself",
+        ),
+        (
+            lambda: (nn.Conv2d(3, 4, 3), nn.MaxPool2d(3, 2, 1)),
+            lambda: (layers.Conv2D(**CONV), layers.AveragePooling2D(3, 1)),
+            "no words in Keras",
+        ),
+    ],
+)
+def test_what_keras_has_no_words_for_is_refused(in_torch: Make, in_keras: Make, words: str) -> None:
+    target = keras_side(*in_keras())
+    before = target.to_json()
+    with pytest.raises(Mismatch, match=words):
+        xconv.transfer(torch_side(*in_torch()), target, adapt=True)
+    assert target.to_json() == before
