@@ -139,8 +139,8 @@ class Preprocessing:
     def to_keras(self, layout: str = LAST, name: str | None = None) -> Any:
         """A Keras layer that gives the same pixels of (height, width, 3), with or without a batch axis before.
 
-        Keras's own Rescaling, Normalization and CenterCrop where they say the same on every backend, layers of xconv
-        otherwise; inside `tf.data` on every backend.
+        Keras's own Rescaling where it computes the same numbers, a layer of xconv otherwise; both work inside `tf.data`
+        on every backend.
 
         Args:
             layout: Of the result: (height, width, 3), or 'channels_first'.

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
@@ -40,7 +41,7 @@ class TorchTransform(nn.Module):
     def forward(self, *sample: Any) -> Any:
         """The picture as the network takes it, (..., 3, height, width); the rest of a sample as it is."""
         given = sample if len(sample) > 1 else sample[0]
-        if isinstance(given, Tensor) and type(given) is Tensor:
+        if isinstance(given, Tensor) and not _is_wrapped(given):
             return self._of_tensor(given)
         leaves, structure = pytree.tree_flatten(given)
         places = _pictures(leaves)
@@ -51,25 +52,29 @@ class TorchTransform(nn.Module):
         if not isinstance(picture, Tensor):
             array = opened(picture, self.preprocessing.orientation)
             return self._of_tensor(torch.from_numpy(array).movedim(-1, 0))
+        if not _is_wrapped(picture):
+            return self._of_tensor(picture)
         made = self._of_tensor(picture.as_subclass(Tensor))
-        if type(picture) is Tensor or self.preprocessing.layout != FIRST:
-            return made
-        return made.as_subclass(type(picture))
+        return made if self.preprocessing.layout != FIRST else made.as_subclass(type(picture))
 
     def _of_tensor(self, picture: Tensor) -> Tensor:
-        description = self.preprocessing
-        _check(picture, description)
-        with torch.autocast(picture.device.type, enabled=False):
-            made = self._framed(picture)
-            number = torch.float64 if description.dtype == "float64" else torch.float32
-            made = made.to(number, copy=True)
-            if description.channels == BGR:
-                made = made.flip(-3)
-            for step in description.steps:
-                numbers = torch.tensor(step.numbers, dtype=number, device=made.device).reshape(3, 1, 1)
-                made = getattr(torch, step.operation)(made, numbers)
-            made = made.to(getattr(torch, description.dtype))
-            return (made if description.layout == FIRST else made.movedim(-3, -1)).contiguous()
+        _check(picture, self.preprocessing)
+        if torch.is_autocast_enabled(picture.device.type):
+            with torch.autocast(picture.device.type, enabled=False):
+                return self._computed(picture)
+        return self._computed(picture)
+
+    def _computed(self, picture: Tensor) -> Tensor:
+        description, made = self.preprocessing, self._framed(picture)
+        number = torch.float64 if description.dtype == "float64" else torch.float32
+        made = made.to(number, copy=True)
+        if description.channels == BGR:
+            made = made.flip(-3)
+        for step in description.steps:
+            numbers = torch.tensor(step.numbers, dtype=number, device=made.device).reshape(3, 1, 1)
+            made = getattr(torch, step.operation)(made, numbers)
+        made = made.to(getattr(torch, description.dtype))
+        return (made if description.layout == FIRST else made.movedim(-3, -1)).contiguous()
 
     def _framed(self, picture: Tensor) -> Tensor:
         """Crop, resize, crop."""
@@ -91,14 +96,19 @@ class TorchTransform(nn.Module):
         return str(self.preprocessing)
 
 
+def _is_wrapped(leaf: Any) -> bool:
+    """Whether it is one of torchvision's tensors, which know what they hold."""
+    return isinstance(leaf, Tensor) and type(leaf).__module__.startswith("torchvision.")
+
+
 def _pictures(leaves: list[Any]) -> set[int]:
     """Which parts of a sample are pictures: as in torchvision, the first plain tensor where nothing else is."""
     for leaf in leaves:
-        if type(leaf).__module__.startswith("torchvision.") and type(leaf).__name__ in PLACED:
+        if _is_wrapped(leaf) and type(leaf).__name__ in PLACED:
             said = f"the sample holds {type(leaf).__name__}, which a preprocessing for classification would leave as is"
             raise InvalidInput(said, remedy="transform them yourself, and give the picture and its label")
     tensors = [place for place, leaf in enumerate(leaves) if isinstance(leaf, Tensor)]
-    found = {place for place in tensors if type(leaves[place]) is not Tensor}
+    found = {place for place in tensors if _is_wrapped(leaves[place])}
     found |= {place for place, leaf in enumerate(leaves) if type(leaf).__module__.startswith("PIL.")}
     found = found or set(tensors[:1])
     if not found:
@@ -163,10 +173,16 @@ def _sum(products: list[Tensor], bits: int) -> Tensor:
 def _constants(one: Pass, device: torch.device) -> Constants:
     """The numbers of a pass on a device, which may have no float64."""
     if one.taken:
-        return ((0, 0, 0, (torch.from_numpy(one.weights.argmax(axis=1)).to(device),)),)
+        return ((0, 0, 0, (_tensor(one.weights.argmax(axis=1), device, torch.int64),)),)
     number = torch.float32 if one.bits is not None or device.type == "mps" else torch.float64
     made = []
     for band in bands(one):
-        parts = (torch.from_numpy(np.ascontiguousarray(part)) for part in band.parts)
-        made.append((band.first, band.last, band.bits, tuple(part.to(device, number) for part in parts)))
+        parts = tuple(_tensor(part, device, number) for part in band.parts)
+        made.append((band.first, band.last, band.bits, parts))
     return tuple(made)
+
+
+def _tensor(array: npt.NDArray[Any], device: torch.device, number: torch.dtype) -> Tensor:
+    if torch.compiler.is_compiling():  # a program that is being captured holds only what it makes itself
+        return torch.tensor(array.tolist(), device=device, dtype=number)
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device, number)
