@@ -202,3 +202,17 @@ def test_what_has_no_classes_is_refused():
     refused(keras.Model(picture, keras.layers.Flatten()(picture)), "it takes 9x6x3, the prepared picture is 5x6x3")
     body = xconv.zoo.load("mobilenet_v2", framework="keras", weights=None, include_top=False, alpha=0.35)
     refused(body, "without its top", preprocessing=None)
+
+
+def test_the_classes_are_those_of_torchvision_and_timm():
+    """Both count them as the table does; two of torchvision's names tell apart what timm's descriptions do not."""
+    from timm.data import ImageNetInfo
+    from torchvision.models import ResNet50_Weights
+
+    table, labels = imagenet_classes(), ImageNetInfo("imagenet-1k")
+    assert [known.name for known in table] == ResNet50_Weights.DEFAULT.meta["categories"]
+    assert [known.wnid for known in table] == labels.label_names()
+    described = [labels.index_to_description(place, detailed=False) for place in range(1000)]
+    words = [{word.strip().lower() for word in text.split(",")} for text in described]
+    other = {known.name for known, said in zip(table, words, strict=True) if known.name.lower() not in said}
+    assert other == {"crane bird", "maillot tank suit"}
