@@ -36,6 +36,7 @@ from xconv.layers.recurrent import Recurrent
 from xconv.layers.rescale import Normalization, Rescaling
 from xconv.layers.reshape import Flatten, Permute, Regroup, Reshape
 from xconv.layers.scale import Scale
+from xconv.layers.softmax import Softmax
 from xconv.layers.unary import Clip
 from xconv.layers.upsample import Upsample
 from xconv.spec import Spec
@@ -74,6 +75,7 @@ SETTINGS: Mapping[type[Spec], Mapping[str, str]] = {
     Attention: {EVERY: "attention"},
     MultiHeadAttention: {"dropout": "dropout", "features": WIDTH, EVERY: "attention"},
     Recurrent: {"features": WIDTH, "units": WIDTH, EVERY: "recurrent"},
+    Softmax: {EVERY: "softmax"},
     Upsample: {EVERY: "resizing"},
     Elementwise: {EVERY: "residual"},
 }
