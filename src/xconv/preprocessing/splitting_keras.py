@@ -114,7 +114,7 @@ def _with(description: Preprocessing, layer: Any) -> Preprocessing:
 
 def _numbers(layer: Any) -> tuple[Step, ...]:
     if type(layer).__name__ == "Rescaling":
-        scale, offset = numbers_of(layer.scale, layer.name), numbers_of(layer.offset, layer.name)
+        scale, offset = (numbers_of(_held(one, layer), layer.name) for one in (layer.scale, layer.offset))
         made = Step.of("multiply", scale), Step.of("add", offset)
         return made if any(offset) else made[:1]
     if layer.invert:
@@ -123,6 +123,14 @@ def _numbers(layer: Any) -> tuple[Step, ...]:
     mean, variance = (np.asarray(keras.ops.convert_to_numpy(one)) for one in (layer.mean, layer.variance))
     deviation = np.maximum(np.sqrt(variance.astype(np.float64)), keras.config.epsilon())
     return Step.of("subtract", numbers_of(mean, layer.name)), Step.of("divide", numbers_of(deviation, layer.name))
+
+
+def _held(numbers: Any, layer: Any) -> Any:
+    """As a layer in float64 computes with them: a backend may hold constants in float32."""
+    if layer.compute_dtype != "float64":
+        return numbers
+    keras = require("keras", "keras", "a model's preprocessing")
+    return keras.ops.convert_to_numpy(keras.ops.cast(numbers, "float64"))
 
 
 def numbers_of(given: Any, place: str) -> tuple[float, ...]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from xconv.errors import InvalidInput
-from xconv.preprocessing.arithmetic import FLOAT, TORCH
+from xconv.preprocessing.arithmetic import FLOAT, ROUNDED, TORCH
 from xconv.preprocessing.description import FIRST, Preprocessing
 from xconv.preprocessing.frames import Frame
 from xconv.preprocessing.kernels import FUSED, Kernel
@@ -22,7 +22,7 @@ TENSOR_KERNELS = {
     "nearest": Kernel("nearest", False, "old", places=FUSED),
     "nearest-exact": Kernel("nearest", False, places=FUSED),
 }
-GIVEN = ("pillow", "uint8 tensor", "float tensor")
+GIVEN = ("pillow", "uint8 tensor", "uint8 tensor in float32", "float tensor")
 
 
 def torchvision(
@@ -45,8 +45,10 @@ def torchvision(
             'hamming' for images of Pillow.
         antialias: For tensors; images of Pillow are antialiased always.
         max_size: The most that the longer side may get.
-        given: What the transforms are given: a 'pillow' image, a 'uint8 tensor' on a CPU that torch has vector
-            instructions for, or a 'float tensor'. They compute three slightly different pictures of these.
+        given: What the transforms are given, of which they make slightly different pictures: a 'pillow' image; a
+            'uint8 tensor', which v2 resizes in whole numbers on a CPU with vector instructions; a 'uint8 tensor in
+            float32', rounded afterwards, as v2 does it on a GPU, and v1 and the transforms of weights everywhere; a
+            'float tensor'.
         mean: Of 0..1; None with `std` None leaves 0..1.
         std: Of 0..1.
 
@@ -69,8 +71,9 @@ def torchvision(
         kernel = pillow_kernel(name)
         return Preprocessing(frame, kernel, pillow_arithmetic(kernel), steps=steps, layout=FIRST)
     kernel = tensor_kernel(interpolation, antialias=antialias, whole=given == "uint8 tensor")
-    whole = given == "uint8 tensor" and kernel.interpolation != "nearest"
-    return Preprocessing(frame, kernel, TORCH if whole else FLOAT, steps=steps, layout=FIRST)
+    arithmetic = {"uint8 tensor": TORCH, "uint8 tensor in float32": ROUNDED}.get(given, FLOAT)
+    arithmetic = FLOAT if kernel.interpolation == "nearest" else arithmetic
+    return Preprocessing(frame, kernel, arithmetic, steps=steps, layout=FIRST)
 
 
 def interpolate(

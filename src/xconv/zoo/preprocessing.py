@@ -52,7 +52,8 @@ def of(
             'tf.image.resize'; None leaves the size alone.
         interpolation: Of that way; its own default where None. `load_img` takes the nearest pixel.
         include_preprocessing: Whether the Keras model scales pixels itself, where its constructor does so.
-        given: What torchvision's transforms are given: a 'pillow' image, a 'uint8 tensor' or a 'float tensor'.
+        given: What torchvision's transforms are given: a 'pillow' image, a 'uint8 tensor in float32' (which is how they
+            resize such a tensor), or a 'float tensor'.
 
     >>> print(of("resnet50", "keras"))
     opened as red, green and blue in 0..255; EXIF orientation not followed
@@ -159,10 +160,11 @@ def _of_timm(name: str, tag: str | None) -> Preprocessing:
     if not models.is_model(plain):
         name = plain = partner_of(find(plain), "timm").name
     full = f"{plain}.{tag}" if tag is not None else name
-    found = models.get_pretrained_cfg(full, allow_unregistered=False)
-    if found is None:
+    try:
+        found = models.get_pretrained_cfg(full, allow_unregistered=False)
+    except RuntimeError as error:
         tags = ", ".join(one.partition(".")[2] for one in models.list_pretrained(f"{plain}.*")) or "none"
-        raise InvalidInput(f"timm has no weights {full!r}", remedy=f"tags of {plain}: {tags}")
+        raise InvalidInput(f"timm has no weights {full!r}", remedy=f"tags of {plain}: {tags}") from error
     return _of_config(found.to_dict())
 
 
