@@ -7,7 +7,7 @@ import inspect
 import io
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,8 @@ from xconv.errors import InvalidInput, Unsupported
 from xconv.frameworks import require
 from xconv.inputs import SIZES
 from xconv.onnx.files import foreign_operators, open_model, save_model
-from xconv.torch.capture import check_takes, examples_of, in_inference, inputs_of
+from xconv.onnx.renaming import renamed
+from xconv.torch.capture import check_takes, examples_of, inputs_of
 from xconv.torch.exported import TRACED, examples
 from xconv.torch.record import KEY, Record
 
@@ -66,6 +67,10 @@ def torch_to_onnx(
     module, tensors, opened = _opened(source, example_inputs, input_shape)
     run = _by_dynamo if exporter == "dynamo" else _by_torchscript
     model, _ = open_model(run(module, tensors, opened, opset, fold=fold_batch_norm))
+    results = [item.name for item in model.graph.output]
+    several = len(results) > 1
+    names = {name: f"output_{place}" if several else "output" for place, name in enumerate(results)}
+    renamed(model, names, type(module).__name__)
     if left := foreign_operators(model):
         said = ", ".join(left)
         raise Unsupported(f"torch.onnx left {said}, which ONNX does not know", remedy="replace the layers that need it")
@@ -152,7 +157,7 @@ def _by_torchscript(
     }
     modes = torch.onnx.TrainingMode
     file, said = io.BytesIO(), io.StringIO()
-    with in_inference(module), warnings.catch_warnings(), contextlib.redirect_stdout(said), torch.no_grad():
+    with _plainly(module), warnings.catch_warnings(), contextlib.redirect_stdout(said):
         warnings.simplefilter("ignore")  # torch's own, about its tracer and about the age of this exporter
         try:
             torch.onnx.export(
@@ -176,7 +181,7 @@ def _by_dynamo(module: nn.Module, arguments: Sequence[Any], opened: Sequence[Any
     free = [*opened, *[()] * (len(leaves) - len(opened))]
     sizes = [dict.fromkeys((0, *places), torch.export.Dim.DYNAMIC) for places in free]
     said = io.StringIO()
-    with in_inference(module), warnings.catch_warnings(), contextlib.redirect_stdout(said):
+    with _plainly(module), warnings.catch_warnings(), contextlib.redirect_stdout(said):
         warnings.simplefilter("ignore")
         try:
             program = torch.onnx.export(
@@ -207,6 +212,27 @@ def _input_names(module: nn.Module, arguments: Sequence[Any]) -> list[str]:
     return names
 
 
+@contextlib.contextmanager
+def _plainly(module: nn.Module) -> Iterator[None]:
+    """Every submodule in inference mode, attention by its plain operators, no graphs on stdout; all as before then.
+
+    A program's module refuses `eval`, so the flags are set. Attention has a kernel of its own that ONNX cannot say.
+    """
+    modes = [(child, child.training) for child in module.modules()]
+    fast, talks = torch.backends.mha.get_fastpath_enabled(), torch._C._jit_is_onnx_log_enabled()
+    for child, _ in modes:
+        child.training = False
+    torch.backends.mha.set_fastpath_enabled(False)
+    torch._C._jit_set_onnx_log_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+        torch._C._jit_set_onnx_log_enabled(talks)
+        for child, training in modes:
+            child.training = training
+
+
 def _without_root(model: Any) -> Any:
     """The model with its names as they are without the module that was put around it."""
 
@@ -222,7 +248,6 @@ def _without_root(model: Any) -> Any:
             names[:] = [cut(name) for name in names]
     for item in (*graph.input, *graph.output):
         item.name = cut(item.name)
-    graph.name = "model" if graph.name == "main_graph" else graph.name
     return model
 
 

@@ -33,8 +33,10 @@ ROLES: Mapping[str, Mapping[int, str]] = {
 """What an input of an operator is to a layer; floating initializers elsewhere are free weights."""
 STATISTICS = frozenset({"running_mean", "running_var"})
 FREE = "weight"
-SETTINGS = frozenset({"Resize", "Upsample", "Clip", "Pad", "Expand", "Range", "Where"})
-"""Operators whose constants are settings, or fill something; a weight in them has a name of torch's."""
+SETTINGS = frozenset({"Resize", "Upsample", "Clip", "Pad", "Range"})
+"""Operators whose constants are never weights."""
+FILLINGS = frozenset({"Expand", "Where"})
+"""Operators whose constants fill something; a weight in them has a name of torch's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +238,7 @@ def _with_weights(step: Step, arrays: Mapping[str, Array], *, named: bool) -> St
         if array is None or array.dtype.kind != "f" or step.kind == "Dense":
             continue
         own = named and not name.startswith("onnx::") and bool(array.ndim)
-        free = own or (array.size > 1 and step.kind not in SETTINGS)
+        free = step.kind not in SETTINGS and (own or (array.size > 1 and step.kind not in FILLINGS))
         if place in roles or free:
             role = roles.get(place) or unique(_role(name), held)
             held[role] = Held(name, array, place)

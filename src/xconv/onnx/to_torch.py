@@ -7,7 +7,7 @@ import warnings
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Literal
 
-from xconv.errors import InvalidInput, Mismatch, Problem, Unsupported
+from xconv.errors import InvalidInput, Mismatch, MissingFramework, Problem, Unsupported, XConvError
 from xconv.frameworks import require
 from xconv.onnx.files import open_model
 
@@ -75,7 +75,7 @@ def _written(source: Any, input_layout: Layout, input_shape: Any) -> GraphModule
 
 
 def _by_onnx2torch(model: Any, name: str) -> GraphModule:
-    onnx2torch = require("onnx2torch", "onnx", "onnx_to_torch")
+    onnx2torch = _onnx2torch()
     from xconv.onnx.mended import mend
 
     _check_known(model, name)
@@ -89,6 +89,25 @@ def _by_onnx2torch(model: Any, name: str) -> GraphModule:
         what = f"{_version()} cannot convert it: {lines[0][:400]}"
         raise Unsupported(what, place=name, remedy=REMEDY) from error
     return module
+
+
+def _onnx2torch() -> Any:
+    """The package, which imports torchvision, which must fit torch.
+
+    Raises:
+        MissingFramework: one of both is not installed, or torchvision is one for another torch.
+    """
+    try:
+        return require("onnx2torch", "onnx", "onnx_to_torch")
+    except (RuntimeError, ModuleNotFoundError, OSError) as error:
+        if isinstance(error, XConvError) or "torchvision" not in str(error):
+            raise
+        import torch
+
+        what = f"{_version()} imports torchvision, which fails beside torch {torch.__version__}: {error}"
+        raise MissingFramework(
+            what, remedy=f"install the torchvision that belongs to this torch, or {REMEDY}"
+        ) from error
 
 
 REMEDY = 'read it with xconv.onnx_to_torch(..., reader="xconv")'

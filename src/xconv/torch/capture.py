@@ -30,7 +30,7 @@ from xconv.torch.whole import whole
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["OPEN_SIZE", "capture", "check_takes", "examples_of", "in_inference", "inputs_of", "program_of"]
+__all__ = ["OPEN_SIZE", "capture", "check_takes", "examples_of", "inputs_of", "program_of"]
 
 OPEN_SIZE = 224
 """The size that an axis which stays open has in the example that is traced."""
@@ -54,7 +54,7 @@ def capture(module: nn.Module, examples: Sequence[Any], open_axes: Sequence[Sequ
     free = [_dynamic(leaf, places) for leaf, places in zip(tensors, opened, strict=True)]
     record = _record_of(module)
     with (
-        in_inference(module),
+        _in_inference(module),
         kept(module),
         whole(module),
         plain_bags(module),
@@ -185,7 +185,7 @@ def _by_parameter(module: nn.Module, free: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 @contextmanager
-def in_inference(module: nn.Module) -> Iterator[None]:
+def _in_inference(module: nn.Module) -> Iterator[None]:
     """The module in eval mode, every submodule back in its own mode afterwards."""
     modes = [(child, child.training) for child in module.modules()]
     module.eval()

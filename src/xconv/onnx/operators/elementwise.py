@@ -150,6 +150,12 @@ def _cast(call: Call) -> torch.Tensor:
     return value.to(target)
 
 
+def _cast_like(call: Call) -> torch.Tensor:
+    call.get("saturate")
+    value, other = call.tensor(0), call.tensor(1)
+    return value if value.is_floating_point() and other.is_floating_point() else value.to(other.dtype)
+
+
 def _where(call: Call) -> torch.Tensor:
     rank = max(value.ndim for value in call.inputs)
     a, b = (call.operand(place, rank) for place in (1, 2))
@@ -208,6 +214,7 @@ ELEMENTWISE: Mapping[str, Callable[[Call], Any]] = {
     "GreaterOrEqual": _binary(torch.ge),
     "Where": _where,
     "Cast": _cast,
+    "CastLike": _cast_like,
     "Clip": _clip,
     "LeakyRelu": lambda call: functional.leaky_relu(call.tensor(0), call.get("alpha", 0.01)),
     "Elu": lambda call: functional.elu(call.tensor(0), call.get("alpha", 1.0)),
