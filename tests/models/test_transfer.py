@@ -488,6 +488,39 @@ def test_every_weight_is_moved_or_told() -> None:
     assert set(plan.targets()) | {"other.weight", "other.bias"} == set(target.state_dict())
 
 
+def test_alike_lines_of_a_report_are_one() -> None:
+    def network(bias: bool, epsilon: float) -> nn.Module:
+        parts: list[nn.Module] = [nn.Conv2d(3, 4, 3, bias=bias), nn.BatchNorm2d(4, eps=epsilon)]
+        for _ in range(5):
+            parts += [nn.Conv2d(4, 4, 3, padding=1, bias=bias), nn.BatchNorm2d(4, eps=epsilon)]
+        return nn.Sequential(*parts).double().eval()
+
+    source, target = network(True, 1e-3), network(False, 1e-5)
+    report = xconv.transfer(source, target, input_shape=(3, 9, 11), strict=False)
+    (fold,) = [line for line in str(report).splitlines() if line.startswith("folded")]
+    assert fold == (
+        "folded: 1, 3, 5 and 3 more: mean: less the bias of 0, 2, 4 and 3 more, which Sequential has no place for"
+    )
+    (differs,) = [line for line in str(report).splitlines() if line.startswith("differs")]
+    assert differs.startswith("differs: 1 -> 1, 3 -> 3, 5 -> 5 and 3 more: epsilon 0.001 against 1e-05")
+    assert len(report.to_dict()["folds"]) == len(report.problems) == 6
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_a_stride_that_differs_is_said_alone_where_the_pads_follow_it(padding: str) -> None:
+    image = keras.Input((10, 13, 3))
+    x = keras.layers.Conv2D(4, 3, strides=2, padding=padding)(image)
+    model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(x))
+    other = keras.Model(image, keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3, padding=padding)(image)))
+    with pytest.raises(Mismatch) as caught:
+        xconv.transfer(model, other)
+    assert [problem.what for problem in caught.value.problems] == ["stride (2, 2) against (1, 1)"]
+    uneven = nn.Sequential(nn.Conv2d(3, 4, 3, 1, 0 if padding == "same" else 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with pytest.raises(Mismatch) as caught:
+        xconv.transfer(model, uneven)
+    assert [problem.what.partition(" ")[0] for problem in caught.value.problems] == ["stride", "padding"]
+
+
 @pytest.mark.usefixtures("float64")
 def test_the_report_is_plain_data_text_and_a_table() -> None:
     model, module = residuals(keras_options={"bias": True}, torch_options={"epsilon": 1e-5})

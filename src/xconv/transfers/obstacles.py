@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from xconv.comparison.case import Case
-from xconv.comparison.differences import Unlike, differences
+from xconv.comparison.differences import Unlike, differences, reach_of
 from xconv.errors import Problem
 from xconv.graph import Graph, Node, Value
 from xconv.layers.activation import Activation
@@ -17,7 +17,7 @@ from xconv.layers.conv import Conv
 from xconv.layers.pool import Pool
 from xconv.layers.rescale import Normalization, Rescaling
 from xconv.layers.softmax import Softmax
-from xconv.spec import Spec
+from xconv.spec import Shape, Spec
 from xconv.transfers.outside import line_outside
 
 __all__ = ["Judged", "judged", "place_of"]
@@ -26,6 +26,9 @@ FIRST = (Rescaling, Normalization)
 """What may stand before the first layer of one model alone."""
 GEOMETRY = frozenset({"stride", "padding", "epsilon", "kernel", "counts_pads"})
 """What adapt=True can change in the target, where a layer has it as a setting."""
+
+STEPS = frozenset({"stride", "dilation", "kernel"})
+"""What decides how far windows reach beside the pads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +52,12 @@ def judged(case: Case, *, inference_only: bool, rotate: bool) -> Judged:
     ends = {**_ends(case.a.graph, case.alignment.to_b), **_ends(case.b.graph, case.alignment.to_a)}
     problems: list[Problem] = []
     training: Counter[str] = Counter()
-    for item in differences(case):
+    found = list(differences(case))
+    moved = {(item.a, item.b) for item in found if item.kind in STEPS}
+    for item in found:
         lone = item.a or item.b
+        if item.kind == "padding" and (item.a, item.b) in moved and _follows(case, item):
+            continue
         if item.kind in ("weight", "shape") or (item.kind == "node" and lone in ends):
             continue
         if not item.inference:
@@ -69,6 +76,24 @@ def place_of(case: Case, a: str, b: str) -> str:
     ours = case.nodes_a[a].layer or a if a else ""
     theirs = case.nodes_b[b].layer or b if b else ""
     return " -> ".join(name for name in (ours, theirs) if name)
+
+
+def _follows(case: Case, item: Unlike) -> bool:
+    """Whether pads differ only because windows take other steps: with those of the source they reach as far."""
+    a, b = case.nodes_a[item.a], case.nodes_b[item.b]
+    if not isinstance(a.spec, (Conv, Pool)) or not isinstance(b.spec, (Conv, Pool)):
+        return False
+    changes: dict[str, Any] = {name: getattr(a.spec, name) for name in STEPS if hasattr(a.spec, name)}
+    ours, other = a.inputs[0], b.inputs[0]
+    shape, theirs = case.nodes_a[ours.node].shapes[ours.index], case.nodes_b[other.node].shapes[other.index]
+    # A layer of Keras that says 'same' finds its pads anew, unless they are those of another layer before it.
+    if case.b.framework == "keras" and not b.notes and _same(b.spec, theirs):
+        changes["padding"] = None
+    return reach_of(replace(b.spec, **changes), shape) == reach_of(a.spec, shape)
+
+
+def _same(spec: Conv | Pool, shape: Shape) -> bool:
+    return reach_of(spec, shape) == reach_of(replace(spec, padding=None), shape)
 
 
 def _allowed(case: Case, item: Unlike, *, inference_only: bool, rotate: bool) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,8 @@ VERDICTS = {
 }
 SHOWN = 12
 """How many lines of a kind are printed."""
+_SOURCE = re.compile(r"(?: |, )the (\w+) of ([^,;]+)")
+"""How the note of a fold names a weight of the source."""
 NAMED = 3
 """How many places are named of which the same is said."""
 
@@ -140,9 +143,10 @@ class TransferReport:
 
     def _rows(self) -> Iterator[tuple[str, str]]:
         """Kind and text of everything that is to be said."""
-        yield from (("differs", str(item)) for item in self.problems)
+        said = ((f"{item.what}; {item.remedy}" if item.remedy else item.what, item.place) for item in self.problems)
+        yield from _grouped("differs", said)
         yield from _grouped("changed", ((f"{item.before} -> {item.after}", item.place) for item in self.adapted))
-        yield from _grouped("folded", ((f"{item.role}: {item.note}", item.layer) for item in self.folds))
+        yield from _folds(self.folds)
         yield from _grouped("not moved", ((item.reason, item.weight.key) for item in self.plan.left))
         yield from _grouped("kept as it was", ((item.reason, item.weight.key) for item in self.plan.unfilled))
         yield from (("found", str(item)) for item in self.findings)
@@ -157,8 +161,28 @@ def _grouped(kind: str, items: Iterable[tuple[str, str]]) -> Iterator[tuple[str,
     for text, place in items:
         groups.setdefault(text, []).append(place)
     for text, places in groups.items():
-        more = f" and {len(places) - NAMED} more" if len(places) > NAMED else ""
-        yield kind, f"{', '.join(places[:NAMED])}{more}: {text}"
+        named = _named(places)
+        yield kind, f"{named}: {text}" if named else text
+
+
+def _named(places: Iterable[str]) -> str:
+    """The first few of many places, and how many more there are."""
+    known = [place for place in dict.fromkeys(places) if place]
+    more = f" and {len(known) - NAMED} more" if len(known) > NAMED else ""
+    return f"{', '.join(known[:NAMED])}{more}"
+
+
+def _folds(items: Iterable[Assignment]) -> Iterator[tuple[str, str]]:
+    """One row for all folds of one kind, whichever layers of the source they come from."""
+    groups: dict[str, tuple[list[str], dict[str, list[str]]]] = {}
+    for item in items:
+        layers, sources = groups.setdefault(f"{item.role}: {_SOURCE.sub('', item.note)}", ([], {}))
+        layers.append(item.layer)
+        for role, name in _SOURCE.findall(item.note):
+            sources.setdefault(role, []).append(name)
+    for kind, (layers, sources) in groups.items():
+        what = " and ".join(f"the {role} of {_named(names)}" for role, names in sources.items())
+        yield "folded", f"{_named(layers)}: {kind.replace('less', f'less {what}', 1) if what else kind}"
 
 
 def _folded(item: Assignment) -> dict[str, Any]:

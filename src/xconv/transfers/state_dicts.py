@@ -62,9 +62,11 @@ class _Set:
         return f"{place}, names that begin with {self.prefix!r}" if self.prefix else place
 
     @property
-    def called(self) -> str:
-        """What `which=` may say to get it."""
-        return EMA if self.averaged else self.prefix or ".".join(self.path)
+    def words(self) -> tuple[str, ...]:
+        """What `which=` may say to get it, the shortest first."""
+        path = ".".join(self.path)
+        words = (EMA if self.averaged else "", self.prefix, path, f"{path}.{self.prefix}" if self.prefix else "")
+        return tuple(dict.fromkeys(word for word in words if word))
 
 
 def choose(
@@ -142,7 +144,8 @@ def _by_prefix(found: _Set, names: Collection[str]) -> list[_Set]:
         before = dict.fromkeys(["", *_before(found.tensors, known)])
         parts = [_with_prefix(found, prefix) for prefix in before]
         most = max(len(known & part.tensors.keys()) for part in parts)
-        return [part for part in parts if len(known & part.tensors.keys()) == most]
+        whole = [part for part in parts if len(known & part.tensors.keys()) == most]
+        return [_without(part, known, {other.prefix for other in whole}) for part in whole]
     prefix = ""
     while True:
         inner = [name.removeprefix(prefix) for name in found.tensors if name != "n_averaged"]
@@ -170,13 +173,23 @@ def _with_prefix(found: _Set, prefix: str) -> _Set:
     return replace(found, prefix=prefix, tensors=held)
 
 
+def _without(found: _Set, known: set[str], prefixes: Collection[str]) -> _Set:
+    """The set that stands under the module's own names, without those of a second set beside it."""
+    if found.prefix or len(prefixes) == 1:
+        return found
+    other = tuple(prefix for prefix in prefixes if prefix)
+    held = {name: item for name, item in found.tensors.items() if name in known or not name.startswith(other)}
+    return replace(found, tensors=held)
+
+
 def _chosen(sets: list[_Set], which: str, names: frozenset[str], place: str) -> _Set:
     """The one set that is wanted."""
     if which:
-        wanted = [each for each in sets if which in (each.called, ".".join(each.path), each.prefix)]
+        wanted = [each for each in sets if which in each.words]
         if len(wanted) != 1:
-            many = "holds several sets" if wanted else "holds no set"
-            raise InvalidInput(f"{many} of weights named {which!r}", place=place, problems=_listed(sets, place))
+            what = f"holds {'several sets' if wanted else 'no set'} of weights named {which!r}"
+            problems = [Problem(place, what), *_listed(sets, place)]
+            raise InvalidInput(f"which={which!r} names no set of weights in {place}", problems=problems)
         return wanted[0]
     plain = [each for each in sets if not each.averaged] or sets
     ranked = sorted(plain, key=lambda each: _rank(each, names))
@@ -198,7 +211,13 @@ def _rank(found: _Set, names: frozenset[str]) -> tuple[int, ...]:
 
 def _listed(sets: list[_Set], place: str) -> list[Problem]:
     what = "{} tensors in {}"
-    return [Problem(place, what.format(len(s.tensors), s.said), f"say which={s.called!r}") for s in sets]
+    return [Problem(place, what.format(len(s.tensors), s.said), f"say which={_name(s, sets)!r}") for s in sets]
+
+
+def _name(found: _Set, sets: list[_Set]) -> str:
+    """What `which=` says to get this one and no other."""
+    others = [word for other in sets if other is not found for word in other.words]
+    return next((word for word in found.words if word not in others), "")
 
 
 def _notes(chosen: _Set, sets: list[_Set]) -> Iterator[str]:
@@ -213,7 +232,7 @@ def _notes(chosen: _Set, sets: list[_Set]) -> Iterator[str]:
         yield f"{chosen.prefix!r} was taken off the names"
     for other in sets:
         if other.averaged and not chosen.averaged and len(other.tensors) > 1:
-            yield f"averaged (EMA) weights lie there too, in {other.said}; which={EMA!r} takes them"
+            yield f"averaged (EMA) weights lie there too, in {other.said}; which={_name(other, sets)!r} takes them"
 
 
 def _left(content: Any, chosen: _Set) -> Iterator[str]:
@@ -228,8 +247,8 @@ def _left(content: Any, chosen: _Set) -> Iterator[str]:
 def _unused(chosen: _Set, found: list[_Set]) -> Iterator[str]:
     """The names of the same mapping that the chosen prefix does not cover."""
     whole = next(each for each in found if each.path == chosen.path)
-    if chosen.prefix:
-        yield from (".".join((*chosen.path, name)) for name in whole.tensors if not name.startswith(chosen.prefix))
+    taken = {chosen.prefix + name for name in chosen.tensors}
+    yield from (".".join((*chosen.path, name)) for name in whole.tensors if name not in taken)
 
 
 def _entries(content: Any) -> str:
