@@ -302,19 +302,21 @@ def transfer(  # noqa: PLR0913 - every option has a name of its own
 
     Args:
         source: a live Keras or tf_keras model, a torch module, an ExportedProgram, or a file: of a whole model, or of
-            weights alone (`.weights.h5`, `.h5`, `.keras`, `.safetensors`, `.pt`, `.pth`, `.bin`, `.ckpt`).
+            weights alone (`.weights.h5`, `.h5`, `.keras`, `.safetensors`, `.pt`, `.pth`, `.bin`, `.ckpt`, or the
+            `.weights.json` or `.index.json` that lists the files of one).
         target: a live Keras model or a torch module, whose parameters stay the same objects in their dtype and device;
             or the file of weights to write (`.safetensors`, `.pt`, `.pth`, `.weights.h5`, `.h5`, `.keras`).
         adapt: change the target's settings (strides, padding, epsilon, pooling, activations) where the two are not the
             same. A torch module is changed in place and keeps its class and the keys of its state_dict; of a Keras
             model a changed copy is made, the report's `target`. Where something is left, nothing is changed.
-        strict: refuse where the two are not the same function, with every place and its cause. False moves all that
-            can be moved, and lists the rest.
+        strict: refuse where the two are not the same function, or a file is not of all of its architecture, with
+            every place and its cause. False moves all that can be moved, and lists the rest.
         inference_only: also fold what is exact in inference alone: another epsilon into the variance of a BatchNorm,
             a gamma that the target lacks into the layer before.
         rotate: turn every kernel by 180 degrees, so that 'same' padding is exact in a model with symmetric padding. The
             target then wants its image turned by 180 degrees.
-        swap_channels: for a target that takes BGR where the source takes RGB, or the other way round.
+        swap_channels: for a target that takes BGR where the source takes RGB, or the other way round: all weights that
+            see single channels of the image are turned round.
         input_shape: the shape of the input without the batch, channels-first, where neither model tells it.
         architecture: what a file of weights belongs to: a live model, which is not changed, or the file of a whole one.
             The target's where that is a file, else the source's; a pair (source's, target's) where both are files.
