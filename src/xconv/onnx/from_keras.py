@@ -12,20 +12,18 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from xconv import axes
-from xconv.errors import InvalidInput, Unsupported, XConvError
+from xconv.errors import InvalidInput, Unsupported
 from xconv.frameworks import require
-from xconv.inputs import Feed, leaves
+from xconv.inputs import Feed
 from xconv.keras.walk import graph_of
 from xconv.layout import Layout
 from xconv.onnx.files import foreign_operators, open_model, save_model
+from xconv.onnx.layouts import IMAGE, orders, others
 from xconv.onnx.renaming import renamed, turned
-from xconv.torch.record import Port, Record
 
-__all__ = ["OPSET", "keras_to_onnx", "live_model", "ports"]
+__all__ = ["OPSET", "keras_to_onnx", "live_model"]
 
 OPSET = 17
-IMAGE = axes.channels_first(4)
 
 
 def keras_to_onnx(
@@ -109,7 +107,7 @@ def _by_tf2onnx(side: Any, opset: int, layout: Layout) -> Any:
         what = "a subclassed model does not say which shapes it takes"
         raise Unsupported(what, place=side.name, remedy="call it on a keras.Input, and give that Functional model")
     traced, outputs = _traced(side, feeds)
-    given, returned = _orders(side.model, layout, feeds, [item.shape.rank for item in traced.outputs])
+    given, returned = orders(side, layout, [item.shape.rank for item in traced.outputs])
     names = [f"input_{place}:0" for place in range(len(feeds))]
     results = [item.name for item in traced.outputs]
     with _quiet("tf2onnx", "tensorflow"):
@@ -127,58 +125,9 @@ def _by_tf2onnx(side: Any, opset: int, layout: Layout) -> Any:
             raise Unsupported(what, place=side.name, remedy="convert it without ONNX (xconv.keras_to_torch)") from error
     entries = [item.name for item in model.graph.input]
     exits = [item.name for item in model.graph.output]
-    turned(model, _others(entries, given), _others(exits, returned))
+    turned(model, others(entries, given), others(exits, returned))
     wanted = dict(zip(entries, (feed.name for feed in feeds), strict=True))
     return renamed(model, {**wanted, **dict(zip(exits, outputs, strict=True))}, side.name)
-
-
-def _others(names: Sequence[str], orders: Sequence[axes.Order]) -> dict[str, axes.Order]:
-    """The tensors that are turned, apart from images, which tf2onnx turns itself."""
-    pairs = zip(names, orders, strict=True)
-    return {name: order for name, order in pairs if order != IMAGE and not axes.is_identity(order)}
-
-
-def _orders(
-    model: Any, layout: Layout, feeds: Sequence[Feed], ranks: Sequence[int]
-) -> tuple[list[axes.Order], list[axes.Order]]:
-    """The order in which every input is taken and every output returned."""
-    if layout == "channels_last":
-        return [axes.identity(len(feed.shape)) for feed in feeds], [axes.identity(rank) for rank in ranks]
-    record = ports(model, layout)
-    held = [port.order for port in record.inputs]
-    outputs = [port.order for _, port in leaves(record.outputs)]
-    return held, outputs if len(outputs) == len(ranks) else [_first(rank) for rank in ranks]
-
-
-def ports(model: Any, layout: Layout) -> Record:
-    """The inputs and outputs that a torch module has which stands for the model: those of a direct conversion.
-
-    Where xconv cannot read the model, images are channels-first and nothing else is turned.
-    """
-    from xconv.api import read_keras
-    from xconv.layout import resolve
-    from xconv.torch.origin import record_of
-
-    side = _side(model)
-    feeds = side.feeds()
-    try:
-        found = record_of(resolve(read_keras(side.model), "first", layout), layout, {})
-    except XConvError:
-        found = None
-    if found is None or len(found.inputs) != len(feeds):
-        entries = tuple(
-            Port(f.name, f.shape, _first(len(f.shape)) if layout == "channels_first" else axes.identity(len(f.shape)))
-            for f in feeds
-        )
-        return Record(side.name, layout, entries, None)
-    by_name = {port.name: port for port in found.inputs}
-    named = set(by_name) == {feed.name for feed in feeds}
-    entries = tuple(by_name[feed.name] for feed in feeds) if named else found.inputs
-    return Record(side.name, layout, entries, found.outputs)
-
-
-def _first(rank: int) -> axes.Order:
-    return axes.channels_first(rank) if rank > 3 else axes.identity(rank)
 
 
 class _Traced:

@@ -12,7 +12,8 @@ from xconv.errors import InvalidInput, Unsupported, XConvError
 from xconv.onnx.call import Call, as_tensor
 from xconv.onnx.host import on_host
 from xconv.onnx.operators import OPERATORS
-from xconv.onnx.plan import STATISTICS, Held, Plan, Step
+from xconv.onnx.plan import STATISTICS, Plan
+from xconv.onnx.steps import Held, Step
 
 __all__ = ["Network", "Operator"]
 

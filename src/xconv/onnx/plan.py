@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from torch import nn
 
 from xconv.errors import Problem, Unknown, Unreadable
 from xconv.graph import unique
 from xconv.onnx.operators import OPERATORS
 from xconv.onnx.operators.recurrent import GATES, recurrent_weights
+from xconv.onnx.placing import is_taken, placed
+from xconv.onnx.steps import Array, Held, Step
 
-__all__ = ["Array", "Plan", "Step", "plan_of"]
-
-Array: TypeAlias = "np.ndarray[Any, Any]"
+__all__ = ["STATISTICS", "Plan", "plan_of"]
 
 ROLES: Mapping[str, Mapping[int, str]] = {
     "Conv": {1: "weight", 2: "bias"},
@@ -37,42 +35,6 @@ SETTINGS = frozenset({"Resize", "Upsample", "Clip", "Pad", "Range"})
 """Operators whose constants are never weights."""
 FILLINGS = frozenset({"Expand", "Where"})
 """Operators whose constants fill something; a weight in them has a name of torch's."""
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A weight: the name under which it is shared, its numbers, and the input it is, or None where it has a role."""
-
-    key: str
-    array: Array
-    place: int | None = None
-    turned: bool = False
-    """Whether the array is the other way round than the model has it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One operator. `inputs` are names, '' where an optional one is left out; `held` are its weights by role."""
-
-    kind: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-    held: Mapping[str, Held] = field(default_factory=dict)
-    name: str = ""
-    path: str = ""
-
-    @property
-    def given(self) -> tuple[str, ...]:
-        """The names of what the graph brings to it; '' for its own weights."""
-        own = {held.place for held in self.held.values()}
-        return tuple("" if place in own else name for place, name in enumerate(self.inputs))
-
-    def same_layer(self, other: Step) -> bool:
-        """Whether both are calls of one layer: the same weights, of which there are some, and the same settings."""
-        mine, yours = ({role: held.key for role, held in step.held.items()} for step in (self, other))
-        same = self.kind == other.kind and mine == yours
-        return same and bool(mine) and repr(self.attributes) == repr(other.attributes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +69,7 @@ def plan_of(model: Any, name: str, opset: int) -> Plan:
     known = {**{key: array for key, array in arrays.items() if key in given}, **constants}
     inputs = tuple(item.name for item in graph.input if item.name not in arrays)
     outputs = tuple(item.name for item in graph.output)
-    return Plan(name, inputs, outputs, tuple(_placed(steps)), known, opset, _is_double(graph, arrays))
+    return Plan(name, inputs, outputs, tuple(placed(steps)), known, opset, _is_double(graph, arrays))
 
 
 def _is_double(graph: Any, arrays: Mapping[str, Array]) -> bool:
@@ -248,57 +210,4 @@ def _with_weights(step: Step, arrays: Mapping[str, Array], *, named: bool) -> St
 def _role(name: str) -> str:
     """The last part of a name such as torch gives to a parameter, where it is one that a module can have."""
     last = name.rpartition(".")[2]
-    return last if last.isidentifier() and not _is_taken(last) else FREE
-
-
-def _is_taken(name: str) -> bool:
-    """Whether every module has something of this name."""
-    return hasattr(_BARE, name) or name in ("step", "opset", "places", "is_double", "plan")
-
-
-_BARE = nn.Module()
-
-
-def _placed(steps: list[Step]) -> Iterator[Step]:
-    """The steps with their paths: where their weights are named after a module, there; else by the step's own name."""
-    scopes = Counter(_scope(step.name) for step in steps)
-    taken: dict[str, Step] = {}
-    for step in steps:
-        scope = _scope(step.name)
-        alone = scope and scopes[scope] == 1
-        base = _owner(step) or (scope if alone else _legal(f"{scope}.{_last(step.name)}".strip(".")))
-        path = base if base in taken and taken[base].same_layer(step) else unique(base, taken)
-        taken.setdefault(path, step)
-        yield replace(step, path=path)
-
-
-def _owner(step: Step) -> str:
-    """The module that torch's exporter named the weights after: `layer1.0.conv1` of `layer1.0.conv1.weight`."""
-    keys = [held.key for held in step.held.values()]
-    found = {key.rpartition(".")[0] for key in keys if re.fullmatch(r"[A-Za-z_]\w*(\.\w+)+", key)}
-    return found.pop() if len(found) == 1 else ""
-
-
-def _scope(name: str) -> str:
-    """The path of the module in a step's name.
-
-    >>> _scope("/layer1/layer1.0/conv1/Conv"), _scope("/features/features.0/features.0.2/Relu"), _scope("Add_3")
-    ('layer1.0.conv1', 'features.0.2', '')
-    """
-    levels: list[str] = []
-    for level in name.strip("/").split("/")[:-1]:
-        # torch's exporter writes the child of a Sequential with its parent's name in front
-        if levels and level.startswith(f"{levels[-1]}."):
-            levels.pop()
-        levels.append(level)
-    return _legal(".".join(levels)) if levels else ""
-
-
-def _last(name: str) -> str:
-    return name.strip("/").rpartition("/")[2].replace(".", "_")
-
-
-def _legal(path: str) -> str:
-    """A path whose levels are names that modules can have."""
-    levels = (re.sub(r"[^0-9A-Za-z_]+", "_", level).strip("_") for level in path.split("."))
-    return ".".join(f"{level}_" if _is_taken(level) else level for level in levels if level) or "step_"
+    return last if last.isidentifier() and not is_taken(last) else FREE

@@ -23,12 +23,14 @@ def keras_through_onnx(source: Any, input_layout: Layout) -> GraphModule:
     Warns:
         XConvWarning: what was lost.
     """
-    from xconv.onnx.from_keras import keras_to_onnx, live_model, ports
+    from xconv.keras.run import KerasSide
+    from xconv.onnx.from_keras import keras_to_onnx, live_model
+    from xconv.onnx.layouts import ports
     from xconv.onnx.to_torch import onnx_to_torch
     from xconv.torch.record import KEY
 
     model = live_model(source)
-    record = ports(model, input_layout)
+    record = ports(KerasSide(model), input_layout)
     module = onnx_to_torch(keras_to_onnx(model, input_layout=input_layout))
     lost = losses(model, module)
     module.meta[KEY] = replace(record, notes=(f"through ONNX: {lost}",))
