@@ -54,7 +54,7 @@ def test_every_difference_of_preprocessings_is_named() -> None:
 
 
 PAGES = ["README.md", "CONTRIBUTING.md", "examples/README.md"]
-PAGES += [f"docs/{name}.md" for name in ("architecture", "diagnosing", "features", "questions", "transfer")]
+PAGES += [f"docs/{name}.md" for name in ("architecture", "diagnosing", "features", "preprocessing", "questions", "transfer")]
 
 
 @pytest.mark.parametrize("page", PAGES)
