@@ -11,7 +11,7 @@ from torch import nn
 
 import xconv
 from tests.comparison import assert_same
-from tests.models.small_models import mobile, several
+from tests.models.small_models import mobile, nested_models, several
 from xconv.extraction.listening import Listening
 
 
@@ -369,6 +369,39 @@ def test_what_a_network_returns_is_asked_for_without_a_name(pair):
     assert xconv.verify(ours, theirs).ok
     with pytest.raises(xconv.InvalidInput, match="name the layer"):
         xconv.same_features(bare, module, pooling="avg")
+
+
+class Functional(Residual):
+    """It pools between its layers, as torchvision's DenseNet does."""
+
+    def forward(self, x):
+        x = nn.functional.relu(self.layer1(self.stem(x)))
+        return self.fc(nn.functional.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
+def test_what_is_computed_between_layers_has_no_name(pair):
+    with pytest.raises(xconv.Mismatch, match=r"computes it between its layers; before it, b_out is layer1"):
+        xconv.counterpart(pair[0], Functional().eval(), "mean")
+
+
+def test_models_of_tf_keras_have_features():
+    pytest.importorskip("tf_keras")
+    import tf_keras
+
+    inner, _ = nested_models(tf_keras)
+    picture = tf_keras.Input((8, 9, 4))
+    shared = tf_keras.layers.Conv2D(2, 1, name="shared")
+    model = tf_keras.Model(picture, shared(shared(inner(picture))), name="outer")
+    batch = np.random.default_rng(0).standard_normal((2, 8, 9, 4)).astype(np.float32)
+    first = shared(inner(batch))
+    assert_same(xconv.features(model, "shared:0")(batch), first, relative=1e-6)
+    assert_same(xconv.features(model, "shared:1", pooling="avg")(batch), np.mean(shared(first), (1, 2)), relative=1e-5)
+    assert_same(xconv.features(model, "seq/b")(batch), inner.layers[1](inner.layers[0](batch)), relative=1e-6)
+    with pytest.raises(xconv.InvalidInput, match="did you mean"):
+        xconv.features(model, "sharde")
+    assert str(xconv.feature_length(xconv.features(model, "shared:1", pooling="avg"))).startswith(
+        "2: mean over the 8x9"
+    )
 
 
 def test_files_have_no_layers_to_extract(pair):

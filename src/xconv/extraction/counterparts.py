@@ -159,7 +159,7 @@ class _Search:
         there = self._there(source)
         returned = self.theirs.layers_of(there)
         if not returned:
-            raise self._inside(there)
+            raise self._inside(there, source)
         best = returned[0]
         return _Found(best.name, rank, len(self.second.whole.shape(best.value)), order)
 
@@ -208,12 +208,12 @@ class _Search:
             waiting += [v.node for v in nodes[name].inputs if v.node not in seen]
         return "xconv.diagnose says what differs"
 
-    def _inside(self, value: Value) -> Mismatch:
+    def _inside(self, value: Value, source: Value) -> Mismatch:
         """The error for what a layer of the second model computes and does not return."""
         layer, returns = self.theirs.group(self.theirs.as_read(value))
         where = f"inside {layer}, which returns something else" if layer else "between its layers"
         what = f"{self.second.name} computes it {where}"
         names = (self.alignment.to_a.get(one.node) for one in returns)
         others = [self.first.graph.by_name()[name].layer for name in names if name is not None]
-        remedy = f"ask for {others[0]}, which is {layer}" if any(others[:1]) else "ask for the layer before it"
-        return Mismatch(what, place=self.place, remedy=remedy)
+        known = f"ask for {others[0]}, which is {layer}" if layer and any(others[:1]) else self._near(source)
+        return Mismatch(what, place=self.place, remedy=known)
