@@ -99,10 +99,21 @@ def _check(model: Any, place: str) -> None:
     if model.ByteSize() > LARGEST or foreign_operators(model):
         return  # the checker cannot look at the one; the other is refused by name, which says more
     try:
-        onnx.checker.check_model(model)
+        onnx.checker.check_model(_with_shapes(model))
     except (onnx.checker.ValidationError, ValueError) as error:
         what = f"is not a valid ONNX model: {_first_line(error)}"
         raise Unreadable(what, place=place, remedy="save or download it again") from error
+
+
+def _with_shapes(model: Any) -> Any:
+    """The model, or a copy where an output states no shape: the checker asks for one, and nobody else does."""
+    if all(item.type.tensor_type.HasField("shape") for item in model.graph.output):
+        return model
+    copy = type(model)()
+    copy.CopyFrom(model)
+    for item in copy.graph.output:
+        item.type.tensor_type.shape.SetInParent()
+    return copy
 
 
 def _misfit(tensor: Any) -> Problem | None:

@@ -38,6 +38,9 @@ def _window(call: Call, kernel: Sequence[int]) -> tuple[list[int], list[int], li
     given = list(call.get("pads") or [0] * 2 * rank)
     pads = [[given[axis], given[axis + rank]] for axis in range(rank)]
     auto = call.get("auto_pad", b"NOTSET").decode()
+    if auto.startswith("SAME") and "Pool" in call.kind and set(dilations) != {1}:
+        what = f"{call.kind} with dilations and auto_pad={auto!r}, where onnxruntime does not do what ONNX says"
+        raise Unsupported(what, remedy="export the model with explicit pads")
     if auto in ("SAME_UPPER", "SAME_LOWER"):
         sizes = call.tensor(0).shape[2:]
         pads = [_same(*row, lower=auto == "SAME_LOWER") for row in zip(sizes, kernel, strides, dilations, strict=True)]
