@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import io
+import json
+import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -468,3 +473,44 @@ def test_the_layer_refuses_what_is_no_picture() -> None:
     for shape in ((40, 51), (40, 51, 4), (2, 3, 40, 51, 3)):
         with pytest.raises(InvalidInput, match="pictures have shape"):
             P.to_keras()(np.zeros(shape, np.uint8))
+
+
+ON_ANOTHER_BACKEND = """
+import torch
+import json
+import keras
+import numpy as np
+from xconv.preprocessing import load_img, resizing, torchvision
+from xconv.preprocessing.pictures import scene
+
+pictures = np.stack([scene((97, 113)), scene((97, 113), 1)])
+off = {}
+for name, p in {
+    "pillow": load_img((31, 47), "bicubic", mode="caffe"),
+    "tensor": torchvision(40, (50, 31), given="uint8 tensor"),
+    "floats": resizing((31, 47), "bicubic", pad_to_aspect_ratio=True, fill_value=9.0, mode="torch"),
+}.items():
+    layer = p.to_keras(p.layout)
+    expected = p.batch(pictures)
+    off[name] = float(np.abs(keras.ops.convert_to_numpy(layer(pictures)) - expected).max() / np.abs(expected).max())
+    import tensorflow as tf
+
+    made = next(iter(tf.data.Dataset.from_tensor_slices(pictures).map(layer)))
+    off[f"{name} in tf.data"] = float(np.abs(made.numpy() - expected[0]).max() / np.abs(expected).max())
+print(json.dumps(off))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_the_layer_on_another_backend(backend: str) -> None:
+    """Each backend needs a process of its own."""
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, "-c", ON_ANOTHER_BACKEND]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert all(error == 0 for name, error in found.items() if not name.startswith("floats"))
+    assert all(error < 1e-6 for error in found.values())
