@@ -134,7 +134,7 @@ def test_row_1_truncated_keras(path, kept):
         (b"\x1f\x8b rest", "gzip", "unpack"),
         (b"<!DOCTYPE html>", "HTML", "fetch the file again"),
         (b"version https://git-lfs.github.com/spec/v1", "Git LFS", "git lfs pull"),
-        (b"\x08\x08\x12\x04onnx", "ONNX", "xconv.onnx"),
+        (b"\x08\x08\x12\x04onnx", "ONNX", "xconv.onnx_to_torch"),
         (b"\0\0\0\0TFL3", "TensorFlow Lite", "Keras model"),
         (b"random bytes", "unknown kind", "download it again"),
     ],

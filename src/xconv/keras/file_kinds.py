@@ -94,7 +94,7 @@ def _kind_of_bytes(head: bytes, tail: bytes, size: int, path: Path) -> tuple[str
     if tail == bytes.fromhex("57fb808b247547db") or ".data-0000" in path.name:
         return "TensorFlow checkpoint", _TENSORFLOW
     if path.suffix == ".onnx" or (head[:1] == b"\x08" and b"onnx" in head.lower() + path.name.lower().encode()):
-        return "ONNX file", "use xconv.onnx"
+        return "ONNX file", "use xconv.onnx_to_torch or xconv.onnx_to_keras"
     return f"file of an unknown kind (it begins with {head[:8]!r})", "it may be damaged; save or download it again"
 
 
