@@ -184,6 +184,8 @@ ALL = INTEGER | FLOATS
 
 @pytest.mark.parametrize("name", INTEGER)
 def test_an_integer_path_is_the_owners_to_the_bit(name: str) -> None:
+    if ", tensor" in name and not torch.backends.cpu.get_cpu_capability().startswith("AVX"):
+        pytest.skip("torch resizes uint8 tensors in another way without these instructions")
     description, owner = INTEGER[name]
     for seed, size in enumerate(SIZES):
         picture = scene(size, seed)
