@@ -37,10 +37,14 @@ among its places; where several are planted at once, every one of them. A twin w
 
 ## Time
 
-Seconds to align two networks in canonical form, and to diagnose the pair from live models to findings, on {machine};
-keras.applications against torchvision, the differences of ResNet v1 and v1.5 included.
+Processor seconds to align two networks in canonical form, and to diagnose the pair from live models to findings, on
+{machine};
+keras.applications against torchvision with weights of its own, the differences of ResNet v1 and v1.5 included. The
+clock is in brackets: other work may have run beside them.
 
 {times}
+
+    python -m benchmarks.diagnosis --only --times
 """
 
 
@@ -50,9 +54,10 @@ def write(results: Path = FOLDER / "diagnosis.jsonl", target: Path = ROOT / "doc
     cases = [row for row in rows if row["kind"] == "planted"]
     if not cases:
         return
-    machine = in_short(rows[-1]["machine"])
+    timed = [row for row in rows if row["kind"] == "time"]
+    machine = in_short((timed or rows)[-1]["machine"])
     parts = "\n\n".join(_parts(cases))
-    times = _times([row for row in rows if row["kind"] == "time"])
+    times = _times(timed)
     text = PAGE.format(generated=GENERATED, summary=_summary(cases), machine=machine, parts=parts, times=times)
     target.write_text(text, encoding="utf-8")
 
@@ -109,8 +114,16 @@ def _number(value: float | str) -> str:
 
 
 def _times(rows: Sequence[Row]) -> str:
-    cells = (
-        (row["subject"], f"{row['nodes']:,}", seconds(row["align_seconds"]), seconds(row["diagnose_seconds"]))
-        for row in rows
-    )
-    return markdown(("network", "nodes", "align", "diagnose"), cells)
+    head = ("network", "nodes", "align", "per node", "diagnose", "per node")
+    return markdown(head, (_time_cells(row) for row in rows))
+
+
+def _time_cells(row: Row) -> Sequence[str]:
+    cells = [row["subject"], f"{row['nodes']:,}"]
+    for name in ("align", "diagnose"):
+        clock = seconds(row[f"{name}_seconds"])
+        if f"{name}_processor" in row:
+            cells += [f"{seconds(row[f'{name}_processor'])} ({clock})", seconds(row[f"{name}_per_node"])]
+        else:
+            cells += [clock, ""]  # measured before the processor's seconds were
+    return cells
