@@ -11,7 +11,7 @@ from xconv.inputs import Feed
 from xconv.keras.walk import Key
 from xconv.statistics import Array
 
-__all__ = ["Named", "NoKernel", "Side"]
+__all__ = ["Named", "NoKernel", "Side", "Whole"]
 
 
 class NoKernel(XConvError):
@@ -58,3 +58,23 @@ class Side(Protocol):
     def release(self) -> None:
         """Drops the copies that it made in other precisions."""
         ...
+
+
+class Whole:
+    """What a side says of its layers where it is run as a whole: that it knows of none."""
+
+    def layers(self, inputs: Sequence[Array], dtype: str) -> Iterator[tuple[Key, Array]]:
+        """Nothing: it is run as a whole."""
+        del inputs, dtype
+        return iter(())
+
+    def kinds(self) -> dict[str, str]:
+        """Nothing."""
+        return {}
+
+    def is_fresh(self) -> bool:
+        """Unknown, hence False."""
+        return False
+
+    def release(self) -> None:
+        """Nothing to drop."""

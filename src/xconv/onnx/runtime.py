@@ -12,9 +12,8 @@ from xconv import axes
 from xconv.errors import InvalidInput, Unsupported
 from xconv.frameworks import require
 from xconv.inputs import Feed, as_dtype
-from xconv.keras.walk import Key
 from xconv.onnx.files import open_model
-from xconv.sides import Named, NoKernel
+from xconv.sides import Named, NoKernel, Whole
 from xconv.statistics import Array
 from xconv.torch.record import Port, Record
 from xconv.torch.run import fitting
@@ -32,7 +31,7 @@ KEPT_LAYOUT = ("tf2onnx", "keras")
 """Who writes images as Keras has them."""
 
 
-class OnnxSide:
+class OnnxSide(Whole):
     """An ONNX model in onnxruntime on the CPU, in the precision in which it is written and in no other.
 
     `assume` says how its layouts correspond to those of the other side, as for a torch module.
@@ -132,22 +131,6 @@ class OnnxSide:
         kept = self.record is None or self.model.producer_name in KEPT_LAYOUT or len(ports) != len(found)
         for place, array in enumerate(found):
             yield array if kept else array.transpose(axes.inverse(fitting(array.shape, ports[place])))
-
-    def layers(self, inputs: Sequence[Array], dtype: str) -> Iterator[tuple[Key, Array]]:
-        """Nothing: the nodes of an exported graph are no layers."""
-        del inputs, dtype
-        return iter(())
-
-    def kinds(self) -> dict[str, str]:
-        """Nothing."""
-        return {}
-
-    def is_fresh(self) -> bool:
-        """Unknown, hence False."""
-        return False
-
-    def release(self) -> None:
-        """Nothing to drop."""
 
 
 def _fits(port: Port, feed: Feed) -> bool:

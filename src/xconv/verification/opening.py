@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,7 @@ import numpy as np
 from xconv.errors import InvalidInput
 from xconv.frameworks import before_tensorflow
 from xconv.inputs import Feed, leaves
-from xconv.keras.walk import Key
-from xconv.sides import Named, Side
+from xconv.sides import Named, Side, Whole
 from xconv.statistics import Array
 
 __all__ = ["CallableSide", "open_side"]
@@ -113,7 +112,7 @@ def _open_keras_file(path: Path) -> Side:
     return converted
 
 
-class CallableSide:
+class CallableSide(Whole):
     """A plain function: it is given the flat inputs in the dtype of the run and returns any structure of arrays."""
 
     framework = "callable"
@@ -132,22 +131,6 @@ class CallableSide:
         del dtype
         found = leaves(self.function(*inputs))
         return tuple(Named(path or "output", _array(value)) for path, value in found)
-
-    def layers(self, inputs: Sequence[Array], dtype: str) -> Iterator[tuple[Key, Array]]:
-        """Nothing: a function has no layers."""
-        del inputs, dtype
-        return iter(())
-
-    def kinds(self) -> dict[str, str]:
-        """Nothing."""
-        return {}
-
-    def is_fresh(self) -> bool:
-        """Unknown, hence False."""
-        return False
-
-    def release(self) -> None:
-        """Nothing to drop."""
 
 
 def _array(value: Any) -> Array:
