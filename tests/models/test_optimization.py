@@ -136,7 +136,7 @@ def test_a_program_that_does_more_than_round_is_not_kept(network: nn.Module, mon
     always(monkeypatch, 2.0)
 
     class Wrong(nn.Module):
-        def __init__(self, module: nn.Module, *_: Any) -> None:
+        def __init__(self, module: nn.Module, *_: Any, **__: Any) -> None:
             super().__init__()
             self.module = module
 
@@ -192,6 +192,60 @@ def test_a_compiled_module_says_that_it_is_not_pickled() -> None:
         copy.deepcopy(module)
 
 
+def test_weights_are_frozen_when_a_program_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings: list[bool] = []
+
+    def compiler(module: nn.Module, **_: Any) -> Any:
+        def run(x: torch.Tensor) -> torch.Tensor:
+            settings.append(torch._inductor.config.freezing)
+            return module(x)
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", compiler)
+    module = serving.Compiled(nn.Linear(2, 3), None, torch.device("cpu"))
+    for count in (1, 1, 4, 1):
+        assert module(torch.ones(count, 2)).shape == (count, 3)
+    assert settings == [True, False, True, False]  # only for a shape that was not compiled before
+    serving.Compiled(nn.Linear(2, 3), None, torch.device("cuda"))(torch.ones(1, 2))
+    assert settings[-1] is False
+
+
+def test_a_compiled_program_holds_its_own_weights() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    image = torch.randn(2, 3, 9, 7)
+    with torch.no_grad():
+        expected = module(image)
+        compiled = serving.Compiled(module, None, torch.device("cpu"))
+        torch.testing.assert_close(compiled(image), expected)
+        module[0].weight.zero_()
+        torch.testing.assert_close(compiled(image), expected)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_elsewhere_than_on_a_cpu_both_memory_formats_are_compiled(
+    network: nn.Module, monkeypatch: pytest.MonkeyPatch, kept: bool
+) -> None:
+    always(monkeypatch, 1.5 if kept else 0.9)
+    formats: list[bool] = []
+
+    class Program(nn.Module):
+        def __init__(self, module: nn.Module, *_: Any, **__: Any) -> None:
+            super().__init__()
+            self.module = module
+            formats.append(module.get_submodule("conv").weight.is_contiguous(memory_format=torch.channels_last))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.module(x)
+
+    monkeypatch.setattr(run, "Compiled", Program)
+    work = work_on(network)
+    work.memory_format()
+    monkeypatch.setattr(run._Work, "device", property(lambda _: torch.device("meta")))
+    work.compile(None, None)
+    assert formats == [kept, not kept]
+
+
 def test_memory_is_kept_where_the_c_library_can_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[int, int]] = []
 
@@ -201,9 +255,16 @@ def test_memory_is_kept_where_the_c_library_can_be_told(monkeypatch: pytest.Monk
             told.append((what, value))
             return 1
 
+    monkeypatch.setattr(allocator, "_told", [])
     monkeypatch.setattr(allocator.ctypes, "CDLL", lambda _: Library)
     monkeypatch.setattr(allocator.platform, "libc_ver", lambda: ("glibc", "2.36"))
     assert xconv.keep_memory()
     assert told == [(-4, 0), (-1, 2**31 - 1)]
+    assert allocator.in_words() == "memory kept"
+    monkeypatch.setattr(allocator, "_told", [])
+    monkeypatch.delenv("MALLOC_MMAP_MAX_", raising=False)
+    assert allocator.in_words() == "memory as the C library has it"
+    monkeypatch.setenv("LD_PRELOAD", "/usr/lib/libjemalloc.so.2")
+    assert allocator.in_words() == "jemalloc"
     monkeypatch.setattr(allocator.platform, "libc_ver", lambda: ("", ""))
     assert not xconv.keep_memory()

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 
-__all__ = ["keep_memory"]
+__all__ = ["in_words", "keep_memory"]
 
 TRIM_THRESHOLD, MMAP_MAX = -1, -4
 """Of mallopt(3)."""
 LARGEST = 2**31 - 1
+REPLACEMENTS = ("jemalloc", "tcmalloc", "mimalloc")
+
+_told: list[bool] = []
+"""What `keep_memory` was answered in this process."""
 
 
 def keep_memory() -> bool:
@@ -25,4 +30,17 @@ def keep_memory() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    return bool(mallopt(MMAP_MAX, 0)) and bool(mallopt(TRIM_THRESHOLD, LARGEST))
+    done = bool(mallopt(MMAP_MAX, 0)) and bool(mallopt(TRIM_THRESHOLD, LARGEST))
+    _told.append(done)
+    return done
+
+
+def in_words() -> str:
+    """Which allocator the CPU memory of this process comes from, and whether it keeps what is freed."""
+    loaded = os.environ.get("LD_PRELOAD", "")
+    for name in REPLACEMENTS:
+        if name in loaded:
+            return name
+    return (
+        "memory kept" if any(_told) or os.environ.get("MALLOC_MMAP_MAX_") == "0" else "memory as the C library has it"
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -14,6 +13,7 @@ from torch import nn
 from xconv.errors import InvalidInput, Mismatch
 from xconv.graph import Graph, values_in
 from xconv.layout import resolve
+from xconv.optimization import allocator
 from xconv.optimization.folds import fold_batch_norms
 from xconv.optimization.pads import extended, only, uneven
 from xconv.optimization.records import Optimized, Step
@@ -49,11 +49,12 @@ def optimize(
     dtype: Precision = "float32",
     compiled: bool = True,
     mode: str | None = None,
+    dynamic: bool | None = None,
     rounds: int = 15,
 ) -> Optimized:
     """A module for inference that computes the same faster; every step is proved and measured before it is kept.
 
-    BatchNorm is folded into the layer before it. Uneven pads go into a wider kernel where that is faster than a pad.
+    On a CPU call `xconv.keep_memory()` first: without it a large part of the time goes into clearing memory. BatchNorm is folded into the layer before it. Uneven pads go into a wider kernel where that is faster than a pad.
     Weights are held channels-last where that is faster. `dtype` lowers the precision. torch.compile makes one program
     of it, on a CPU with its weights frozen. What gains nothing is not kept. The given module is not changed.
 
@@ -66,6 +67,8 @@ def optimize(
             error that is told.
         compiled: whether torch.compile may be tried; on a CPU it needs a C++ compiler and half a minute.
         mode: for torch.compile, such as 'max-autotune' or 'reduce-overhead'.
+        dynamic: for torch.compile: True makes one program for all batches and sizes, False one for each. By default the
+            second size that comes makes one for all.
         rounds: how often each variant is measured, in turn with the one before.
 
     Returns:
@@ -86,7 +89,7 @@ def optimize(
     if dtype != "float32":
         work.precision(dtype)
     if compiled:
-        work.compile(mode)
+        work.compile(mode, dynamic)
     return work.finished()
 
 
@@ -141,10 +144,21 @@ class _Work:
         self.steps.append(Step("dtype", f"computed in {dtype}", True, times, error, "as asked for"))
         self.current, self.lowered = candidate, True
 
-    def compile(self, mode: str | None) -> None:
-        """One program; with a lower precision the error is that of the precision."""
-        candidate = Compiled(copy.deepcopy(self.current), mode, self.device)
-        self._rounding_step("compile", "one program of torch.compile" + (f", {mode}" if mode else ""), candidate)
+    def compile(self, mode: str | None, dynamic: bool | None) -> None:
+        """One program; with a lower precision the error is that of the precision.
+
+        Elsewhere than on a CPU, where frozen weights are packed anew, the other memory format is tried too: what is the
+        slower one call by call can be the faster one as a program.
+        """
+        what = "one program of torch.compile" + (f", {mode}" if mode else "")
+        eager = self.current
+        self._rounding_step("compile", what, Compiled(copy.deepcopy(eager), mode, self.device, dynamic=dynamic))
+        formats = [step.kept for step in self.steps if step.name == "channels_last"]
+        if self.device.type != "cpu" and formats:
+            other = torch.contiguous_format if formats[0] else torch.channels_last
+            candidate = copy.deepcopy(eager).to(memory_format=other)  # type: ignore[call-overload]
+            what += ", channels first" if formats[0] else ", channels last"
+            self._rounding_step("compile", what, Compiled(candidate, mode, self.device, dynamic=dynamic))
 
     def finished(self) -> Optimized:
         """Original and result, measured in turn once more."""
@@ -244,8 +258,5 @@ def _error(outputs: Sequence[Array], truth: Sequence[Array]) -> float:
 def _setting(inputs: Sequence[torch.Tensor]) -> str:
     device = inputs[0].device
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
-    kept = "kept" if os.environ.get("MALLOC_MMAP_MAX_") == "0" else "as the C library has it"
-    allocator = "" if device.type == "cuda" else f", memory {kept}"
-    return (
-        f"{where}, inputs {', '.join(str(tuple(item.shape)) for item in inputs)}, torch {torch.__version__}{allocator}"
-    )
+    memory = "" if device.type == "cuda" else f", {allocator.in_words()}"
+    return f"{where}, inputs {', '.join(str(tuple(item.shape)) for item in inputs)}, torch {torch.__version__}{memory}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+import torch._inductor.config  # not loaded by torch itself
 from torch import nn
 
 from xconv.graph import map_structure
@@ -29,22 +31,37 @@ class Lowered(nn.Module):
 class Compiled(nn.Module):
     """A module as one program of torch.compile, for inference.
 
-    On a CPU its weights are frozen into the program: what is loaded into it later has no effect. Another batch or size
-    is compiled when it comes.
+    On a CPU its weights are frozen into the program, in the order that its kernels read them: what is loaded into the
+    module later has no effect. Another batch or size is compiled when it comes; `dynamic` makes one program for all.
     """
 
-    def __init__(self, module: nn.Module, mode: str | None, device: torch.device) -> None:
+    def __init__(
+        self, module: nn.Module, mode: str | None, device: torch.device, *, dynamic: bool | None = None
+    ) -> None:
         super().__init__()
         self.module = module.eval().requires_grad_(False)
-        options: dict[str, Any] = {"freezing": True} if device.type == "cpu" else {}
-        if mode is not None:
-            options |= torch._inductor.list_mode_options(mode)
-        self._run = torch.compile(module, options=options)
+        self._freezes = device.type == "cpu"
+        self._known: set[tuple[tuple[int, ...], ...]] = set()
+        self._run = torch.compile(module, mode=mode, dynamic=dynamic)
 
     def forward(self, *inputs: Any) -> Any:
         """The module's outputs, without gradients."""
+        shapes = tuple(tuple(item.shape) for item in inputs)
         with torch.no_grad():
-            return self._run(*inputs)
+            if shapes in self._known:
+                return self._run(*inputs)
+            with self._freezing():
+                result = self._run(*inputs)
+            self._known.add(shapes)
+            return result
+
+    def _freezing(self) -> AbstractContextManager[None]:
+        """What a program must be compiled under to be frozen.
+
+        torch.compile(options={"freezing": True}) freezes nothing: the tracer, which hands the weights over, asks for
+        the setting of the process and not for the options (seen in torch 2.13).
+        """
+        return torch._inductor.config.patch(freezing=True) if self._freezes else nullcontext()
 
     def __getstate__(self) -> dict[str, Any]:
         raise TypeError("a compiled module is not pickled; save the module inside, `optimized.module.module`")
