@@ -11,6 +11,7 @@ import numpy as np
 
 from xconv.errors import Problem, Unknown, Unreadable
 from xconv.graph import unique
+from xconv.onnx.idioms import with_gelu
 from xconv.onnx.operators import OPERATORS
 from xconv.onnx.operators.recurrent import GATES, recurrent_weights
 from xconv.onnx.placing import is_taken, placed
@@ -63,6 +64,7 @@ def plan_of(model: Any, name: str, opset: int) -> Plan:
     arrays = {tensor.name: _array_of(tensor) for tensor in graph.initializer}
     steps = [_step(node) for node in graph.node]
     constants, steps = _constants(steps, arrays)
+    steps = with_gelu(steps, {**arrays, **constants}, (item.name for item in graph.output))
     trained = model.producer_name == "pytorch"
     steps = [_with_weights(step, arrays, named=trained) for step in _dense(steps, arrays, graph)]
     given = {name for step in steps for name in step.given if name in arrays} | {item.name for item in graph.output}
