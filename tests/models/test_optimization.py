@@ -204,9 +204,9 @@ def test_weights_are_frozen_when_a_program_is_compiled(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(torch, "compile", compiler)
     module = serving.Compiled(nn.Linear(2, 3), None, torch.device("cpu"))
-    for count in (1, 1, 4, 1):
-        assert module(torch.ones(count, 2)).shape == (count, 3)
-    assert settings == [True, False, True, False]  # only for a shape that was not compiled before
+    assert module(torch.ones(4, 2)).shape == (4, 3)
+    assert settings == [True]  # whatever is compiled in this call
+    assert not torch._inductor.config.freezing
     serving.Compiled(nn.Linear(2, 3), None, torch.device("cuda"))(torch.ones(1, 2))
     assert settings[-1] is False
 
@@ -220,6 +220,32 @@ def test_a_compiled_program_holds_its_own_weights() -> None:
         torch.testing.assert_close(compiled(image), expected)
         module[0].weight.zero_()
         torch.testing.assert_close(compiled(image), expected)
+
+
+def test_pads_and_the_way_of_calling_are_tried_once_more_in_the_program(
+    network: nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[tuple[tuple[int, ...], bool]] = []
+
+    class Program(nn.Module):
+        def __init__(self, module: nn.Module, *_: Any, direct: bool = False, **__: Any) -> None:
+            super().__init__()
+            self.module = module
+            tried.append((tuple(module.get_submodule("conv").kernel_size), direct))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.module(x)
+
+    monkeypatch.setattr(run, "Compiled", Program)
+    always(monkeypatch, 0.9)  # call by call, a wider kernel gains nothing
+    work = work_on(network)
+    work.pads()
+    always(monkeypatch, 1.5)
+    work.compile(None, None)
+    assert tried == [((3, 3), False), ((4, 4), False), ((4, 4), True)]
+    image = torch.randn(2, *SIZE)
+    with torch.no_grad():
+        torch.testing.assert_close(work.finished().module(image), network(image))
 
 
 @pytest.mark.parametrize("kept", [True, False])

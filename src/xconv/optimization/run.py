@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from xconv.errors import InvalidInput, Mismatch
-from xconv.graph import Graph, values_in
+from xconv.graph import Graph, Node
 from xconv.layout import resolve
-from xconv.optimization import allocator
 from xconv.optimization.folds import fold_batch_norms
+from xconv.optimization.judging import error_of, inputs_of, outputs_of, setting_of
 from xconv.optimization.pads import extended, only, uneven
 from xconv.optimization.records import Optimized, Step
 from xconv.optimization.serving import Compiled, Lowered
@@ -22,9 +22,9 @@ from xconv.optimization.timing import Pair, in_turn
 from xconv.passes import AFTER_LAYOUT, BEFORE_LAYOUT
 from xconv.passes import run as run_passes
 from xconv.passes.fold_pads import fold_pads
-from xconv.statistics import Array, compare
+from xconv.statistics import Array
 from xconv.torch.capture import program_of
-from xconv.torch.precision import full_precision, in_precision
+from xconv.torch.precision import in_precision
 from xconv.torch.read import read
 from xconv.torch.write import write
 
@@ -54,9 +54,10 @@ def optimize(
 ) -> Optimized:
     """A module for inference that computes the same faster; every step is proved and measured before it is kept.
 
-    On a CPU call `xconv.keep_memory()` first: without it a large part of the time goes into clearing memory. BatchNorm is folded into the layer before it. Uneven pads go into a wider kernel where that is faster than a pad.
-    Weights are held channels-last where that is faster. `dtype` lowers the precision. torch.compile makes one program
-    of it, on a CPU with its weights frozen. What gains nothing is not kept. The given module is not changed.
+    On a CPU call `xconv.keep_memory()` first: without it a large part of the time goes into clearing memory. BatchNorm
+    is folded into the layer before it. Uneven pads go into a wider kernel where that is faster than a pad. Weights are
+    held channels-last where that is faster. `dtype` lowers the precision. torch.compile makes one program of it, on a
+    CPU with its weights frozen. What gains nothing is not kept. The given module is not changed.
 
     Args:
         module: a network that xconv made, or any other that `torch_to_keras` reads.
@@ -82,7 +83,7 @@ def optimize(
     """
     if rounds < 3:
         raise InvalidInput(f"rounds={rounds}", remedy="give at least 3, so that there is a median and a spread")
-    work = _begun(module, _inputs_of(module, example_inputs, input_shape), rounds)
+    work = _begun(module, inputs_of(module, example_inputs, input_shape), rounds)
     work.fold()
     work.pads()
     work.memory_format()
@@ -120,14 +121,19 @@ class _Work:
 
     def pads(self) -> None:
         """Uneven pads inside wider kernels, for the layers that are faster so by themselves."""
+        graph, names = self._widened(lambda before, after, node: self._alone(before, after, node.name) > 1)
+        if names and self._graph_step("pads", f"uneven pads inside the kernels of {', '.join(names)}", graph):
+            self.graph = graph
+
+    def _widened(self, wanted: Callable[[Graph, Graph, Node], bool]) -> tuple[Graph, list[str]]:
+        """The graph with the uneven pads inside the kernels of the layers where that is wanted, and their names."""
         graph, names = fold_pads(self.graph, uneven=True), []
         for node in uneven(graph):
             wider = extended(graph, node)
-            if self._alone(graph, wider, node.name) > 1:
+            if wanted(graph, wider, node):
                 graph = wider
                 names.append(node.name)
-        if names and self._graph_step("pads", f"uneven pads inside the kernels of {', '.join(names)}", graph):
-            self.graph = graph
+        return graph, names
 
     def memory_format(self) -> None:
         """Weights channels-last: the results of convolutions then are too."""
@@ -139,41 +145,53 @@ class _Work:
     def precision(self, dtype: str) -> None:
         """The wish of the caller, whatever it gains."""
         candidate = Lowered(copy.deepcopy(self.current), getattr(torch, dtype))
-        error = _error(_outputs(candidate, self.inputs), self.truth)
+        error = error_of(outputs_of(candidate, self.inputs), self.truth)
         times = self._times(candidate)
         self.steps.append(Step("dtype", f"computed in {dtype}", True, times, error, "as asked for"))
         self.current, self.lowered = candidate, True
 
     def compile(self, mode: str | None, dynamic: bool | None) -> None:
-        """One program; with a lower precision the error is that of the precision.
+        """One program, and what may be faster as a program though it was not call by call; the fastest is kept.
 
-        Elsewhere than on a CPU, where frozen weights are packed anew, the other memory format is tried too: what is the
-        slower one call by call can be the faster one as a program.
+        With a lower precision the error is that of the precision.
         """
         what = "one program of torch.compile" + (f", {mode}" if mode else "")
         eager = self.current
-        self._rounding_step("compile", what, Compiled(copy.deepcopy(eager), mode, self.device, dynamic=dynamic))
-        formats = [step.kept for step in self.steps if step.name == "channels_last"]
-        if self.device.type != "cpu" and formats:
-            other = torch.contiguous_format if formats[0] else torch.channels_last
-            candidate = copy.deepcopy(eager).to(memory_format=other)  # type: ignore[call-overload]
-            what += ", channels first" if formats[0] else ", channels last"
-            self._rounding_step("compile", what, Compiled(candidate, mode, self.device, dynamic=dynamic))
+        programs = [(what, eager)]
+        if self.device.type == "cpu":
+            wider, names = self._widened(lambda *_: True)
+            if names and not self.lowered:
+                inside = f"{what}, with all uneven pads inside kernels"
+                programs.append((inside, self._proved("compile", inside, wider)[0]))
+        else:
+            programs += self._other_format(what, eager)
+        fastest = eager
+        for said, module in programs:
+            compiled = Compiled(copy.deepcopy(module), mode, self.device, dynamic=dynamic)
+            if self._rounding_step("compile", said, compiled):
+                fastest = module
+        if self.device.type == "cpu":
+            direct = Compiled(copy.deepcopy(fastest), mode, self.device, dynamic=dynamic, direct=True)
+            self._rounding_step("compile", f"{what}, called from C++", direct)
+
+    def _other_format(self, what: str, eager: nn.Module) -> list[tuple[str, nn.Module]]:
+        """The memory format that was not the faster one. A CPU's frozen weights are packed anew from either."""
+        kept = [step.kept for step in self.steps if step.name == "channels_last"]
+        if not kept:
+            return []
+        other = torch.contiguous_format if kept[0] else torch.channels_last
+        turned = copy.deepcopy(eager).to(memory_format=other)  # type: ignore[call-overload]
+        return [(f"{what}, channels {'first' if kept[0] else 'last'}", turned)]
 
     def finished(self) -> Optimized:
         """Original and result, measured in turn once more."""
         times = self._times(self.current, self.original)
-        error = _error(_outputs(self.current, self.inputs), self.truth)
-        return Optimized(self.current, tuple(self.steps), times, error, self.own_error, _setting(self.inputs))
+        error = error_of(outputs_of(self.current, self.inputs), self.truth)
+        return Optimized(self.current, tuple(self.steps), times, error, self.own_error, setting_of(self.inputs))
 
     def _graph_step(self, name: str, what: str, graph: Graph) -> bool:
         """A step that must mean the same in float64."""
-        exact = write(graph, "channels_first").eval().to(self.device)
-        error = _error(_outputs(in_precision(exact, "float64"), self.inputs, "float64"), self.truth)
-        if error > SAME and error > (floor := self._floor()):
-            said = f"{what} changes the outputs by {error:.2g}, the network's own noise is {floor:.2g}"
-            raise Mismatch(said, place=name, remedy="report it, with the network")
-        candidate = in_precision(exact, "float32")
+        candidate, error = self._proved(name, what, graph)
         times = self._times(candidate)
         kept = times.gain > 1
         self.steps.append(Step(name, what, kept, times, error))
@@ -181,10 +199,23 @@ class _Work:
             self.current = candidate
         return kept
 
-    def _rounding_step(self, name: str, what: str, candidate: nn.Module) -> None:
+    def _proved(self, name: str, what: str, graph: Graph) -> tuple[nn.Module, float]:
+        """The graph as a module in float32, and its error in float64, which is none.
+
+        Raises:
+            Mismatch: it computes something else.
+        """
+        exact = write(graph, "channels_first").eval().to(self.device)
+        error = error_of(outputs_of(in_precision(exact, "float64"), self.inputs, "float64"), self.truth)
+        if error > SAME and error > (floor := self._floor()):
+            said = f"{what} changes the outputs by {error:.2g}, the network's own noise is {floor:.2g}"
+            raise Mismatch(said, place=name, remedy="report it, with the network")
+        return in_precision(exact, "float32"), error
+
+    def _rounding_step(self, name: str, what: str, candidate: nn.Module) -> bool:
         """A step that may sum in another order."""
-        known = _error(_outputs(self.current, self.inputs), self.truth) if self.lowered else self.own_error
-        error = _error(_outputs(candidate, self.inputs), self.truth)
+        known = error_of(outputs_of(self.current, self.inputs), self.truth) if self.lowered else self.own_error
+        error = error_of(outputs_of(candidate, self.inputs), self.truth)
         times = self._times(candidate)
         fine = error <= FACTOR * max(known, LEAST)
         note = "" if fine else f"refused: its error is not rounding, which is {known:.2g} here"
@@ -192,6 +223,7 @@ class _Work:
         self.steps.append(Step(name, what, kept, times, error, note))
         if kept:
             self.current = candidate
+        return kept
 
     def _times(self, candidate: nn.Module, against: nn.Module | None = None) -> Pair:
         """The module so far, or another, and the candidate."""
@@ -208,55 +240,19 @@ class _Work:
         return self._measured(modules[0].to(self.device), modules[1].to(self.device), (noise,)).gain
 
     def _measured(self, before: nn.Module, after: nn.Module, inputs: Sequence[torch.Tensor]) -> Pair:
-        with torch.inference_mode():
+        with torch.no_grad():  # a program that was compiled under inference_mode would be compiled again for others
             return in_turn(lambda: before(*inputs), lambda: after(*inputs), self.rounds, self.device)
 
     def _floor(self) -> float:
         """How far the outputs move when the inputs move by a few units in the last place of float64."""
         moved = tuple(item.double() * (1 + NUDGE) if item.is_floating_point() else item for item in self.inputs)
-        return _error(_outputs(in_precision(self.original, "float64"), moved, "float64"), self.truth)
+        return error_of(outputs_of(in_precision(self.original, "float64"), moved, "float64"), self.truth)
 
 
 def _begun(module: nn.Module, inputs: tuple[torch.Tensor, ...], rounds: int) -> _Work:
     original = in_precision(module, "float32")
     graph = read(*program_of(original, inputs, None))
     graph = run_passes(AFTER_LAYOUT, resolve(run_passes(BEFORE_LAYOUT, graph), "first", "channels_first"))
-    truth = _outputs(in_precision(original, "float64"), inputs, "float64")
-    own = _error(_outputs(original, inputs), truth)
+    truth = outputs_of(in_precision(original, "float64"), inputs, "float64")
+    own = error_of(outputs_of(original, inputs), truth)
     return _Work(original, original, graph, inputs, truth, own, rounds)
-
-
-def _inputs_of(module: nn.Module, example_inputs: Any, input_shape: Any) -> tuple[torch.Tensor, ...]:
-    """The tensors that the module is called with."""
-    if example_inputs is not None:
-        given = example_inputs if isinstance(example_inputs, (tuple, list)) else (example_inputs,)
-        if not given or not all(isinstance(item, torch.Tensor) for item in given):
-            raise InvalidInput("example_inputs holds something else than tensors", remedy="give a tensor, or a tuple")
-        return tuple(given)
-    if input_shape is None:
-        raise InvalidInput("there is nothing to measure with", remedy="give example_inputs= or input_shape=")
-    device = next((tensor.device for tensor in module.parameters()), torch.device("cpu"))
-    several = isinstance(input_shape[0], (tuple, list))
-    generator = torch.Generator().manual_seed(0)
-    shapes = input_shape if several else [input_shape]
-    return tuple(torch.randn((1, *shape), generator=generator).to(device) for shape in shapes)
-
-
-def _outputs(module: nn.Module, inputs: Sequence[torch.Tensor], dtype: str = "float32") -> list[Array]:
-    """The outputs, flat."""
-    wanted = getattr(torch, dtype)
-    tensors = [item.to(wanted) if item.is_floating_point() else item for item in inputs]
-    with full_precision(module, dtype):
-        result = module(*tensors)
-    return [item.detach().double().cpu().numpy() for item in values_in(result) if isinstance(item, torch.Tensor)]
-
-
-def _error(outputs: Sequence[Array], truth: Sequence[Array]) -> float:
-    return max((compare(one, other).max_rel for one, other in zip(outputs, truth, strict=True)), default=0.0)
-
-
-def _setting(inputs: Sequence[torch.Tensor]) -> str:
-    device = inputs[0].device
-    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} CPU threads"
-    memory = "" if device.type == "cuda" else f", {allocator.in_words()}"
-    return f"{where}, inputs {', '.join(str(tuple(item.shape)) for item in inputs)}, torch {torch.__version__}{memory}"

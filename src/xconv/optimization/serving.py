@@ -36,24 +36,27 @@ class Compiled(nn.Module):
     """
 
     def __init__(
-        self, module: nn.Module, mode: str | None, device: torch.device, *, dynamic: bool | None = None
+        self,
+        module: nn.Module,
+        mode: str | None,
+        device: torch.device,
+        *,
+        dynamic: bool | None = None,
+        direct: bool = False,
     ) -> None:
+        """A module to compile at its first call; `direct`: its kernels are called from C++ and not from Python."""
         super().__init__()
         self.module = module.eval().requires_grad_(False)
         self._freezes = device.type == "cpu"
-        self._known: set[tuple[tuple[int, ...], ...]] = set()
-        self._run = torch.compile(module, mode=mode, dynamic=dynamic)
+        options = torch._inductor.list_mode_options(mode) if mode is not None else {}
+        if direct:
+            options["cpp_wrapper"] = True
+        self._run = torch.compile(module, options=options, dynamic=dynamic)
 
     def forward(self, *inputs: Any) -> Any:
         """The module's outputs, without gradients."""
-        shapes = tuple(tuple(item.shape) for item in inputs)
-        with torch.no_grad():
-            if shapes in self._known:
-                return self._run(*inputs)
-            with self._freezing():
-                result = self._run(*inputs)
-            self._known.add(shapes)
-            return result
+        with torch.no_grad(), self._freezing():
+            return self._run(*inputs)
 
     def _freezing(self) -> AbstractContextManager[None]:
         """What a program must be compiled under to be frozen.
