@@ -16,6 +16,7 @@ from benchmarks import (
     diagnosis_page,
     pairs_page,
     performance_page,
+    serving_page,
     throughput_page,
     torch_models_page,
 )
@@ -27,6 +28,7 @@ PAGES = {
     "diagnosis": diagnosis_page.write,
     "pairs": pairs_page.write,
     "torch_models": torch_models_page.write,
+    "serving": serving_page.write,
     "throughput": throughput_page.write,
 }
 

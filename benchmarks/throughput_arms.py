@@ -270,9 +270,20 @@ def _moded(module: Any, mode: str, images: list[Any]) -> Run:
         return module  # type: ignore[no-any-return]
     if mode == "cuda_graph":
         return _graphed(module, images[0])
-    if mode == "compile" and not images[0].is_cuda:
-        return torch.compile(module, options={"freezing": True})  # type: ignore[no-any-return]
+    if not images[0].is_cuda:
+        return _frozen(module, mode, images[0])
     return torch.compile(module, mode={"compile": None, "max_autotune": "max-autotune"}[mode])  # type: ignore[no-any-return]
+
+
+def _frozen(module: Any, mode: str, example: Any) -> Run:
+    """A program with its weights frozen in; the setting must be the process's, as an option it has no effect."""
+    import torch
+    import torch._inductor.config
+
+    run = torch.compile(module.requires_grad_(False), mode={"compile": None, "max_autotune": "max-autotune"}[mode])
+    with torch._inductor.config.patch(freezing=True):
+        run(example)
+    return run  # type: ignore[no-any-return]
 
 
 def _graphed(module: Any, example: Any) -> Run:
