@@ -20,6 +20,7 @@ import typer
 from rich.console import Console
 
 import xconv
+from xconv.cli_bench import bench
 from xconv.cli_output import print_json as _print_json
 from xconv.cli_output import say as _say
 from xconv.cli_output import warn as _warn
@@ -47,6 +48,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(zoo, name="zoo")
+app.command("bench")(bench)
 
 
 class InputLayout(StrEnum):

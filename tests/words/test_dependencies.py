@@ -31,7 +31,7 @@ FLOORS = [
     {"align", "causes", "comparison", "diagnosis", "extraction", "optimization", "probing", "transfers"},
     {"zoo"},
     {"api"},
-    {"cli", "cli_onnx", "cli_output", "cli_zoo"},
+    {"cli", "cli_bench", "cli_onnx", "cli_output", "cli_zoo"},
 ]
 MODULES = sorted(SOURCE.rglob("*.py"))
 
