@@ -28,6 +28,10 @@ _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _BLOCK = 1 << 18
 
 
+SMALL, PAGE, PAGES = 1 << 12, 1 << 14, 64
+"""Bytes up to which a read is small, bytes of a page, and how many of them are kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much an untrusted file may ask for before it is refused."""
@@ -42,10 +46,15 @@ class Limits:
 
 
 class Window(io.RawIOBase):
-    """The bytes `start` to `start + size` of an open file, as a file of its own; several may read at once."""
+    """The bytes `start` to `start + size` of an open file, as a file of its own; several may read at once.
+
+    HDF5 asks for a few bytes at a time, some two thousand times for a hundred layers: what is small is taken from the
+    page around it.
+    """
 
     def __init__(self, descriptor: int, start: int, size: int) -> None:
         self._descriptor, self._start, self._size, self._place = descriptor, start, size, 0
+        self._pages: dict[int, bytes] = {}
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._place, os.SEEK_END: self._size}[whence]
@@ -57,9 +66,26 @@ class Window(io.RawIOBase):
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         view = memoryview(buffer).cast("B")[: max(0, self._size - self._place)]
-        count = os.preadv(self._descriptor, [view], self._start + self._place) if len(view) else 0
+        count = self._small(view) if len(view) <= SMALL else self._large(view)
         self._place += count
         return count
+
+    def _large(self, view: memoryview) -> int:
+        return os.preadv(self._descriptor, [view], self._start + self._place)
+
+    def _small(self, view: memoryview) -> int:
+        """From the page around the place; at its end as much as is left in it would be too little."""
+        number, offset = divmod(self._place, PAGE)
+        if offset + len(view) > PAGE:
+            return self._large(view) if len(view) else 0
+        page = self._pages.get(number)
+        if page is None:
+            while len(self._pages) >= PAGES:
+                del self._pages[next(iter(self._pages))]
+            page = self._pages[number] = os.pread(self._descriptor, PAGE, self._start + number * PAGE)
+        found = page[offset : offset + len(view)]
+        view[: len(found)] = found
+        return len(found)
 
     def readable(self) -> bool:
         return True
