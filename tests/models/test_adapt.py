@@ -262,13 +262,21 @@ def test_a_keras_model_is_made_anew(kind: str) -> None:
     assert {"stem", "bn", "act", "mean", "deep", "pool"} <= {item.place for item in report.adapted}
 
 
-def test_a_maximum_that_ignores_its_pads_is_refused_where_keras_has_no_words() -> None:
-    source = nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(3, 2, 1)).eval()
-    target = keras.Sequential(
-        [keras.Input((30, 36, 3)), layers.Conv2D(4, 3), layers.MaxPooling2D(3, 2, padding="same")]
-    )
-    with pytest.raises(Mismatch, match="no words in Keras"):
-        xconv.transfer(source, target, adapt=True)
+@pytest.mark.parametrize("padded", [False, True])
+def test_a_maximum_that_ignores_its_pads(padded: bool, tmp_path: Any) -> None:
+    """Keras's layers pad by zeros or as 'same' does; a Sequential holds no operation that pads by -inf."""
+    source = xconv.randomize(nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(3, 2, 1)), 0).eval()
+    image = keras.Input((30, 36, 3))
+    x = layers.Conv2D(4, 3)(image)
+    x = layers.ZeroPadding2D(1, name="pad")(x) if padded else x
+    target = keras.Model(image, layers.MaxPooling2D(3, 2, "valid" if padded else "same", name="pool")(x))
+    new = xconv.transfer(source, target, adapt=True).target
+    assert xconv.verify(source, new).ok
+    new.save(tmp_path / "new.keras")
+    assert xconv.verify(source, keras.models.load_model(tmp_path / "new.keras")).ok
+    stock = keras.Sequential([keras.Input((30, 36, 3)), layers.Conv2D(4, 3), layers.MaxPooling2D(3, 2, "same")])
+    with pytest.raises(Mismatch, match="no words in a keras"):
+        xconv.transfer(source, stock, adapt=True)
 
 
 class Functional(nn.Module):

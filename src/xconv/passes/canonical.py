@@ -23,6 +23,8 @@ from xconv.layers.conv import Conv
 from xconv.layers.dense import Dense
 from xconv.layers.dropout import Dropout, Noise, SpatialDropout
 from xconv.layers.io import Identity
+from xconv.layers.pad import Pad
+from xconv.layers.pad_axes import PadAxes
 from xconv.layers.pool import GlobalPool, Pool
 from xconv.layers.reduce import Reduce
 from xconv.layers.reshape import Flatten, Permute, Reshape
@@ -58,7 +60,7 @@ def fold_all_pads(graph: Graph) -> Graph:
 
 
 def drop_identities(graph: Graph) -> Graph:
-    """The graph without what does nothing in inference: dropout, linear activations, reshapes to the same shape."""
+    """The graph without what does nothing in inference: dropout, linear activations, empty pads, plain reshapes."""
     shapes = graph.value_shapes()
     changes: dict[str, Node | None] = {}
     aliases: dict[Value, Value] = {}
@@ -75,6 +77,8 @@ def _does_nothing(spec: Spec, before: Shape, after: Shape) -> bool:
         return same
     if isinstance(spec, Pool):
         return same and all(size == 1 for size in (*spec.kernel, *spec.stride))
+    if isinstance(spec, (Pad, PadAxes)):
+        return not any(map(any, spec.pads))
     if isinstance(spec, Permute):
         return spec.axes == axes.identity(len(spec.axes))
     if isinstance(spec, (Reshape, Flatten)):

@@ -17,11 +17,11 @@ from xconv.layers.activation import Activation
 from xconv.layers.conv import Conv
 from xconv.layers.pad import Pad
 from xconv.layers.pool import Pool
-from xconv.padding import zero_pads
+from xconv.padding import Pads, zero_pads
 from xconv.spec import Shape, Slot, Spec
 from xconv.transfers.changes import Change, Edits
 from xconv.transfers.keras_clones import Remade
-from xconv.transfers.keras_windows import pads_argument, said_pads, zeros_layer
+from xconv.transfers.keras_windows import ignored_layer, ignores_pads, pads_argument, said_pads, zeros_layer
 from xconv.transfers.wishes import Put, Setting, Swap, Window, Wish, window_words
 
 __all__ = ["adapted_model"]
@@ -108,16 +108,17 @@ class _Plan:
                 raise Unsupported(f"strides {spec.stride}: a depthwise convolution of TensorFlow takes equal ones")
         else:
             changes["pool_size"] = spec.kernel
-        pads, explicit = said_pads(wish, shape)
-        outer = self._pad_before(layer)
-        changes["padding"] = "valid" if explicit or pads is not None else "same"
+        pads, around = said_pads(wish, shape)
+        outer, ignored = self._pad_before(layer), ignores_pads(wish)
+        changes["padding"] = "same" if pads is None else "valid"
         if outer is not None:
-            self.made.settings.setdefault(outer.name, {})["padding"] = pads_argument(
-                pads or zero_pads(len(spec.kernel))
-            )
-        elif explicit and pads is not None:
+            zeros = zero_pads(len(spec.kernel)) if ignored or pads is None else pads
+            self.made.settings.setdefault(outer.name, {})["padding"] = pads_argument(zeros)
+        elif around == 0.0 and pads is not None:
             self.made.before.setdefault((layer.name, 0), []).append(zeros_layer(pads, config.get("data_format")))
-        elif pads is not None and any(map(any, pads)):
+        if pads is not None and around is not None and ignored:
+            self._ignore(pads, layer)
+        elif pads is not None and around is None and any(map(any, pads)) and (outer is None or ignored):
             changes["padding"] = "same"
         if isinstance(spec, Pool) and KINDS[spec.kind] not in type(layer).__name__:
             kind = f"{KINDS[spec.kind]}Pooling{len(spec.kernel)}D"
@@ -125,6 +126,16 @@ class _Plan:
         else:
             self.made.settings.setdefault(layer.name, {}).update(changes)
         self._note(wish.node, *window_words(wish), wish.like)
+
+    def _ignore(self, pads: Pads, layer: Any) -> None:
+        """Puts -inf around what goes into a maximum."""
+        import keras
+
+        if isinstance(self.model, keras.Sequential):
+            what = f"a maximum that ignores its pads, with pads {pads}, has no words in a keras.Sequential"
+            raise Unsupported(what, remedy="give a Functional model: keras.Model(model.inputs, model.outputs)")
+        said = ignored_layer(pads, layer.get_config().get("data_format"))
+        self.made.before.setdefault((layer.name, 0), []).append(said)
 
     def _swap(self, wish: Swap, layer: Any) -> None:
         """Another activation, as a layer or inside one; nothing in place of a layer."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias
 
 __all__ = ["Layer", "Remade"]
 
 Layer: TypeAlias = tuple[str, dict[str, Any]]
-"""The class and the config of a layer of Keras."""
+"""The class and the config of a layer of Keras; or `ops.` with the name and arguments of an operation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,4 +77,6 @@ def _layer(said: Layer, name: str) -> Any:
     import keras
 
     kind, config = said
+    if kind.startswith("ops."):
+        return partial(getattr(keras.ops, kind.removeprefix("ops.")), **config)
     return getattr(keras.layers, kind)(**config, name=name)
