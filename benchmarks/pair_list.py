@@ -145,7 +145,7 @@ def _convnext() -> list[Pair]:
 def _back() -> list[Pair]:
     here = Pair("", "", "", back=True)
     small = {"padding": 5, "momentum": SOME}
-    inception = {"pooling": 9, "batch_norm": SOME, "momentum": SOME, "dropout": 1}
+    inception = {"pooling": 9, "statistics": SOME, "momentum": SOME, "dropout": 1}
     stock = replace(here, stock=True, library="timm")
     tv, timm = (replace(here, library=name) for name in ("torchvision", "timm"))
     return [
