@@ -16,7 +16,7 @@ from torch.nn import functional
 from xconv.torch.modules.adapted import Adapted, adapted
 from xconv.zoo.wanted import Pooling
 
-__all__ = ["Headless", "without_top"]
+__all__ = ["Headless", "without_auxiliary", "without_top"]
 
 HEADS = ("avgpool", "global_pool", "dropout", "head_drop", "fc", "classifier", "classif", "last_linear", "head")
 """Under which names a network holds what comes behind its map."""
@@ -51,11 +51,16 @@ def without_top(module: nn.Module, pooling: Pooling) -> nn.Module:
     for name in (*HEADS, *HIDDEN.get(type(module).__name__, ())):
         if isinstance(getattr(module, name, None), nn.Module):
             _drop(module, name, norm)
-    if hasattr(module, "AuxLogits"):
-        vars(module)["aux_logits"] = False
-        module.register_module("AuxLogits", None)
+    without_auxiliary(module)
     adapted(module, Headless, pooling=pooling)
     return module
+
+
+def without_auxiliary(module: nn.Module) -> None:
+    """Take the second classifier of an Inception away, in place; it is used in training alone."""
+    if getattr(module, "AuxLogits", None) is not None:
+        module.register_module("AuxLogits", None)
+        vars(module)["aux_logits"] = False
 
 
 def _drop(module: nn.Module, name: str, norm: nn.Module | None) -> None:

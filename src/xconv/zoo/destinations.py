@@ -83,10 +83,13 @@ def into_torch(
     return Arrived(module.eval(), report)
 
 
-def into_keras(source: Any, network: Network, wanted: Wanted, geometry: Geometry, dtype: str | None) -> Arrived:
+def into_keras(
+    source: Any, network: Network, wanted: Wanted, geometry: Geometry, dtype: str | None, *, stands: bool
+) -> Arrived:
     """The weights of a torch module in the network of keras.applications, or in a copy with another geometry.
 
-    It takes what the module takes: scaling inside is left out, or does nothing.
+    It takes what the module takes: scaling inside is left out, or does nothing. `stands` says that the network needs no
+    other geometry: adapted, it would be a copy for the sake of settings that act in training alone.
 
     Raises:
         Mismatch: the network is not the same function; every place and its cause.
@@ -97,7 +100,8 @@ def into_keras(source: Any, network: Network, wanted: Wanted, geometry: Geometry
     plain = replace(wanted, scaling=False, classifier_activation=activation)
     model = keras_network(network, plain, dtype=dtype)
     behind = without_scaling(model)
-    report = _moved(source, behind, geometry, wanted.channels_first(network))
+    how: Geometry = "unchanged" if stands and geometry == "adapted" else geometry
+    report = _moved(source, behind, how, wanted.channels_first(network))
     if behind is model or report.target is not behind:
         return Arrived(report.target, report)
     what = neutral_scaling(model)

@@ -90,8 +90,9 @@ def fill_torch(module: nn.Module, given: Any, *, top: Iterable[str] = ()) -> tup
     over = {key for key in top if key in arrays and key not in names}
     arrays = {key: array for key, array in arrays.items() if key not in over}
     if getattr(module, "AuxLogits", None) is not None and not any(key.startswith(AUXILIARY) for key in arrays):
-        vars(module)["aux_logits"] = False
-        module.register_module("AuxLogits", None)
+        from xconv.zoo.bodies import without_auxiliary
+
+        without_auxiliary(module)
     done = by_names(Checkpoint(found.place, "torch", arrays, found.notes, found.left), module)
     return (*done.notes, *([f"left in {found.place}: the top, {len(over)} arrays"] if over else []))
 
@@ -116,6 +117,8 @@ def _is_tensor(value: Any) -> bool:
 
 def _from_live(given: Any, model: Any) -> tuple[str, ...]:
     """The weights of a live model of the same constructor, whose layers may be numbered otherwise."""
+    from xconv.zoo.keras_networks import copy_weights
+
     ours, theirs = model.weights, given.weights
     problems = [
         Problem(a.path, f"has shape {tuple(b.shape)}, {tuple(a.shape)} is needed")
@@ -129,5 +132,5 @@ def _from_live(given: Any, model: Any) -> tuple[str, ...]:
         problems.append(Problem("", "its layers are of other classes, or stand in another order"))
     if problems:
         raise Mismatch(f"the weights of {given.name} do not fit {model.name}", problems=problems)
-    model.set_weights(given.get_weights())
+    copy_weights(given, model)
     return ()

@@ -15,7 +15,7 @@ from xconv.frameworks import require
 from xconv.zoo.records import Network
 from xconv.zoo.wanted import AS_SOURCE, Wanted
 
-__all__ = ["keras_network", "neutral_scaling", "with_scaling_of_file", "without_scaling"]
+__all__ = ["copy_weights", "keras_network", "neutral_scaling", "with_scaling_of_file", "without_scaling"]
 
 DEVIATIONS = (0.229, 0.224, 0.225)
 """Of ImageNet's channels; the files of EfficientNet hold them where the layer expects their squares."""
@@ -76,7 +76,7 @@ def with_scaling_of_file(model: Any) -> tuple[Any, str]:
     while name in taken:
         name = f"{name}_1"
     changed = type(model).from_config(_with_rescaling(model.get_config(), layer.name, name, keras))
-    changed.set_weights(model.get_weights())
+    copy_weights(model, changed)
     what = (
         f"the file holds the channels' standard deviations where {layer.name} expects their squares; {name} makes up "
         "for it, as Keras does for weights='imagenet'"
@@ -127,13 +127,21 @@ def without_scaling(model: Any) -> Any:
         return model
     shared = keras.Model(behind, model.output, name=model.name)
     copied = type(shared).from_config(shared.get_config(), custom_objects=_classes(model))
-    copied.set_weights(shared.get_weights())
+    copy_weights(shared, copied)
     return copied
 
 
 def _classes(model: Any) -> dict[str, Any]:
     """The classes of its layers, some of which Keras does not find by their names."""
     return {type(layer).__name__: type(layer) for layer in model.layers}
+
+
+def copy_weights(model: Any, other: Any) -> None:
+    """All weights of a model into another one of the same layers; what a Normalization computes with is made anew."""
+    other.set_weights(model.get_weights())
+    for layer in other.layers:
+        if hasattr(layer, "finalize_state"):
+            layer.finalize_state()
 
 
 def neutral_scaling(model: Any) -> str:

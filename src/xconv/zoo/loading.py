@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xconv.zoo.destinations import Arrived, converted_to_keras, converted_to_torch, into_keras, into_torch
 from xconv.zoo.origins import Destination, Framework, Origin, remember
@@ -11,6 +11,9 @@ from xconv.zoo.records import Geometry, Library
 from xconv.zoo.routes import Route, route_of
 from xconv.zoo.sources import Given, keras_source, torch_source
 from xconv.zoo.wanted import AS_SOURCE, Pooling, Wanted, refuse_unknown
+
+if TYPE_CHECKING:
+    from xconv.transfers.report import TransferReport
 
 __all__ = ["load"]
 
@@ -89,8 +92,7 @@ def _start(route: Route, wanted: Wanted, weights: Any, seed: int | None, dtype: 
     """The model that the weights are of."""
     if route.theirs is None:
         return keras_source(route.network, wanted, weights, seed, dtype)
-    own = route.stays or route.destination == "converted"
-    return torch_source(route.network, route.theirs, wanted, weights, seed, dtype, own=own)
+    return torch_source(route.network, route.theirs, wanted, weights, seed, dtype, own=route.stays)
 
 
 def _arrive(route: Route, wanted: Wanted, model: Any, dtype: str | None) -> Arrived:
@@ -100,10 +102,17 @@ def _arrive(route: Route, wanted: Wanted, model: Any, dtype: str | None) -> Arri
     if route.ours is not None:
         return into_torch(model, route.network, route.ours, wanted, route.geometry, dtype)
     if route.destination == "stock":
-        return into_keras(model, route.network, wanted, route.geometry, dtype)
+        return into_keras(model, route.network, wanted, route.geometry, dtype, stands=route.stands)
     if route.framework == "torch":
         return converted_to_torch(model)
     return converted_to_keras(model, wanted.channels_first(route.network))
+
+
+def _geometry(route: Route, report: TransferReport | None) -> Geometry:
+    """How a stock class holds the weights; one that had nothing to be adapted is as it stands."""
+    if report is None or (route.geometry == "adapted" and not report.adapted):
+        return "unchanged"
+    return route.geometry
 
 
 def _origin(route: Route, wanted: Wanted, start: Given, arrived: Arrived) -> Origin:
@@ -121,7 +130,7 @@ def _origin(route: Route, wanted: Wanted, start: Given, arrived: Arrived) -> Ori
         route.destination,
         route.library,
         route.ours.name if route.ours is not None else network.keras if route.library else "",
-        route.geometry if moved else "unchanged",
+        _geometry(route, report),
         report.verdict if report is not None else "exact",
         wanted.include_top,
         wanted.pooling,

@@ -46,6 +46,14 @@ class Route:
         return own and (self.theirs.library, self.theirs.name) == (self.ours.library, self.ours.name)  # type: ignore[union-attr]
 
     @property
+    def stands(self) -> bool:
+        """Whether the network of keras.applications is the same function, as it stands."""
+        theirs = self.theirs
+        return (
+            theirs is not None and theirs.geometry == "unchanged" and dict(theirs.options) == dict(theirs.own_options)
+        )
+
+    @property
     def library(self) -> Library | None:
         """Whose class the result is."""
         if self.ours is not None:
@@ -107,13 +115,16 @@ def variant_of(network: Network, alpha: Any, minimalistic: Any) -> Network:
 
     >>> variant_of(find("mobilenet_v2"), 0.5, None).name
     'mobilenet_v2_050'
+    >>> variant_of(find("mobilenet_v3_small"), 1.0, True).name
+    'mobilenet_v3_small_minimalistic'
     """
     wanted = dict(network.variant)
     for word, value in (("alpha", alpha), ("minimalistic", minimalistic)):
         if value is not None:
             _refuse_variant(network, word, value)
             wanted[word] = value
-    plain = {word: value for word, value in wanted.items() if value not in (False, 1)}
+    usual = {"alpha": 1.0, "minimalistic": False}
+    plain = {word: value for word, value in wanted.items() if value != usual[word]}
     found = next((one for one in networks() if one.keras == network.keras and dict(one.variant) == plain), None)
     return found or replace(network, variant=plain or EMPTY, partners=(), published=())
 

@@ -77,8 +77,8 @@ def torch_source(
         weights: see `xconv.zoo.load`.
         seed: for random ones.
         dtype: the precision of its parameters.
-        own: whether it is built as its library builds it for its own weights: torchvision's Inception then scales its
-            input once more, which no class of another library does.
+        own: whether it is returned as it is: torchvision's Inception then scales its input once more, as its library
+            builds it, which no class of another library does.
 
     Raises:
         InvalidInput, Mismatch, Unreadable: what cannot be built, fetched or filled.
