@@ -2,13 +2,14 @@
 
 To torch: xconv live and from file, tf2onnx + onnx2torch, Keras's own export. To Keras: see benchmarks/to_keras.py.
 
-python -m benchmarks.conversion [--networks ResNet50 MobileNetV2] [--repeat 3] [--lengths 10 30 100 300 1000]
+python -m benchmarks.conversion [--networks ResNet50 MobileNetV2] [--repeat 3] [--lengths 10 30] [--sizes 10 100]
 python -m benchmarks.conversion --direction to_keras [--torch-networks resnet50 swin_t] [--repeat 3]
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import tempfile
 import time
@@ -18,7 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import performance_page, rivals, to_keras
+from benchmarks import conversion_cost, performance_page, rivals, to_keras
 from benchmarks.machine import describe
 from benchmarks.measure import run_arm, summary
 from benchmarks.options import parsed
@@ -31,13 +32,15 @@ TO_KERAS = FOLDER / "to_keras.jsonl"
 DIRECTIONS = ("to_torch", "to_keras")
 ARMS = ("xconv_live", "xconv_file", "onnx", "keras_export")
 ENVIRONMENTS = {"keras_export": {"KERAS_BACKEND": "torch"}}
-LENGTHS = (10, 30, 100, 300, 1000)
+LENGTHS = (10, 30, 100, 300, 1000, 3000)
+SIZES = (10, 100, 1000, 4000)
 QUICK = {
     "networks": ["MobileNetV2"],
     "torch_networks": ["mobilenet_v2"],
     "to_keras_arms": ["xconv_live", "xconv_file"],
     "repeat": 1,
     "lengths": [10, 100],
+    "sizes": [10],
     "size": 96,
 }
 
@@ -62,7 +65,9 @@ def _to_torch(run: Row, options: argparse.Namespace) -> None:
             for row in measure_network(network, Path(folder), options.repeat, options.arms):
                 append(options.results, {**run, **row})
                 _show(row)
-    for row in measure_growth(options.lengths):
+    growth = (measure_growth(options.lengths), conversion_cost.measure_sizes(options.sizes))
+    profiles = conversion_cost.measure_profile(options.networks if options.profile else ())
+    for row in itertools.chain(*growth, profiles):
         append(options.results, {**run, **row})
         _show(row)
 
@@ -143,8 +148,23 @@ def _show(row: Row) -> None:
         print(name, f"xconv {times[0]:.3f} s, floor {times[1]:.3f} s, ratio {ratio(times[0] / times[1])}")
     elif row["kind"] == "growth":
         print(name, {key: f"{row[key]['median'] / row['length'] * 1e6:.0f} us/layer" for key in ("live", "file")})
+    elif row["kind"] == "size":
+        print(name, row["megabytes"], "MB", {arm: row[arm].get("error") or _cost(row[arm]) for arm in ("live", "file")})
+    elif row["kind"] == "profile":
+        print(name, f"{row['seconds']:.3f} s without the profiler")
+        for title in ("first", "later"):
+            print(f"  {title}: {row[title]['total']:.0f} ms", *_lines(row[title]), sep="\n    ")
     elif row["kind"] == "conversion":
         print(name, f"{row['seconds']['median']:.3f} s, {row['peak_bytes'] / 1e6:,.0f} MB, {row['nodes']} nodes")
+
+
+def _cost(found: Row) -> str:
+    return f"{found['seconds']:.3f} s, {found['peak_bytes'] / 1e6:,.0f} MB"
+
+
+def _lines(found: Row) -> list[str]:
+    spans = {**found["modules"], **found["functions"]}
+    return [f"{value:9.2f} ms  {key}" for key, value in spans.items()]
 
 
 def _options() -> argparse.Namespace:
@@ -154,6 +174,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--arms", nargs="*", default=ARMS, choices=ARMS)
     parser.add_argument("--repeat", type=int, default=3, help="processes of each arm; medians are stored")
     parser.add_argument("--lengths", nargs="*", type=int, default=LENGTHS, help="of the chains; none: no chains")
+    parser.add_argument("--sizes", nargs="*", type=int, default=SIZES, help="MB of weights; none: no such networks")
+    parser.add_argument("--profile", action="store_true", help="also where the converter's own time goes")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--torch-networks", nargs="*", default=to_keras.NETWORKS, help="of torchvision, to Keras")
     parser.add_argument("--to-keras-arms", nargs="*", default=to_keras.ARMS, choices=to_keras.ARMS)

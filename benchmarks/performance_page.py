@@ -72,6 +72,20 @@ GROWTH = """\
 Chains of convolution, batch normalisation and ReLU (8 channels); medians of seven conversions after a first."""
 
 
+SIZES = """\
+### Growth with weights
+
+Chains of 3x3 convolutions with 512 channels; the first conversion in its process. Peak memory above what was held
+before, in brackets as a multiple of the weights."""
+
+PROFILE = """\
+### Where the converter's time goes
+
+Self time by module of the first conversion from file in its process, and of later ones, under Python's profiler, which
+makes small functions look dearer than they are. *imports* is what loads xconv's own modules, *built in* C code of
+Python, h5py and torch."""
+
+
 def _conversion_part(rows: Sequence[Row]) -> Iterator[str]:
     if not rows:
         return
@@ -91,6 +105,11 @@ def _conversion_part(rows: Sequence[Row]) -> Iterator[str]:
     if growth:
         yield GROWTH
         yield markdown(("layers", "live", "a layer", "file", "a layer"), map(_growth_cells, growth))
+    sizes = [row for row in rows if row["kind"] == "size"]
+    if sizes:
+        yield SIZES
+        yield markdown(("weights", "live", "peak memory", "file", "peak memory"), map(_size_cells, sizes))
+    yield from _profiles([row for row in rows if row["kind"] == "profile" and "error" not in row])
 
 
 def _conversion_table(network: str, source: Row, rows: Sequence[Row]) -> str:
@@ -139,6 +158,33 @@ def _process_cells(row: Row) -> Sequence[Any]:
         return row["network"], row["error"], "", ""
     quotient = row["xconv"]["median"] / row["floor"]["median"]
     return row["network"], _spread(row["xconv"]), _spread(row["floor"]), ratio(quotient)
+
+
+def _size_cells(row: Row) -> Sequence[Any]:
+    cells: list[Any] = [f"{row['megabytes']:,} MB"]
+    for arm in ("live", "file"):
+        found = row[arm]
+        if "error" in found:
+            cells += [f"failed: {found['error'][:100]}", ""]
+            continue
+        share = ratio(found["peak_bytes"] / row["live"].get("weight_bytes", row["megabytes"] * 1e6))
+        cells += [seconds(found["seconds"]), f"{megabytes(found['peak_bytes'])} ({share})"]
+    return cells
+
+
+def _profiles(rows: Sequence[Row]) -> Iterator[str]:
+    for place, row in enumerate(rows):
+        if not place:
+            yield PROFILE
+        names = dict.fromkeys([*row["first"]["modules"], *row["later"]["modules"]])
+        spans = [[row[title]["modules"].get(name) for title in ("first", "later")] for name in names]
+        cells = [
+            (name, *(f"{span:.1f} ms" if span else "" for span in pair))
+            for name, pair in zip(names, spans, strict=True)
+        ]
+        yield f"{row['network']}, {seconds(row['seconds'])} without the profiler:\n\n" + markdown(
+            ("module", "first", "later"), cells
+        )
 
 
 def _growth_cells(row: Row) -> Sequence[Any]:
