@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import render
 from benchmarks.machine import ROOT
 from benchmarks.options import QUICK_FOLDER
 from benchmarks.stored import FOLDER
@@ -25,6 +24,7 @@ NAMES = {
     "torch_models": "fidelity: the networks of torchvision and timm as Keras models",
     "pairs": "one network in two libraries: what differs, and what adapt=True makes of it",
     "diagnosis": "planted mistakes: whether diagnose names them",
+    "zoo": "pretrained networks: every pair of keras.applications with torchvision and timm, from files as published",
     "conversion": "seconds and memory of conversions, side by side with others; growth with depth and size",
     "forward": "eager speed of converted networks against hand-written ones, both ways",
     "throughput": "images a second in every precision, batch and mode; on a GPU where there is one",
@@ -59,6 +59,8 @@ def _all(arguments: Sequence[str]) -> int:
     if options.quick and folder.resolve() == FOLDER:
         parser.error("quick results do not go among the full ones")
     outcomes = list(run_all(options.only, folder, quick=options.quick))
+    from benchmarks import render  # here, because `render` is also a command
+
     usual = folder.resolve() == FOLDER
     render.write(folder, ROOT / "docs" if usual else folder)
     print(f"\npages in {'docs' if usual else folder}")

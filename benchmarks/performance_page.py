@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import to_keras_page
+from benchmarks import fidelity, to_keras_page
 from benchmarks.machine import ROOT, in_full
 from benchmarks.stored import FOLDER, GENERATED, last_run, read
 from benchmarks.table import markdown, megabytes, percent, ratio, scientific, seconds
@@ -30,16 +30,49 @@ def write(
     *,
     to_keras: Path = FOLDER / "to_keras.jsonl",
     forward_keras: Path = FOLDER / "forward_keras.jsonl",
+    plots: str = "plots",
 ) -> None:
-    """Writes docs/performance.md from the newest run of each benchmark."""
+    """Writes docs/performance.md from the newest run of each benchmark; what fits beside it is linked."""
     parts = [
+        *fidelity.part(conversion.parent),
         *_conversion_part(last_run(conversion)),
         *to_keras_page.conversion_part(read(to_keras)),
         *_forward_part(last_run(forward)),
         *to_keras_page.forward_part(last_run(forward_keras)),
     ]
     if parts:
+        parts = [*_commands(target.parent), *parts]
+        if (target.parent / plots / "conversion.svg").exists():
+            parts.append(f"## Plot\n\n![Seconds of a conversion against layers and weights]({plots}/conversion.svg)")
         target.write_text("\n\n".join(["# Performance", GENERATED, *parts]) + "\n", encoding="utf-8")
+
+
+COMMANDS = """\
+What is measured here and how it is measured again:
+
+| command | shows |
+|---|---|
+| `python -m benchmarks all --quick` | everything, few and small, in minutes; results and pages in `build/benchmarks` |
+| `python -m benchmarks conversion` | seconds and memory of conversions beside others; growth; `--profile` |
+| `python -m benchmarks forward` | eager speed of converted networks beside hand-written ones |
+| `python -m benchmarks serving` | `xconv.optimize` on a CPU beside TensorFlow, onnxruntime and OpenVINO |
+| `python -m benchmarks throughput` | images a second in every precision, batch and mode, on a GPU where there is one |
+| `xconv bench model.keras` | one model of yours: converted, verified, timed, optimised |"""
+
+MEASURED = {
+    "serving": "[Serving on a CPU](serving.md): what `xconv.optimize` gains, step by step, with every allocator.",
+    "throughput": "[Throughput](throughput.md): every precision, batch and mode, against the bound of the device.",
+}
+MISSING = {
+    "serving": "Serving on a CPU: not measured in full yet (`python -m benchmarks serving`).",
+    "throughput": "Throughput on a GPU: no GPU was at hand (`python -m benchmarks throughput`).",
+}
+
+
+def _commands(folder: Path) -> Iterator[str]:
+    """The commands, and the pages beside this one or that there are none."""
+    yield COMMANDS
+    yield "\n".join(f"- {MEASURED[n] if (folder / f'{n}.md').exists() else MISSING[n]}" for n in MEASURED)
 
 
 CONVERSION = """\

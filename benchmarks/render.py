@@ -16,9 +16,11 @@ from benchmarks import (
     diagnosis_page,
     pairs_page,
     performance_page,
+    plots,
     serving_page,
     throughput_page,
     torch_models_page,
+    zoo_page,
 )
 from benchmarks.machine import ROOT
 from benchmarks.stored import FOLDER
@@ -28,6 +30,7 @@ PAGES = {
     "diagnosis": diagnosis_page.write,
     "pairs": pairs_page.write,
     "torch_models": torch_models_page.write,
+    "zoo": zoo_page.write,
     "serving": serving_page.write,
     "throughput": throughput_page.write,
 }
@@ -42,8 +45,9 @@ def main() -> None:
 
 
 def write(results: Path = FOLDER, pages: Path = ROOT / "docs") -> None:
-    """Every page that there are results for."""
+    """Every page and plot that there are results for; performance.md last, because it links to the others."""
     pages.mkdir(parents=True, exist_ok=True)
+    plots.write(results, pages / "plots")
     for name, page in PAGES.items():
         page(results / f"{name}.jsonl", pages / f"{name}.md")
     performance_page.write(

@@ -10,7 +10,7 @@ from benchmarks.machine import ROOT
 from benchmarks.stored import FOLDER, GENERATED, read
 from benchmarks.table import markdown, ratio
 
-__all__ = ["write"]
+__all__ = ["TITLES", "newest", "write"]
 
 Row = dict[str, Any]
 
@@ -42,7 +42,7 @@ of it xconv's best mode reaches.
 
 def write(results: Path = FOLDER / "throughput.jsonl", target: Path = ROOT / "docs" / "throughput.md") -> None:
     """Writes the page; without results nothing is written."""
-    runs = list(_newest(read(results)))
+    runs = list(newest(read(results)))
     if not runs:
         return
     parts = ["# Throughput", GENERATED, TEXT]
@@ -51,12 +51,14 @@ def write(results: Path = FOLDER / "throughput.jsonl", target: Path = ROOT / "do
             "No GPU was at hand: there are no figures of one here. `python -m benchmarks.throughput` on one "
             "measures all cells."
         )
+    if (target.parent / "plots" / "throughput.svg").exists():
+        parts.append("![Images a second of every arm, in its best mode](plots/throughput.svg)")
     for rows in runs:
         parts += _device(rows)
     target.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
-def _newest(rows: Sequence[Row]) -> Iterator[list[Row]]:
+def newest(rows: Sequence[Row]) -> Iterator[list[Row]]:
     """The newest whole run of each device; a quick one only where there is no other."""
     runs: dict[str, list[Row]] = {}
     for row in rows:

@@ -26,11 +26,13 @@ from benchmarks import zoo_page
 from benchmarks.loading import load_torchvision
 from benchmarks.machine import describe, versions
 from benchmarks.measure import answer, run_arm, spent
+from benchmarks.options import parsed
 from benchmarks.stored import FOLDER, append, read
 from xconv.zoo.catalogue import networks
 from xconv.zoo.records import Network, Partner
 
 RESULTS = FOLDER / "zoo.jsonl"
+QUICK = {"only": ["mobilenet_v2/torchvision.mobilenet_v2"]}
 VERSIONS = ("xconv", "torch", "torchvision", "timm", "keras", "tensorflow", "numpy")
 SIZE = (65, 79)
 SIZES = {
@@ -312,7 +314,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--memory", type=float, default=16, help="the most that it may hold, in GiB")
     parser.add_argument("--no-render", action="store_true", help="leave docs/zoo.md as it is")
     parser.add_argument("--row", help=argparse.SUPPRESS)
-    return parser.parse_args()
+    return parsed(parser, QUICK)
 
 
 if __name__ == "__main__":
