@@ -296,6 +296,15 @@ def test_several_inputs_and_outputs_keep_their_names() -> None:
     assert losses(model, module).trainable[1] > losses(model, module).trainable[0]  # the shared kernel is there twice
 
 
+def test_constants_that_are_no_variables_are_in_the_model() -> None:
+    """TensorFlow hands them to the graph from outside, and tf2onnx takes them for inputs."""
+    norm = layers.Normalization(mean=[0.4, 0.5, 0.6], variance=[0.2, 0.3, 0.1])
+    model = xconv.randomize(keras.Sequential([keras.Input((9, 11, 3), name="image"), norm, layers.Conv2D(4, 3)]), 0)
+    exported = xconv.keras_to_onnx(model)
+    assert [item.name for item in exported.graph.input] == ["image"]
+    runs_as(exported, model, np.asarray(images(9, 11)).transpose(0, 2, 3, 1))
+
+
 def test_files_go_both_ways(tmp_path: Any) -> None:
     model = small()
     model.save(tmp_path / "small.keras")

@@ -123,11 +123,27 @@ def _by_tf2onnx(side: Any, opset: int, layout: Layout) -> Any:
         except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, NotImplementedError) as error:
             what = f"{_version('tf2onnx')} cannot convert it: {type(error).__name__}: {_first_line(error)}"
             raise Unsupported(what, place=side.name, remedy="convert it without ONNX (xconv.keras_to_torch)") from error
+    _with_constants(model, traced)
     entries = [item.name for item in model.graph.input]
     exits = [item.name for item in model.graph.output]
     turned(model, others(entries, given), others(exits, returned))
     wanted = dict(zip(entries, (feed.name for feed in feeds), strict=True))
     return renamed(model, {**wanted, **dict(zip(exits, outputs, strict=True))}, side.name)
+
+
+def _with_constants(model: Any, traced: Any) -> None:
+    """Put in what the graph holds of tensors outside it: tf2onnx takes the mean of a Normalization for an input."""
+    from onnx import numpy_helper
+
+    held = {inner.name: outer for outer, inner in traced.graph.captures if outer.dtype != "resource"}
+    held = {name: tensor for name, tensor in held.items() if hasattr(tensor, "numpy")}
+    entries = [item for item in model.graph.input if item.name not in held]
+    given = {item.name for item in model.graph.input} - {item.name for item in entries}
+    del model.graph.input[:]
+    model.graph.input.extend(entries)
+    present = {tensor.name for tensor in model.graph.initializer}
+    for name in sorted(given - present):
+        model.graph.initializer.append(numpy_helper.from_array(held[name].numpy(), name))
 
 
 class _Traced:
