@@ -54,7 +54,7 @@ def test_every_difference_of_preprocessings_is_named() -> None:
 
 
 PAGES = ["README.md", "CONTRIBUTING.md", "examples/README.md"]
-TOLD = ("architecture", "diagnosing", "features", "preprocessing", "questions", "transfer")
+TOLD = ("architecture", "diagnosing", "features", "onnx", "preprocessing", "questions", "transfer")
 PAGES += [f"docs/{name}.md" for name in TOLD]
 
 
