@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from typing import Any
 
@@ -303,6 +305,32 @@ def test_constants_that_are_no_variables_are_in_the_model() -> None:
     exported = xconv.keras_to_onnx(model)
     assert [item.name for item in exported.graph.input] == ["image"]
     runs_as(exported, model, np.asarray(images(9, 11)).transpose(0, 2, 3, 1))
+
+
+OTHER_BACKEND = """
+import torch
+import keras
+import xconv
+layers = [keras.Input((9, 11, 3), name="image"), keras.layers.Conv2D(4, 3, strides=2, padding="same")]
+model = keras.Sequential([*layers, keras.layers.BatchNormalization(name="norm")], name="small")
+exported = xconv.keras_to_onnx(xconv.randomize(model, 0))
+names = [item.name for item in (*exported.graph.input, *exported.graph.output)]
+print(keras.backend.backend(), *names, xconv.verify(exported, model).verdict)
+try:
+    xconv.keras_to_onnx(model, input_layout="channels_first")
+except xconv.Unsupported as error:
+    print(error)
+"""
+
+
+def test_on_another_backend_keras_exports_itself() -> None:
+    environment = {**os.environ, "KERAS_BACKEND": "torch", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, "-c", OTHER_BACKEND]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    said, refused = done.stdout.splitlines()[-2:]
+    assert said == "torch image norm agrees in float32"
+    assert "leaves images as Keras has them" in refused
 
 
 def test_files_go_both_ways(tmp_path: Any) -> None:

@@ -208,7 +208,7 @@ def _by_keras(side: Any, opset: int, layout: Layout) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "model.onnx"
         with _quiet("torch.onnx"), redirect_stdout(StringIO()):
-            _called_once(side)
+            outputs = _called_once(side)
             try:
                 side.model.export(str(target), format="onnx", verbose=False, opset_version=opset)
             except (ValueError, TypeError, RuntimeError, NotImplementedError, ImportError, AttributeError) as error:
@@ -216,17 +216,17 @@ def _by_keras(side: Any, opset: int, layout: Layout) -> Any:
                 remedy = 'set KERAS_BACKEND="tensorflow", or convert it without ONNX (xconv.keras_to_torch)'
                 raise Unsupported(what, place=side.name, remedy=remedy) from error
         model = onnx.load_model(target)
-    found = [item.name for item in model.graph.input]
-    names = {name: feed.name for name, feed in zip(found, side.feeds(), strict=False)}
-    return renamed(model, names, side.name)
+    entries = {item.name: feed.name for item, feed in zip(model.graph.input, side.feeds(), strict=True)}
+    exits = {item.name: name for item, name in zip(model.graph.output, outputs, strict=True)}
+    return renamed(model, {**entries, **exits}, side.name)
 
 
-def _called_once(side: Any) -> None:
-    """Call the model, because Keras exports none that never was."""
+def _called_once(side: Any) -> list[str]:
+    """Call the model, because Keras exports none that never was; the names of its outputs."""
     from xconv.inputs import SIZES, noise, sized
 
     feeds = side.feeds()
-    side.outputs(noise(sized(feeds, SIZES[3], 1)), "float32")
+    return [output.name for output in side.outputs(noise(sized(feeds, SIZES[3], 1)), "float32")]
 
 
 @contextmanager
