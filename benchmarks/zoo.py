@@ -207,12 +207,13 @@ def _from_torch(case: Case) -> Iterator[Row]:
             options = {**own, "weights": published.tag}
         loaded = zoo.load(name, destination="stock", **options)
         same = all(torch.equal(a, b) for a, b in zip(seeded.parameters(), loaded.parameters(), strict=True))
+        if getattr(seeded, "transform_input", False):
+            seeded.transform_input = False  # which nothing that it is made into does
         options |= {"framework": "keras"}
         yield _way("converted", "from torch", lambda: zoo.load(name, **options), seeded, same)
         options |= {"destination": "stock", "dtype": "float64"}
-        if getattr(seeded, "transform_input", False):
-            seeded.transform_input = False
-        for geometry in _geometries(partner):
+        # Built for weights of its own, such a class has even pads.
+        for geometry in ["adapted", "rotated"] if "pad_type" in partner.options else _geometries(partner):
             yield _way(
                 geometry,
                 "from torch",
@@ -234,7 +235,11 @@ def _way(geometry: str, form: str, load: Any, reference: Any, same: bool, *, tur
     from xconv import zoo
 
     start = time.perf_counter()
-    model = load()
+    try:
+        model = load()
+    except xconv.XConvError as error:
+        what = str(error).partition("\n")[0]
+        return {"way": geometry, "form": form, "file": same, "error": None, "verdict": what, "ok": False}
     seconds = spent(start)
     a, b = reference, _bare(model) if form == "from torch" and geometry != "converted" else model
     if turned:

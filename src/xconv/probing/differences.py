@@ -39,9 +39,7 @@ def _of_values(b: Recipe, one: ValueMap, other: ValueMap) -> Iterator[Difference
     elif one.scaling.twice() or other.scaling.twice():
         text = "the numbers are scaled twice in one of them"
     said = str(one.scaling), str(other.scaling)
-    yield Difference(
-        "scaling", text, *said, remedies.scaling(b, one, other), in_scaling(one), _scaling_hint(*said)
-    )
+    yield Difference("scaling", text, *said, remedies.scaling(b, one, other), in_scaling(one), _scaling_hint(*said))
 
 
 def _scaling_hint(one: str, other: str) -> str:

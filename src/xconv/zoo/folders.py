@@ -105,8 +105,7 @@ def _first(model: nn.Module) -> str:
 def _config(model: Any, found: Origin) -> dict[str, Any]:
     """What timm reads: how to build the network, and what pictures it takes."""
     described = dict(model.pretrained_cfg)
-    partner = next(one for one in found.entry.partners if (one.library, one.name) == ("timm", found.builder))
-    options = dict(partner.options if found.source == "keras" else partner.own_options)
+    options = _options(found)
     height, width = found.sides
     mean, deviation = _normalization(found.pixels.scaling)
     pictures = {
@@ -126,6 +125,12 @@ def _config(model: Any, found: Origin) -> dict[str, Any]:
         **({"model_args": options} if options else {}),
         "pretrained_cfg": {**kept, **pictures},
     }
+
+
+def _options(found: Origin) -> dict[str, Any]:
+    """What timm's builder is told."""
+    partner = next(one for one in found.entry.partners if (one.library, one.name) == ("timm", found.builder))
+    return dict(partner.options if found.source == "keras" else partner.own_options)
 
 
 def _normalization(scaling: Scaling) -> tuple[list[float], list[float]]:
