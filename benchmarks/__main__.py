@@ -76,7 +76,9 @@ def run_all(names: Sequence[str], folder: Path, *, quick: bool) -> Iterator[tupl
         print(f"\n== {name}", flush=True)
         start = time.perf_counter()
         done = subprocess.run([sys.executable, "-m", f"benchmarks.{name}", *chosen], cwd=ROOT, check=False)
-        yield name, time.perf_counter() - start, done.returncode
+        seconds = time.perf_counter() - start
+        print(f"-- {name}: {seconds:.0f} s", flush=True)
+        yield name, seconds, done.returncode
 
 
 if __name__ == "__main__":
