@@ -151,7 +151,7 @@ def test_every_kind_of_change_four_ways(kind: str) -> None:
         (
             lambda: (nn.Conv2d(3, 4, 3), nn.MaxPool2d(3, 2, 1)),
             lambda: (layers.Conv2D(**CONV), layers.AveragePooling2D(3, 1)),
-            "no words in Keras",
+            "no words in a keras.Sequential",
         ),
     ],
 )
