@@ -13,18 +13,11 @@ from xconv.keras.composites import Part, owners
 from xconv.keras.records import Call, Entry, KerasModel, Ref, VariableRef
 from xconv.keras.trace import InputShapes, Traced, input_shapes, trace, unbuilt
 from xconv.keras.variables import LiveVariable
+from xconv.layers.refused import REFUSED
 from xconv.registry import registered
 from xconv.weights import Weight
 
 __all__ = ["is_keras_model", "read_live"]
-
-FOREIGN = {
-    "Lambda": "a Lambda layer holds Python code, which has no meaning outside Keras",
-    "TFSMLayer": "it runs a TensorFlow SavedModel",
-    "TorchModuleWrapper": "it already wraps a torch module",
-    "JaxLayer": "it runs JAX code",
-    "FlaxLayer": "it runs JAX code",
-}
 
 
 def is_keras_model(source: object) -> bool:
@@ -99,8 +92,10 @@ class _Reading:
             return Entry(name, kind, module, is_op=True, config=_config(op), calls=calls)
         registered_name = None if module.startswith("keras.") else _registered_name(op)
         bare = Entry(name, kind, module, registered_name, calls=calls, trainable=bool(op.trainable))
-        if kind in FOREIGN and module.startswith("keras."):
-            return replace(bare, problem=FOREIGN[kind])
+        if kind == "Lambda" and registered_name is None:
+            return self.opened(op, bare, place, nodes)
+        if kind in REFUSED and registered_name is None:
+            return bare
         if _is_model(op):
             return replace(bare, inner=self.model(op, f"{place}/"))
         if _is_known(kind, module, registered_name):

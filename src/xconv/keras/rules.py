@@ -9,6 +9,7 @@ from typing import Any
 from xconv.errors import Problem, Unsupported
 from xconv.keras.records import Entry, KerasModel
 from xconv.layers import RULES
+from xconv.layers.refused import REFUSED, Refusal
 from xconv.registry import Rule, registered
 from xconv.spec import KerasLayer
 
@@ -47,9 +48,19 @@ def unreadable(model: KerasModel, prefix: str) -> Iterator[Problem]:
             yield Problem(place, entry.problem, _advice(entry))
         elif entry.inner is not None:
             yield from unreadable(entry.inner, f"{place}/")
+        elif rule_for(entry) is None and (refusal := _refusal(entry)):
+            what = f"{'operation' if entry.is_op else 'layer'} {entry.kind!r}: {refusal.reason}"
+            yield Problem(place, what, refusal.remedy)
         elif rule_for(entry) is None:
             what = f"{'operation' if entry.is_op else 'layer'} {entry.kind!r} has no rule"
             yield Problem(place, what, _advice(entry))
+
+
+def _refusal(entry: Entry) -> Refusal | None:
+    """Why a class of Keras's own is not converted."""
+    if not entry.is_op and not f"{entry.module}.".startswith(BUILT_IN):
+        return None
+    return REFUSED.get(f"ops.{entry.kind}" if entry.is_op else entry.kind)
 
 
 def _advice(entry: Entry) -> str:
