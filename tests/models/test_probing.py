@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from xconv.errors import InvalidInput, NotFound, Unreadable
-from xconv.preprocessing.kernels import CATALOGUE, Kernel
+from xconv.kernels import CATALOGUE, Kernel
 from xconv.preprocessing.pictures import scene
 from xconv.probing import diagnose_preprocessing, is_preprocessing
 
@@ -230,7 +230,7 @@ def test_a_difference_on_other_pictures_is_told_with_its_effect_on_this_one() ->
 
 @pytest.mark.parametrize("kernel", [kernel for kernel in CATALOGUE if kernel.interpolation != "nearest"], ids=str)
 def test_kernels_sum_to_one(kernel: Kernel) -> None:
-    from xconv.preprocessing.matrices import matrix
+    from xconv.kernel_matrices import matrix
 
     for before, after in ((97, 41), (41, 97), (50, 50)):
         np.testing.assert_allclose(matrix(kernel, before, after).sum(axis=1), 1, atol=1e-12)

@@ -23,6 +23,8 @@ FLOORS = [
         "inputs",
         "lazy",
         "scratch",
+        "kernel_matrices",
+        "kernels",
         "statistics",
     },
     {"layers", "layout", "passes", "registry"},

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from xconv.kernels import Kernel
 from xconv.lazy import loader
 from xconv.preprocessing.description import Preprocessing
 from xconv.preprocessing.frames import Frame
 from xconv.preprocessing.keras_owners import load_img, pixels, resizing, smart_resize, tf_resize
-from xconv.preprocessing.kernels import Kernel
 from xconv.preprocessing.steps import Step, normalise
 from xconv.preprocessing.torch_owners import interpolate, timm, torchvision
 

@@ -8,8 +8,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from xconv.preprocessing.kernels import Floats, Kernel
-from xconv.preprocessing.matrices import Span, matrix
+from xconv.kernel_matrices import Span, matrix
+from xconv.kernels import Floats, Kernel
 
 __all__ = [
     "ARITHMETICS",

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from xconv.errors import Problem
+from xconv.kernels import DOUBLE, FILTERS, FUSED, SINGLE, Kernel
 from xconv.preprocessing.arithmetic import DESCRIBED, FLOAT, PILLOW, PILLOW_13, TORCH
 from xconv.preprocessing.frames import RULES, Frame
-from xconv.preprocessing.kernels import DOUBLE, FILTERS, FUSED, SINGLE, Kernel
 from xconv.preprocessing.opening import ORIENTATIONS
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from xconv.axes import move_axis
 from xconv.errors import InvalidInput
+from xconv.kernels import Kernel
 from xconv.preprocessing.arithmetic import FLOAT
 from xconv.preprocessing.checks import problems
 from xconv.preprocessing.frames import Frame, framed
-from xconv.preprocessing.kernels import Kernel
 from xconv.preprocessing.opening import AS_STORED, opened
 from xconv.preprocessing.pictures import Size
 from xconv.preprocessing.records import from_record, to_record

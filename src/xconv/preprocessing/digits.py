@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from xconv.errors import Unsupported
+from xconv.kernels import Floats
 from xconv.preprocessing.arithmetic import Pass, blocks
-from xconv.preprocessing.kernels import Floats
 
 __all__ = ["Band", "bands", "digits"]
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from xconv.errors import InvalidInput
+from xconv.kernel_matrices import Span, matrix
+from xconv.kernels import Floats, Kernel
 from xconv.preprocessing.arithmetic import FLOAT, resized
-from xconv.preprocessing.kernels import Floats, Kernel
-from xconv.preprocessing.matrices import Span, matrix
 from xconv.preprocessing.pictures import Size
 
 __all__ = ["RULES", "Frame", "Window", "framed", "spread", "strip"]

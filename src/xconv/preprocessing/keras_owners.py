@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from xconv.errors import InvalidInput
+from xconv.kernels import SINGLE, Kernel
 from xconv.preprocessing.arithmetic import FLOAT, ROUNDED
 from xconv.preprocessing.description import Preprocessing
 from xconv.preprocessing.frames import Frame
-from xconv.preprocessing.kernels import SINGLE, Kernel
 from xconv.preprocessing.pictures import Size
 from xconv.preprocessing.pillow_resize import pillow_arithmetic, pillow_kernel
 from xconv.preprocessing.sizes import sides

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from xconv.errors import InvalidInput, NotFound, Unreadable
 from xconv.frameworks import require
-from xconv.preprocessing.kernels import Floats
+from xconv.kernels import Floats
 
 __all__ = ["Picture", "Size", "opened_picture", "plain", "ramps", "scene", "texture"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 
 from xconv.errors import InvalidInput
+from xconv.kernels import Kernel
 from xconv.preprocessing.arithmetic import FLOAT, PILLOW, PILLOW_13
-from xconv.preprocessing.kernels import Kernel
 
 __all__ = ["pillow_arithmetic", "pillow_kernel"]
 

@@ -7,8 +7,8 @@ from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
 from xconv.errors import InvalidInput, Problem
+from xconv.kernels import Kernel
 from xconv.preprocessing.frames import Frame
-from xconv.preprocessing.kernels import Kernel
 from xconv.preprocessing.steps import Step
 
 __all__ = ["from_record", "to_record"]

@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 
 from xconv.errors import InvalidInput
+from xconv.kernels import FUSED, Kernel
 from xconv.preprocessing.arithmetic import FLOAT, ROUNDED, TORCH
 from xconv.preprocessing.description import FIRST, Preprocessing
 from xconv.preprocessing.frames import Frame
-from xconv.preprocessing.kernels import FUSED, Kernel
 from xconv.preprocessing.pictures import Size
 from xconv.preprocessing.pillow_resize import pillow_arithmetic, pillow_kernel
 from xconv.preprocessing.sizes import sides

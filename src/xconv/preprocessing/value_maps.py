@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 
-from xconv.preprocessing.kernels import Floats
+from xconv.kernels import Floats
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "MODES", "RGB", "Scaling", "ValueMap"]
 

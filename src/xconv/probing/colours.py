@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from xconv.preprocessing.kernels import Floats
+from xconv.kernels import Floats
 from xconv.preprocessing.pictures import Size, plain
 from xconv.preprocessing.value_maps import MODES, RGB, Scaling, ValueMap
 from xconv.probing.feeding import Opened

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from xconv.errors import InvalidInput
-from xconv.preprocessing.kernels import Floats
+from xconv.kernels import Floats
 from xconv.preprocessing.pictures import Picture, texture
 
 __all__ = ["Opened", "Result", "opened"]

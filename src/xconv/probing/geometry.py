@@ -12,9 +12,9 @@ from itertools import product
 
 import numpy as np
 
+from xconv.kernels import CATALOGUE, Floats, Kernel
 from xconv.preprocessing.arithmetic import ARITHMETICS, FLOAT, PILLOW, PILLOW_DOWN, deviation
 from xconv.preprocessing.frames import Frame, framed, spread, strip
-from xconv.preprocessing.kernels import CATALOGUE, Floats, Kernel
 from xconv.preprocessing.pictures import Picture, Size, plain, ramps, texture
 
 __all__ = ["Geometry", "read_geometry"]

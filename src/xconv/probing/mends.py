@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
+from xconv.kernels import Kernel
 from xconv.preprocessing.frames import Frame
-from xconv.preprocessing.kernels import Kernel
 from xconv.preprocessing.value_maps import ValueMap
 from xconv.probing.recipes import Recipe
 

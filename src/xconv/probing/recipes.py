@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from xconv.kernels import Floats
 from xconv.preprocessing.arithmetic import FLOAT, PILLOW, PILLOW_DOWN, deviation, in_words
 from xconv.preprocessing.frames import framed
-from xconv.preprocessing.kernels import Floats
 from xconv.preprocessing.pictures import Picture
 from xconv.probing.colours import Colours, read_colours
 from xconv.probing.feeding import Opened, Result

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from xconv.kernels import Kernel
 from xconv.preprocessing.arithmetic import FLOAT, PILLOW, TORCH, in_words
 from xconv.preprocessing.frames import Frame
-from xconv.preprocessing.kernels import Kernel
 from xconv.preprocessing.value_maps import RGB, ValueMap
 from xconv.probing.feeding import CHW
 from xconv.probing.geometry import Geometry

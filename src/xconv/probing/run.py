@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from xconv.diagnosis.records import Diagnosis, Finding, Place
+from xconv.kernels import Floats
 from xconv.preprocessing.arithmetic import in_words
-from xconv.preprocessing.kernels import Floats
 from xconv.preprocessing.pictures import opened_picture
 from xconv.probing.differences import differences
 from xconv.probing.feeding import Result, laid_out, opened

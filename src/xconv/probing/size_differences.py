@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from xconv.kernels import Kernel
 from xconv.preprocessing.arithmetic import in_words
 from xconv.preprocessing.frames import Frame
-from xconv.preprocessing.kernels import Kernel
 from xconv.probing import remedies
 from xconv.probing.geometry import Geometry
 from xconv.probing.mends import Difference, Mend, by_rule, in_frame, in_geometry, in_kernel, with_rounding

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from xconv.preprocessing.kernels import DOUBLE, FILTERS, FUSED, SINGLE, Floats, Kernel, cubic, triangle
+from xconv.kernels import DOUBLE, FILTERS, FUSED, SINGLE, Floats, Kernel, cubic, triangle
 
 __all__ = ["Span", "matrix"]
 
