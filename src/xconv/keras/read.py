@@ -12,7 +12,7 @@ from xconv.keras.records import Call, Entry, KerasModel, Ref, VariableRef
 from xconv.keras.rules import check_policy, check_unread, notes_on, rule_for, unreadable
 from xconv.keras.sequence import sequence
 from xconv.layers.io import Input, Variable
-from xconv.spec import KerasLayer, Op, Shape, Slot
+from xconv.spec import KerasLayer, Made, Op, Shape, Slot
 
 __all__ = ["read", "survey"]
 
@@ -158,16 +158,21 @@ class _Reader:
         ops = rule(layer)
         check_unread(layer)
         notes = notes_on(entry, visit.call.kwargs)
+        given, last = values, Op(Input(()))
+        made: list[list[Value]] = []
         for op in (ops,) if isinstance(ops, Op) else tuple(ops):
             place, turn, live = visit.place, visit.number, visit.trainable
             notes = (*notes, op.note) if op.note else notes
+            values = values if op.inputs is None else _wired(op.inputs, given, made)
             node = self._node(
                 op, values, Node("", op.spec, (), op.weights, (), place, op.name, turn, kind, live, notes)
             )
-            notes = ()
+            notes, last = (), op
             values = [Value(node.name, index) for index in range(len(node.shapes))]
+            made.append(values)
             if isinstance(op.spec, Input):
                 self.inputs.setdefault(entry.name, values[0])
+        values = values if last.returns is None else _wired(last.returns, given, made)
         return values[0] if len(values) == 1 else values
 
     def _node(self, op: Op, values: Sequence[Value], unnamed: Node) -> Node:
@@ -216,6 +221,11 @@ class _Reader:
         kind = kinds.pop() if len(kinds) == 1 else Unsupported
         name = self.model.source or self.model.name
         return kind(f"{name} cannot be converted", problems=[problem for problem, _ in self.problems])
+
+
+def _wired(wanted: Sequence[Slot | Made], given: Sequence[Value], made: Sequence[Sequence[Value]]) -> list[Value]:
+    """The values that an Op takes: tensors of the call, and what earlier Ops of it made."""
+    return [given[item.index] if isinstance(item, Slot) else made[item.op][item.index] for item in wanted]
 
 
 def _pick(results: Mapping[tuple[str, int], Any], ref: Ref, place: str) -> Value | None:
