@@ -46,6 +46,8 @@ class Node:
     trainable: bool = True
     notes: tuple[str, ...] = ()
     """What a reader of the report should know: regularisers not carried, folds made."""
+    also: tuple[Node, ...] = ()
+    """Nodes of the source that computed the same, for which this one stands."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,3 +161,33 @@ def test_what_keras_has_no_words_for_is_refused(in_torch: Make, in_keras: Make, 
     with pytest.raises(Mismatch, match=words):
         xconv.transfer(torch_side(*in_torch()), target, adapt=True)
     assert target.to_json() == before
+
+
+class Twins(nn.Module):
+    """Two pools of one tensor that compute the same: a change must reach both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.left, self.right = nn.Conv2d(3, 4, 3), nn.MaxPool2d(3, 2, 1), nn.MaxPool2d(3, 2, 1)
+        self.after = nn.Conv2d(4, 4, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv(x)
+        return torch.flatten((self.after(self.left(x)) + self.right(x)).mean((2, 3)), 1)
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_what_is_computed_twice_is_changed_twice(back: bool) -> None:
+    image = keras.Input((*SHAPE[1:], 3))
+    first = layers.Conv2D(4, 3)(image)
+    padded = layers.ZeroPadding2D(((0, 1), (0, 1)))(first)
+    left, right = layers.MaxPooling2D(3, 2)(padded), layers.MaxPooling2D(3, 2)(padded)
+    joined = layers.Add()([layers.Conv2D(4, 3, padding="same")(left), right])
+    model = keras.Model(image, layers.GlobalAveragePooling2D()(joined))
+    xconv.randomize(model, 2)
+    source, target = (Twins().double().eval(), model) if back else (model, Twins().double().eval())
+    if back:
+        xconv.randomize(source, 3, inputs=torch.zeros(2, *SHAPE, dtype=torch.float64))
+    report = xconv.transfer(source, target, adapt=True)
+    assert report.verdict == "exact"
+    assert exact(source, report.target)

@@ -5,6 +5,8 @@ before   add(x, y) -> norm;  add(x, y) -> sum          after   add(x, y) -> norm
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from xconv.graph import Graph, Node, Value
 from xconv.layers.dropout import Dropout, Noise, SpatialDropout
 from xconv.layers.io import Input, Variable
@@ -16,15 +18,23 @@ APART = (Input, Variable, Dropout, SpatialDropout, Noise)
 
 
 def join_equals(graph: Graph) -> Graph:
-    """The graph with one node for all that do the same to the same, where they hold no weights."""
+    """The graph with one node for all that do the same to the same, where they hold no weights.
+
+    It remembers the others: a change of what it says is a change of them all.
+    """
     known: dict[tuple[object, ...], Node] = {}
     aliases: dict[Value, Value] = {}
+    others: dict[str, list[Node]] = {}
     for node in graph.nodes:
         if node.weights or not node.inputs or isinstance(node.spec, APART):
             continue
         key = node.spec, tuple(aliases.get(value, value) for value in node.inputs)
         first = known.setdefault(key, node)
         if first is not node:
+            others.setdefault(first.name, []).extend((node, *node.also))
             aliases.update({Value(node.name, place): Value(first.name, place) for place in range(len(node.shapes))})
-    joined = {value.node for value in aliases}
-    return graph.rebuilt(dict.fromkeys(joined), aliases) if joined else graph
+    nodes: dict[str, Node | None] = dict.fromkeys(value.node for value in aliases)
+    by_name = graph.by_name()
+    for name, same in others.items():
+        nodes[name] = replace(by_name[name], also=(*by_name[name].also, *same))
+    return graph.rebuilt(nodes, aliases) if others else graph

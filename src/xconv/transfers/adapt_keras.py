@@ -46,7 +46,8 @@ def adapted_model(case: Case, wanted: Sequence[Wish], edits: Edits) -> tuple[Any
         raise Unsupported("adapt=True changes a live model of Keras 3", remedy="load it with keras.models.load_model")
     if not hasattr(model, "_operations_by_depth") and not hasattr(model, "_functional"):
         raise Unsupported("a subclassed model says nothing about its calls", place=model.name)
-    plan = _Plan(case, model, edits)
+    windows = {wish.node.layer for wish in wanted if isinstance(wish, Window)}
+    plan = _Plan(case, model, edits, windows)
     problems: list[Problem] = []
     for wish in wanted:
         try:
@@ -64,6 +65,8 @@ class _Plan:
     case: Case
     model: Any
     edits: Edits
+    windows: set[str]
+    """Layers that get other windows."""
     made: Remade = field(default_factory=Remade)
 
     def apply(self, wish: Wish) -> None:
@@ -113,7 +116,9 @@ class _Plan:
         changes["padding"] = "same" if pads is None else "valid"
         if outer is not None:
             zeros = zero_pads(len(spec.kernel)) if ignored or pads is None else pads
-            self.made.settings.setdefault(outer.name, {})["padding"] = pads_argument(zeros)
+            said = self.made.settings.setdefault(outer.name, {}).setdefault("padding", pads_argument(zeros))
+            if said != pads_argument(zeros):
+                raise Unsupported(f"{outer.name} would have to pad by {said} and by {pads_argument(zeros)}")
         elif around == 0.0 and pads is not None:
             self.made.before.setdefault((layer.name, 0), []).append(zeros_layer(pads, config.get("data_format")))
         if pads is not None and around is not None and ignored:
@@ -183,7 +188,7 @@ class _Plan:
         return self.case.nodes_b[value.node].shapes[value.index]
 
     def _pad_before(self, layer: Any) -> Any:
-        """The layer of zeros before it, where nothing else takes what it makes."""
+        """The layer of zeros before it, where only layers take what it makes that all get other windows."""
         before = [_owner(tensor) for tensor in _tensors(layer._inbound_nodes[0])]
         if len(before) != 1 or not type(before[0]).__name__.startswith("ZeroPadding"):
             return None
@@ -191,7 +196,7 @@ class _Plan:
         users = [
             other for other in self.model.layers for node in other._inbound_nodes if pad in map(_owner, _tensors(node))
         ]
-        return pad if len(users) == 1 else None
+        return pad if len(users) == 1 or {user.name for user in users} <= self.windows else None
 
     def _note(self, node: Node, before: str, after: str, why: str) -> None:
         self.edits.changes.append(Change(node.layer, before, after, why))

@@ -81,8 +81,15 @@ Wish: TypeAlias = Setting | Window | Swap | Put
 
 
 def wishes(case: Case) -> list[Wish]:
-    """Everything that differs and that a setting of the target can mend, in the order of the source."""
-    return list(_Wishes(case).all())
+    """Everything that differs and that a setting of the target can mend, in the order of the source.
+
+    Where a node stands for several that compute the same, each of them is to be changed.
+    """
+    return [
+        replace(wish, node=node)
+        for wish in _Wishes(case).all()
+        for node in (replace(wish.node, also=()), *wish.node.also)
+    ]
 
 
 class _Wishes:
