@@ -40,13 +40,21 @@ def can_be_said(spec):
 def test_the_words_of_every_operation_come_back(example):
     record = example.layer(DEFAULTS)
     shapes = record.inputs
+    made = []
     for op in operations(record):
         assert can_be_said(op.spec)
+        shapes = shapes if op.inputs is None else [taken(item, record.inputs, made) for item in op.inputs]
         said = with_defaults(op.spec.to_keras(op.weights, shapes))
         (back,) = operations(said)
         assert back.spec == op.spec
         assert dict(back.weights) == dict(op.weights)
         shapes = op.spec.out_shapes(*shapes)
+        made.append(shapes)
+
+
+def taken(item, given, made):
+    """The shape of a tensor of the call, or of what an earlier operation makes."""
+    return given[item.index] if isinstance(item, Slot) else made[item.op][item.index]
 
 
 @every_example
