@@ -261,7 +261,8 @@ class Example:
     """One case of a layer family: it puts the family under the laws, into the docs and into the benchmark.
 
     `inputs` are shapes without the batch; `config` holds what differs from Keras's defaults; `weights` are the shapes
-    of the layer's variables in creation order. For operations, `args` are the call's arguments with `Slot`s.
+    of the layer's variables in creation order. `args` and `kwargs` are the call's arguments with `Slot`s; where there
+    are no `args`, the inputs in their order.
     """
 
     kind: str
@@ -274,7 +275,8 @@ class Example:
     float64: bool = True
     """Whether the reference computes it in float64, constants included."""
     values: str = "normal"
-    """What to feed: 'normal', 'positive', or 'integers'."""
+    """What to feed: 'normal', 'positive', 'unit', 'integers' or 'boolean'; one word for all inputs, or one for each."""
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     def layer(self, defaults: Mapping[str, Mapping[str, Any]]) -> KerasLayer:
         """The record that reading such a layer gives; `defaults` are Keras's, by class."""
@@ -282,7 +284,7 @@ class Example:
         config = {**defaults.get(self.kind, {}), **self.config}
         inputs = tuple((None, *shape) for shape in self.inputs)
         args = self.args or tuple(Slot(i) for i in range(len(inputs)))
-        return KerasLayer(self.kind, config, weights, inputs, args)
+        return KerasLayer(self.kind, config, weights, inputs, args, self.kwargs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +305,7 @@ class TorchExample:
     float64: bool = True
     """Whether Keras on TensorFlow computes it in float64, constants included."""
     values: str = "normal"
-    """What to feed: 'normal', 'positive', or 'integers'."""
+    """What to feed, as for an `Example`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +326,8 @@ class Spec:
     """The operators' arguments that are None to the rule where they are zeros throughout."""
     keras_axis_last: ClassVar[bool] = False
     """Whether Keras's layer works on the last axis alone, wherever `axis` is."""
+    wide: ClassVar[bool] = False
+    """Whether Keras computes it in float32 under a policy of less, with its variables as they are."""
     training: ClassVar[str] = ""
     """How training differs between the two frameworks; empty where it does not."""
 

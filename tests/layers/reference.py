@@ -1,6 +1,6 @@
 """Keras's answer for an `Example`: a live model of one layer, fed and differentiated, and what it becomes in torch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ from xconv import axes
 from xconv.keras.live import read_live
 from xconv.spec import Example, Slot
 
-__all__ = ["SIZES", "assert_same_numbers", "class_of", "floats", "model_of"]
+__all__ = ["SIZES", "assert_same_numbers", "class_of", "each", "floats", "model_of"]
 
 SIZES = ((7, 6, 5), (8, 9, 4))
 """What stands in for unknown sizes: odd and even, unequal."""
@@ -57,13 +57,20 @@ def filled(item: Any, tensors: Any) -> Any:
 
 def model_of(kind: str, config: Any, args: Any, inputs: Any, values: str = "normal", **options: Any) -> Any:
     """A Functional model that calls one layer, with `options` as the call's keyword arguments."""
-    dtype = {"integers": "int32", "boolean": "bool"}.get(values, keras.config.floatx())
-    tensors = [keras.Input(shape, dtype=dtype, name=f"in{number}") for number, shape in enumerate(inputs)]
+    dtypes = [{"integers": "int32", "boolean": "bool"}.get(w, keras.config.floatx()) for w in each(values, inputs)]
+    tensors = [keras.Input(shape, dtype=dtypes[i], name=f"in{i}") for i, shape in enumerate(inputs)]
     named = {} if kind.startswith("ops.") else {"name": "the_layer"}
     inner = {key: keras.saving.deserialize_keras_object(item) for key, item in config.items() if is_layer(item)}
     layer = class_of(kind)(**{**config, **inner}, **named)
     slots = args or tuple(Slot(i) for i in range(len(inputs)))
-    return keras.Model(tensors, layer(*filled(slots, tensors), **options))
+    named = {key: filled(item, tensors) for key, item in options.items()}
+    return keras.Model(tensors, layer(*filled(slots, tensors), **named))
+
+
+def each(values: str, inputs: Sequence[Any]) -> list[str]:
+    """The word for every input: one for all, or one for each."""
+    words = values.split()
+    return words * len(inputs) if len(words) == 1 else words
 
 
 def is_layer(item: Any) -> bool:
@@ -164,13 +171,13 @@ def assert_same_numbers(example: Example, sizes: Any = SIZES[0], training: bool 
     dtype, relative = ("float64", 1e-10) if example.float64 else ("float32", 4e-6)
     random, seeds = np.random.default_rng(1), []
     with floats(dtype):
-        model = model_of(example.kind, example.config, example.args, example.inputs, example.values)
+        model = model_of(example.kind, example.config, example.args, example.inputs, example.values, **example.kwargs)
         randomise(model, random)
         module = xconv.keras_to_torch(model, **options).to(getattr(torch, dtype))
         arrays = []
-        for shape in example.inputs:
+        for shape, values in zip(example.inputs, each(example.values, example.inputs), strict=True):
             rest = iter(sizes)
-            array = noise((3, *(next(rest) if n is None else n for n in shape)), example.values, random)
+            array = noise((3, *(next(rest) if n is None else n for n in shape)), values, random)
             arrays.append(array.astype(dtype) if array.dtype.kind == "f" else array)
         expected = of_keras(model, arrays, seeds, training)
         actual = of_torch(module, arrays, seeds, training)

@@ -21,7 +21,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from tests.comparison import assert_same
-from tests.layers.reference import Answer, noise
+from tests.layers.reference import Answer, each, noise
 from xconv import axes
 from xconv.api import for_keras
 from xconv.graph import Graph, Value, map_structure
@@ -111,6 +111,8 @@ def _filled(item: Any, tensors: Sequence[Any]) -> Any:
     """The argument with tensors in the places of its slots."""
     if isinstance(item, Slot):
         return tensors[item.index]
+    if isinstance(item, dict):
+        return {key: _filled(part, tensors) for key, part in item.items()}
     return type(item)(_filled(part, tensors) for part in item) if isinstance(item, (list, tuple)) else item
 
 
@@ -162,9 +164,9 @@ class Case:
     def arrays(self, batch: int, sizes: Sequence[int]) -> list[np.ndarray[Any, Any]]:
         """Noise for every input, in torch's order of axes."""
         random, found = np.random.default_rng(5), []
-        for shape in self.inputs:
+        for shape, values in zip(self.inputs, each(self.values, self.inputs), strict=True):
             rest = iter(sizes)
-            array = noise((batch, *(next(rest) if n is None else n for n in shape)), self.values, random)
+            array = noise((batch, *(next(rest) if n is None else n for n in shape)), values, random)
             wanted = str(self.dtype).removeprefix("torch.") if array.dtype.kind == "f" else array.dtype
             found.append(array.astype(wanted))
         return found
@@ -220,9 +222,10 @@ def _case(
 
 def graph_of_example(example: Example) -> Graph:
     """The graph of a model that calls one Keras layer, with random weights; no Keras is needed."""
-    dtype = {"integers": "int32", "boolean": "bool"}.get(example.values, "float32")
+    words = each(example.values, example.inputs)
+    dtypes = [{"integers": "int32", "boolean": "bool"}.get(word, "float32") for word in words]
     inputs = tuple(
-        Entry(f"in{i}", "InputLayer", config={"batch_shape": (None, *shape), "dtype": dtype}, calls=(Call(),))
+        Entry(f"in{i}", "InputLayer", config={"batch_shape": (None, *shape), "dtype": dtypes[i]}, calls=(Call(),))
         for i, shape in enumerate(example.inputs)
     )
     refs = [Ref(entry.name) for entry in inputs]
@@ -232,7 +235,7 @@ def graph_of_example(example: Example) -> Graph:
         record.kind.removeprefix("ops."),
         is_op=record.kind.startswith("ops."),
         config=record.config,
-        calls=(Call(tuple(_filled(item, refs) for item in record.args)),),
+        calls=(Call(*(_filled(item, refs) for item in (tuple(record.args), dict(record.kwargs)))),),
         weights=record.weights,
     )
     random = np.random.default_rng(1)
