@@ -42,10 +42,11 @@ FILES: Mapping[str, str] = {
         "SpatialDropout3D StochasticDepth"
     ),
     "elementwise": (
-        "Add Average Maximum Minimum Multiply Subtract ops.Add ops.Arctan2 ops.Divide ops.Equal ops.FloorDivide "
-        "ops.Fmod ops.Greater ops.GreaterEqual ops.Hypot ops.Less ops.LessEqual ops.Logaddexp ops.LogicalAnd "
-        "ops.LogicalOr ops.LogicalXor ops.Maximum ops.Minimum ops.Mod ops.Multiply ops.NotEqual ops.Power ops.Subtract "
-        "ops.TrueDivide"
+        "Add Average Maximum Minimum Multiply Subtract ops.Add ops.Arctan2 ops.BitwiseAnd ops.BitwiseLeftShift "
+        "ops.BitwiseOr ops.BitwiseRightShift ops.BitwiseXor ops.Divide ops.Equal ops.FloorDivide ops.Fmax ops.Fmin "
+        "ops.Fmod ops.Gcd ops.Greater ops.GreaterEqual ops.Hypot ops.Lcm ops.LeftShift ops.Less ops.LessEqual "
+        "ops.Logaddexp ops.Logaddexp2 ops.LogicalAnd ops.LogicalOr ops.LogicalXor ops.Maximum ops.Minimum ops.Mod "
+        "ops.Multiply ops.Nextafter ops.NotEqual ops.Power ops.RightShift ops.Subtract ops.TrueDivide"
     ),
     "embedding": "Embedding ReversibleEmbedding",
     "expand": "ops.ExpandDims ops.Moveaxis ops.Squeeze ops.Swapaxes",
@@ -78,11 +79,12 @@ FILES: Mapping[str, str] = {
     "top": "ops.TopK",
     "triangle": "ops.Tril ops.Triu",
     "unary": (
-        "ops.Absolute ops.Arccos ops.Arccosh ops.Arcsin ops.Arcsinh ops.Arctan ops.Arctanh ops.Cast ops.Ceil ops.Clip "
-        "ops.Cos ops.Cosh ops.Erf ops.Erfc ops.Erfinv ops.Exp ops.Exp2 ops.Expm1 ops.Floor ops.Isfinite ops.Isinf "
-        "ops.Isnan ops.Log ops.Log10 ops.Log1p ops.Log2 ops.LogicalNot ops.Negative ops.OnesLike ops.Reciprocal "
-        "ops.Round ops.Rsqrt ops.Sign ops.Sin ops.Sinh ops.Sqrt ops.Square ops.StopGradient ops.Tan ops.Trunc "
-        "ops.ZerosLike"
+        "ops.Abs ops.Absolute ops.Angle ops.Arccos ops.Arccosh ops.Arcsin ops.Arcsinh ops.Arctan ops.Arctanh "
+        "ops.BitwiseInvert ops.BitwiseNot ops.Cast ops.Ceil ops.Clip ops.Cos ops.Cosh ops.Deg2rad ops.EmptyLike "
+        "ops.Erf ops.Erfc ops.Erfinv ops.Exp ops.Exp2 ops.Expm1 ops.Floor ops.I0 ops.Isfinite ops.Isinf ops.Isnan "
+        "ops.Isneginf ops.Isposinf ops.Log ops.Log10 ops.Log1p ops.Log2 ops.LogicalNot ops.Negative ops.OnesLike "
+        "ops.Rad2deg ops.Reciprocal ops.Round ops.Rsqrt ops.Sign ops.Signbit ops.Sin ops.Sinc ops.Sinh ops.Sqrt "
+        "ops.Square ops.StopGradient ops.Tan ops.Trunc ops.ZerosLike"
     ),
     "upsample": "UpSampling1D UpSampling2D UpSampling3D",
     "where": "ops.Where",
@@ -111,9 +113,10 @@ ATEN_FILES: Mapping[str, str] = {
         "alpha_dropout drop_batch drop_path drop_unscaled dropout feature_dropout gaussian_dropout gaussian_noise"
     ),
     "elementwise": (
-        "__and__ __or__ __xor__ add arctan2 atan2 bitwise_and bitwise_or bitwise_xor div divide eq floor_divide fmod "
-        "ge greater greater_equal gt hypot le less less_equal logaddexp logical_and logical_or logical_xor lt maximum "
-        "minimum mul multiply ne not_equal pow remainder rsub sub subtract true_divide"
+        "__and__ __lshift__ __or__ __rshift__ __xor__ add arctan2 atan2 bitwise_and bitwise_left_shift bitwise_or "
+        "bitwise_right_shift bitwise_xor div divide eq floor_divide fmax fmin fmod gcd ge greater greater_equal gt "
+        "hypot lcm le less less_equal logaddexp logaddexp2 logical_and logical_or logical_xor lt maximum minimum "
+        "mul multiply ne nextafter not_equal pow remainder rsub sub subtract true_divide"
     ),
     "embedding": "embedding",
     "expand": "squeeze unsqueeze",
@@ -152,9 +155,10 @@ ATEN_FILES: Mapping[str, str] = {
     "top": "sort topk",
     "triangle": "tril triu",
     "unary": (
-        "_to_copy abs absolute acos acosh asin asinh atan atanh bitwise_not ceil clamp clamp_max clamp_min clip cos "
-        "cosh detach erf erfc erfinv exp exp2 expm1 fix floor isfinite isinf isnan log log10 log1p log2 logical_not "
-        "neg negative reciprocal round rsqrt sgn sign sin sinh sqrt square tan to trunc type_as"
+        "_to_copy abs absolute acos acosh angle asin asinh atan atanh bitwise_not ceil clamp clamp_max clamp_min "
+        "clip cos cosh deg2rad detach erf erfc erfinv exp exp2 expm1 fix floor i0 isfinite isinf isnan isneginf "
+        "isposinf log log10 log1p log2 logical_not neg negative rad2deg reciprocal round rsqrt sgn sign signbit sin "
+        "sinc sinh special_i0 sqrt square tan to trunc type_as"
     ),
     "where": "masked_fill where",
 }

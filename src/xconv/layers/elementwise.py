@@ -51,33 +51,53 @@ BINARY = {
     "logical_and": ("LogicalAnd", "torch.logical_and"),
     "logical_or": ("LogicalOr", "torch.logical_or"),
     "logical_xor": ("LogicalXor", "torch.logical_xor"),
+    "logaddexp2": ("Logaddexp2", "torch.logaddexp2"),
+    "fmax": ("Fmax", "torch.fmax"),
+    "fmin": ("Fmin", "torch.fmin"),
+    "nextafter": ("Nextafter", "torch.nextafter"),
+    "gcd": ("Gcd", "torch.gcd"),
+    "lcm": ("Lcm", "torch.lcm"),
+    "bitwise_and": ("BitwiseAnd", "torch.bitwise_and"),
+    "bitwise_or": ("BitwiseOr", "torch.bitwise_or"),
+    "bitwise_xor": ("BitwiseXor", "torch.bitwise_xor"),
+    "left_shift": ("BitwiseLeftShift", "torch.bitwise_left_shift"),
+    "right_shift": ("BitwiseRightShift", "torch.bitwise_right_shift"),
 }
 """Name -> the class of keras.ops, the torch function."""
 
 ATEN = {
-    "__and__": "logical_and",
-    "__or__": "logical_or",
-    "__xor__": "logical_xor",
+    "__and__": "bitwise_and",
+    "__lshift__": "left_shift",
+    "__or__": "bitwise_or",
+    "__rshift__": "right_shift",
+    "__xor__": "bitwise_xor",
     "add": "add",
     "arctan2": "arctan2",
     "atan2": "arctan2",
-    "bitwise_and": "logical_and",
-    "bitwise_or": "logical_or",
-    "bitwise_xor": "logical_xor",
+    "bitwise_and": "bitwise_and",
+    "bitwise_left_shift": "left_shift",
+    "bitwise_or": "bitwise_or",
+    "bitwise_right_shift": "right_shift",
+    "bitwise_xor": "bitwise_xor",
     "div": "divide",
     "divide": "divide",
     "eq": "equal",
     "floor_divide": "floor_divide",
+    "fmax": "fmax",
+    "fmin": "fmin",
     "fmod": "fmod",
+    "gcd": "gcd",
     "ge": "greater_equal",
     "greater": "greater",
     "greater_equal": "greater_equal",
     "gt": "greater",
     "hypot": "hypot",
+    "lcm": "lcm",
     "le": "less_equal",
     "less": "less",
     "less_equal": "less_equal",
     "logaddexp": "logaddexp",
+    "logaddexp2": "logaddexp2",
     "logical_and": "logical_and",
     "logical_or": "logical_or",
     "logical_xor": "logical_xor",
@@ -87,6 +107,7 @@ ATEN = {
     "mul": "multiply",
     "multiply": "multiply",
     "ne": "not_equal",
+    "nextafter": "nextafter",
     "not_equal": "not_equal",
     "pow": "power",
     "remainder": "remainder",
@@ -97,9 +118,17 @@ ATEN = {
 }
 """The ATen operator -> the name."""
 
-SYNONYMS = {"TrueDivide": "divide"}
+SYNONYMS = {"TrueDivide": "divide", "LeftShift": "left_shift", "RightShift": "right_shift"}
 
-NEEDS_TENSORS = ("arctan2", "hypot", "logaddexp", "logical_and", "logical_or", "logical_xor", "maximum", "minimum")
+OF_INTEGERS = ("gcd", "lcm", "bitwise_and", "bitwise_or", "bitwise_xor", "left_shift", "right_shift")
+
+NEEDS_TENSORS = (
+    *("arctan2", "fmax", "fmin", "gcd", "hypot", "lcm", "logaddexp", "logaddexp2", "logical_and", "logical_or"),
+    *("logical_xor", "maximum", "minimum", "nextafter"),
+)
+
+NO_NUMBERS = ("bitwise_and", "bitwise_or", "bitwise_xor", "gcd", "hypot", "lcm", "logaddexp2", "nextafter")
+"""What takes tensors alone in Keras."""
 
 BOUNDS = {"maximum": "min", "minimum": "max"}
 """The argument of torch.clamp that a number is as the other operand."""
@@ -118,7 +147,7 @@ class Elementwise(Spec):
     merge: bool = False
 
     order = Order.ANY
-    keras_kinds = (*MERGES, "Average", *(f"ops.{kind}" for kind, _ in BINARY.values()), "ops.TrueDivide")
+    keras_kinds = (*MERGES, "Average", *(f"ops.{kind}" for kind, _ in BINARY.values()), *(f"ops.{k}" for k in SYNONYMS))
     aten_ops = tuple(ATEN)
 
     @classmethod
@@ -129,7 +158,8 @@ class Elementwise(Spec):
             if len(slots) < 2 or (layer.kind == "Subtract" and len(slots) != 2):
                 raise Mismatch(f"{layer.kind} is called on {len(slots)} tensors")
             return Op(cls(MERGES.get(layer.kind, "average"), slots, merge=True))
-        operands = tuple(_operand(layer.argument(i, f"x{i + 1}")) for i in (0, 1))
+        names = ("x1", "x2") if layer.kwargs.keys().isdisjoint("xy") else ("x", "y")
+        operands = tuple(_operand(layer.argument(i, name)) for i, name in enumerate(names))
         kind = layer.kind.removeprefix("ops.")
         name = SYNONYMS.get(kind) or next(name for name, (op, _) in BINARY.items() if op == kind)
         return Op(cls(name, operands))
@@ -138,8 +168,8 @@ class Elementwise(Spec):
     def from_torch(cls, call: AtenCall) -> Sequence[Op]:
         """Two operands, `alpha` times the second; two tensors of one rank are what a merging layer takes."""
         name = ATEN[call.op]
-        if call.op.startswith(("bitwise", "__")) and call.dtype != "bool":
-            raise Unsupported("the bits of integers", remedy="use truth values")
+        if name.startswith("bitwise") and call.dtype == "bool":
+            name = name.replace("bitwise", "logical")
         first, second = (number_of(item) for item in (call.get("self"), call.get("other", call.get("exponent"))))
         rounding, alpha = call.get("rounding_mode"), call.get("alpha", 1)
         if call.op == "rsub":  # alpha belongs to what is subtracted
@@ -153,6 +183,8 @@ class Elementwise(Spec):
             first, second = second, first
         if rounding == "floor":
             name = "floor_divide"
+        if name in NO_NUMBERS:
+            first, second = _filled(steps, first, second), _filled(steps, second, first)
         operands, taken = wired(first, second)
         result = steps.add(cls(name, operands, merge=_merges(name, call)), *taken)
         if rounding == "trunc":
@@ -206,13 +238,19 @@ class Elementwise(Spec):
         yield Example("Add", ((4, 3), (4, 3), (4, 3)), args=([Slot(0), Slot(1), Slot(2)],))
         for name, (kind, _) in BINARY.items():
             values = "positive" if name in ("power", "floor_divide", "remainder", "divide", "fmod") else "normal"
+            values = "integers" if name in OF_INTEGERS else values
+            wide = name != "logaddexp2"  # TensorFlow keeps log(2) in float32
             if not name.startswith("logical"):
-                yield Example(f"ops.{kind}", ((4, 3), (4, 3)), args=(Slot(0), Slot(1)), values=values)
-                if name != "hypot":  # Keras's takes no number
-                    yield Example(f"ops.{kind}", ((4, 3),), args=(Slot(0), 1.5), values=values)
+                yield Example(f"ops.{kind}", ((4, 3), (4, 3)), args=(Slot(0), Slot(1)), values=values, float64=wide)
+                if name not in NO_NUMBERS:
+                    number = 3 if name in OF_INTEGERS else 1.5
+                    yield Example(f"ops.{kind}", ((4, 3),), args=(Slot(0), number), values=values)
         yield Example("ops.Subtract", ((4, 3),), args=(1.0, Slot(0)))
         yield Example("ops.Divide", ((4, 3),), args=(1.0, Slot(0)), values="positive")
         yield Example("ops.Power", ((4, 3),), args=(2.0, Slot(0)))
+        yield Example("ops.Fmax", ((4, 1), (1, 5)), args=(Slot(0), Slot(1)))
+        for kind in ("LeftShift", "RightShift"):
+            yield Example(f"ops.{kind}", ((4, 3), (4, 3)), args=(Slot(0), Slot(1)), values="integers")
 
     @classmethod
     def torch_examples(cls) -> Iterator[TorchExample]:
@@ -229,6 +267,9 @@ class Elementwise(Spec):
         yield TorchExample("torch.pow", one, args=(2.0, Slot(0)))
         yield TorchExample("torch.pow", one, args=(Slot(0), 3))
         yield TorchExample("torch.true_divide", one, args=(Slot(0), 4))
+        yield TorchExample("torch.bitwise_and", two, args=(Slot(0), Slot(1)), values="boolean")
+        yield TorchExample("torch.bitwise_and", one, args=(Slot(0), 2), values="integers")
+        yield TorchExample("torch.bitwise_left_shift", one, args=(Slot(0), 2), values="integers")
         for name in ("maximum", "minimum", "atan2", "hypot", "logaddexp", "fmod", "greater", "less_equal", "multiply"):
             yield TorchExample(f"torch.{name}", two, args=(Slot(0), Slot(1)))
 
@@ -243,6 +284,14 @@ def wired(*items: Any) -> tuple[tuple[Slot | float, ...], list[Taken]]:
     taken = [item for item in items if isinstance(item, (Slot, Made))]
     places = iter(range(len(items)))
     return tuple(Slot(next(places)) if isinstance(item, (Slot, Made)) else item for item in items), taken
+
+
+def _filled(steps: Steps, item: Any, like: Any) -> Any:
+    """A number as a tensor like the other operand."""
+    if isinstance(item, (Slot, Made)):
+        return item
+    ones = steps.add(Unary("ones_like"), like, name="ones")
+    return steps.add(Elementwise("multiply", (Slot(0), item)), ones, name="number")
 
 
 def _merges(name: str, call: AtenCall) -> bool:

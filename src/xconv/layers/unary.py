@@ -13,15 +13,18 @@ __all__ = ["Cast", "Clip", "Unary"]
 
 FUNCTIONS = {
     "Absolute": "abs",
+    "Angle": "angle",
     "Arccos": "acos",
     "Arccosh": "acosh",
     "Arcsin": "asin",
     "Arcsinh": "asinh",
     "Arctan": "atan",
     "Arctanh": "atanh",
+    "BitwiseNot": "bitwise_not",
     "Ceil": "ceil",
     "Cos": "cos",
     "Cosh": "cosh",
+    "Deg2rad": "deg2rad",
     "Erf": "erf",
     "Erfc": "erfc",
     "Erfinv": "erfinv",
@@ -29,9 +32,12 @@ FUNCTIONS = {
     "Exp2": "exp2",
     "Expm1": "expm1",
     "Floor": "floor",
+    "I0": "i0",
     "Isfinite": "isfinite",
     "Isinf": "isinf",
     "Isnan": "isnan",
+    "Isneginf": "isneginf",
+    "Isposinf": "isposinf",
     "Log": "log",
     "Log10": "log10",
     "Log1p": "log1p",
@@ -39,10 +45,13 @@ FUNCTIONS = {
     "LogicalNot": "logical_not",
     "Negative": "neg",
     "OnesLike": "ones_like",
+    "Rad2deg": "rad2deg",
     "Reciprocal": "reciprocal",
     "Rsqrt": "rsqrt",
     "Sign": "sign",
+    "Signbit": "signbit",
     "Sin": "sin",
+    "Sinc": "sinc",
     "Sinh": "sinh",
     "Sqrt": "sqrt",
     "Square": "square",
@@ -53,8 +62,11 @@ FUNCTIONS = {
 }
 """The class of keras.ops -> the torch function of the same meaning."""
 
+SYNONYMS = {"Abs": "Absolute", "BitwiseInvert": "BitwiseNot", "EmptyLike": "ZerosLike"}
+"""Classes of keras.ops that mean another one; what is empty is zeros, as TensorFlow makes it."""
+
 ATEN = {name: name for name in (*FUNCTIONS.values(), "round") if name not in ("ones_like", "zeros_like")}
-ATEN |= {"absolute": "abs", "negative": "neg", "fix": "trunc", "sgn": "sign", "bitwise_not": "logical_not"}
+ATEN |= {"absolute": "abs", "negative": "neg", "fix": "trunc", "sgn": "sign", "special_i0": "i0"}
 """The ATen operator -> the torch function of the same meaning."""
 
 CASTS = {
@@ -83,13 +95,14 @@ class Unary(Spec):
     name: str
 
     order = Order.ANY
-    keras_kinds = (*(f"ops.{kind}" for kind in FUNCTIONS), "ops.Round")
+    keras_kinds = (*(f"ops.{kind}" for kind in (*FUNCTIONS, *SYNONYMS)), "ops.Round")
     aten_ops = tuple(ATEN)
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
         """The function; ones and zeros take the input's dtype, numbers are rounded to integers."""
         kind = layer.kind.removeprefix("ops.")
+        kind = SYNONYMS.get(kind, kind)
         if kind == "Round":
             if layer.argument(1, "decimals", 0):
                 raise Unsupported("rounding to decimals", remedy="multiply, round, divide")
@@ -104,9 +117,8 @@ class Unary(Spec):
         call.get("self")
         if call.get("decimals", 0):
             raise Unsupported("rounding to decimals", remedy="multiply, round, divide")
-        if call.op == "bitwise_not" and call.dtype != "bool":
-            raise Unsupported("the bits of integers", remedy="use truth values")
-        return Op(cls(ATEN[call.op]))
+        name = ATEN[call.op]
+        return Op(cls("logical_not" if name == "bitwise_not" and call.dtype == "bool" else name))
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """The operation."""
@@ -120,9 +132,10 @@ class Unary(Spec):
     @classmethod
     def examples(cls) -> Iterator[Example]:
         """Every function, where it is defined."""
-        for kind in (*FUNCTIONS, "Round"):
-            if kind == "LogicalNot":
-                yield Example(f"ops.{kind}", ((4, 3),), args=(Slot(0),), values="boolean")
+        for kind in (*FUNCTIONS, *SYNONYMS, "Round"):
+            if kind in ("LogicalNot", "BitwiseNot", "BitwiseInvert"):
+                values = "boolean" if kind == "LogicalNot" else "integers"
+                yield Example(f"ops.{kind}", ((4, 3),), args=(Slot(0),), values=values)
             elif kind in ("Arccos", "Arcsin", "Arctanh", "Erfinv"):
                 yield Example(f"ops.{kind}", ((4, 3),), args=(Slot(0),), values="unit")
             elif kind == "Arccosh":
@@ -135,7 +148,7 @@ class Unary(Spec):
     @classmethod
     def torch_examples(cls) -> Iterator[TorchExample]:
         """Spellings that the functions above do not have."""
-        for name in ("absolute", "negative", "fix", "sgn"):
+        for name in ("absolute", "negative", "fix", "sgn", "special.i0"):
             yield TorchExample(f"torch.{name}", ((4, 5, 3),), args=(Slot(0),))
 
 
