@@ -46,6 +46,8 @@ class Node:
     trainable: bool = True
     notes: tuple[str, ...] = ()
     """What a reader of the report should know: regularisers not carried, folds made."""
+    policy: str = ""
+    """The dtype policy of its layer ('mixed_float16'), where not everything in the network is float32."""
     also: tuple[Node, ...] = ()
     """Nodes of the source that computed the same, for which this one stands."""
 

@@ -11,7 +11,10 @@ from xconv.inputs import Feed
 from xconv.keras.walk import Key
 from xconv.statistics import Array
 
-__all__ = ["Named", "NoKernel", "Side", "Whole"]
+__all__ = ["OWN", "Named", "NoKernel", "Side", "Whole"]
+
+OWN = "own"
+"""Instead of a dtype: the precision that the model itself is in."""
 
 
 class NoKernel(XConvError):
@@ -40,7 +43,7 @@ class Side(Protocol):
         ...
 
     def outputs(self, inputs: Sequence[Array], dtype: str) -> tuple[Named, ...]:
-        """Its outputs in inference mode, for flat inputs in written layout, computed in `dtype`."""
+        """Its outputs in inference mode, for flat inputs in written layout, computed in `dtype`, which may be `OWN`."""
         ...
 
     def layers(self, inputs: Sequence[Array], dtype: str) -> Iterator[tuple[Key, Array]]:

@@ -16,6 +16,7 @@ FLOORS = [
         "atomic",
         "axes",
         "padding",
+        "policies",
         "weights",
         "spec",
         "graph",

@@ -124,7 +124,8 @@ class _Walk:
         if stored.kind == "V":
             label = "bfloat16" if stored.itemsize == 2 and _says_bfloat16(dataset, self.place) else ""
         if label != "bfloat16" and label not in _NUMBERS:
-            self.refuse(path, f"holds elements of type {stored}, not numbers")
+            legacy = " (bfloat16 in a .h5, which Keras cannot read: save a .keras)" if stored.str == "|V2" else ""
+            self.refuse(path, f"holds elements of type {stored}, not numbers{legacy}")
             return
         size, held = prod(shape) * stored.itemsize, dataset.get_storage_size()
         layout = plan.get_layout()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from xconv.errors import Mismatch, Problem, Unknown, Unreadable, Unsupported, XConvError
 from xconv.graph import Graph, Node, Value, map_structure, unique, values_in
+from xconv.keras.casting import Casting, has_policies
 from xconv.keras.records import Call, Entry, KerasModel, Ref, VariableRef
-from xconv.keras.rules import check_policy, check_unread, notes_on, rule_for, unreadable
+from xconv.keras.rules import check_unread, notes_on, rule_for, unreadable
 from xconv.keras.sequence import sequence
 from xconv.layers.io import Input, Variable
+from xconv.policies import FLOATS
 from xconv.spec import KerasLayer, Made, Op, Shape, Slot
 
 __all__ = ["read", "survey"]
@@ -76,6 +79,10 @@ class _Reader:
     by_name: dict[str, Node] = field(default_factory=dict)
     inputs: dict[str, Value] = field(default_factory=dict)
     problems: list[tuple[Problem, type[XConvError]]] = field(default_factory=list)
+    casting: Casting = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.casting = Casting(has_policies(self.model))
 
     def inline(
         self, model: KerasModel, prefix: str, given: Sequence[Value | None] | None, *, trainable: bool, turn: int = 0
@@ -89,7 +96,8 @@ class _Reader:
                 raise Mismatch(
                     f"the nested model takes {len(ports)} inputs, it is called on {len(given)}", place=prefix
                 )
-            results.update({(name, 0): value for name, value in zip(ports, given, strict=True)})
+            for name, value in zip(ports, given, strict=True):
+                results[name, 0] = value and self._entering(value, entries[name], prefix)
         for name, index in sequence(model, entries, prefix):
             if (name, index) in results:
                 continue
@@ -98,6 +106,17 @@ class _Reader:
             visit = _Visit(entry, f"{prefix}{name}", number, trainable and entry.trainable)
             results[name, index] = self.call(visit, results, model)
         return map_structure(lambda ref: _pick(results, ref, prefix), model.outputs)
+
+    def _entering(self, value: Value, port: Entry, prefix: str) -> Value:
+        """What a nested model is called on, in the type of its input."""
+        dtype = port.config.get("dtype") if port.kind == "InputLayer" else None
+        place = f"{prefix}{port.name}"
+        return self.casting.cast(value, dtype, partial(self._cast, place)) if dtype in FLOATS else value
+
+    def _cast(self, place: str, op: Op, value: Value) -> Value:
+        """The node of a cast that a layer makes of what it is called on."""
+        unnamed = Node("", op.spec, (), {}, (), place, "_cast", 0, "Cast")
+        return Value(self._node(replace(op, name="_cast"), [value], unnamed).name)
 
     def call(self, visit: _Visit, results: Mapping[tuple[str, int], Any], model: KerasModel) -> Any:
         """One call as nodes; None where it, or what it depends on, could not be read."""
@@ -150,7 +169,8 @@ class _Reader:
         rule = rule_for(entry)
         if rule is None:
             raise Unknown(f"{entry.kind} has no rule")
-        check_policy(entry)
+        policy = self.casting.policy(entry)
+        values = self.casting.inputs(entry, policy, values, partial(self._cast, visit.place))
         kind = f"ops.{entry.kind}" if entry.is_op else entry.kind
         config = {**entry.config, "trainable": visit.trainable}
         shapes = tuple(self.shape(value) for value in values)
@@ -164,9 +184,9 @@ class _Reader:
             place, turn, live = visit.place, visit.number, visit.trainable
             notes = (*notes, op.note) if op.note else notes
             values = values if op.inputs is None else _wired(op.inputs, given, made)
-            node = self._node(
-                op, values, Node("", op.spec, (), op.weights, (), place, op.name, turn, kind, live, notes)
-            )
+            spec = self.casting.spec(op.spec)
+            unnamed = Node("", spec, (), op.weights, (), place, op.name, turn, kind, live, notes, policy)
+            node = self._node(op, values, unnamed)
             notes, last = (), op
             values = [Value(node.name, index) for index in range(len(node.shapes))]
             made.append(values)
@@ -187,6 +207,7 @@ class _Reader:
         node = replace(unnamed, name=name, inputs=tuple(values), shapes=shapes)
         self.nodes.append(node)
         self.by_name[name] = node
+        self.casting.note(node)
         return node
 
     def _variable(self, ref: VariableRef) -> Value:

@@ -13,12 +13,12 @@ from xconv.layers.refused import REFUSED, Refusal
 from xconv.registry import Rule, registered
 from xconv.spec import KerasLayer
 
-__all__ = ["check_policy", "check_unread", "notes_on", "rule_for", "unreadable"]
+__all__ = ["check_unread", "notes_on", "rule_for", "unreadable"]
 
 NO_EFFECT = frozenset(
     {"name", "trainable", "dtype", "autocast", "build_config", "shared_object_id", "lora_rank", "lora_alpha"}
 )
-"""Config entries without effect on what a layer computes; dtype is checked by `check_policy`."""
+"""Config entries without effect on what a layer computes; the dtype policy is read by `Casting`."""
 
 PENALTIES = ("kernel_regularizer", "bias_regularizer", "activity_regularizer", "gamma_regularizer", "beta_regularizer")
 
@@ -71,22 +71,6 @@ def _advice(entry: Entry) -> str:
     if entry.is_op:
         return f"write it with other operations{hint}"
     return f"teach it with xconv.register({entry.kind!r}), or give the live model if it is made of known layers{hint}"
-
-
-def check_policy(entry: Entry) -> None:
-    """Refuse mixed-precision and quantised layers, which would not compute the same."""
-    policy = entry.config.get("dtype", "float32")
-    if isinstance(policy, Mapping):
-        config = policy.get("config", policy)
-        if "Quantized" in str(policy.get("class_name")):
-            raise Unsupported(f"a quantised layer ({config.get('mode') or policy['class_name']})", remedy=_KEEP_FLOAT)
-        policy = config.get("name", "float32")
-    if entry.kind == "InputLayer" or policy in ("float32", "float64", None) or entry.is_op:
-        return
-    raise Unsupported(f"dtype policy {policy!r}", remedy=_KEEP_FLOAT)
-
-
-_KEEP_FLOAT = "rebuild the model under the float32 policy, load the weights, and convert that"
 
 
 def check_unread(layer: KerasLayer) -> None:

@@ -11,7 +11,8 @@ from xconv.errors import InvalidInput, Unsupported
 from xconv.inputs import SIZES, Feed, leaves, noise, sized
 from xconv.keras.precision import policies_of, rebuilt
 from xconv.keras.walk import Key, all_layers, as_array, backend_of, family, graph_of, no_gradients, walk
-from xconv.sides import Named, NoKernel
+from xconv.policies import LOW, compute_dtype
+from xconv.sides import OWN, Named, NoKernel
 from xconv.statistics import Array
 
 __all__ = ["KerasSide"]
@@ -138,7 +139,13 @@ class KerasSide:
         ]
         return bool(variables) and all(bool((as_array(v, self.model) == value).all()) for value, v in variables)
 
+    def low_policies(self) -> tuple[str, ...]:
+        """The dtype policies of less than float32 that layers of the model have."""
+        return tuple(sorted(name for name in policies_of(self.model) if compute_dtype(name) in LOW))
+
     def _in(self, dtype: str) -> Any:
+        if dtype == OWN:
+            return self.model
         if dtype not in self._models:
             own = {name for name in policies_of(self.model) if "int" not in name}
             self._models[dtype] = self.model if own <= {dtype} else self._copy(dtype)

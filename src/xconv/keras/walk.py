@@ -157,4 +157,5 @@ def as_array(tensor: Any, model: Any) -> Array:
 
     if family(model) == "tf_keras":
         return np.asarray(tensor)
-    return np.asarray(sys.modules["keras"].ops.convert_to_numpy(tensor))
+    array = np.asarray(sys.modules["keras"].ops.convert_to_numpy(tensor))
+    return array.astype("float32") if array.dtype.name == "bfloat16" else array

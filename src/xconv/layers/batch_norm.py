@@ -32,6 +32,7 @@ class BatchNorm(Spec):
     """Whether it uses and keeps its statistics in training too, as a Keras layer with trainable=False does."""
 
     order = Order.SPATIAL
+    wide = True
     keras_kinds = ("BatchNormalization",)
     aten_ops = "_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "batch_norm", "native_batch_norm"
     holds = "weight", "bias", "running_mean", "running_var"

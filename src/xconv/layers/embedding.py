@@ -36,6 +36,7 @@ class Embedding(Spec):
     features: int
 
     order = Order.AXES
+    wide = True
     keras_kinds = ("Embedding",)
     aten_ops = ("embedding",)
     holds = ("weight",)

@@ -24,6 +24,7 @@ class GroupNorm(Spec):
     axis: int
 
     order = Order.SPATIAL
+    wide = True
     keras_kinds = ("GroupNormalization",)
     aten_ops = "group_norm", "instance_norm", "native_group_norm"
     holds = "weight", "bias", "running_mean", "running_var"

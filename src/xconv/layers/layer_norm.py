@@ -45,6 +45,7 @@ class LayerNorm(Spec):
     kind: str = "layer"
 
     order = Order.AXES
+    wide = True
     keras_kinds = "LayerNormalization", "RMSNormalization", "ops.LayerNorm", "ops.RMSNorm"
     aten_ops = "_fused_rms_norm", "layer_norm", "native_layer_norm", "rms_norm"
     holds = "weight", "bias"

@@ -11,24 +11,32 @@ from typing import Any
 import torch
 from torch import nn
 
+from xconv.sides import OWN
+from xconv.torch.modules.precision import Cast, Computing, in_one_precision
+
 __all__ = ["full_precision", "in_precision", "recast"]
 
 
 def in_precision(module: nn.Module, dtype: str) -> nn.Module:
     """The module with every floating tensor in `dtype`, in eval mode.
 
-    It is the module itself where that changes nothing; else a copy, which shares the tensors that need no cast.
+    With `OWN` every tensor stays in the dtype that it has. It is the module itself where that changes nothing; else a
+    copy, which shares the tensors that need no cast.
     """
+    if dtype == OWN:
+        return copy.deepcopy(module).eval() if any(child.training for child in module.modules()) else module
     wanted = getattr(torch, dtype)
     tensors = _tensors(module)
     cast = any(t.is_floating_point() and t.dtype != wanted for t in tensors)
-    if not cast and not any(child.training for child in module.modules()):
+    told = any(isinstance(child, (Cast, Computing)) for child in module.modules())
+    if not cast and not told and not any(child.training for child in module.modules()):
         return module
     memo = {id(tensor): _cast(tensor, wanted) for tensor in tensors}
     with warnings.catch_warnings():
         # torch warns of its own class while it copies the argument tree of an exported program.
         warnings.filterwarnings("ignore", message=".*LeafSpec", category=FutureWarning)
         result = copy.deepcopy(module, memo)
+    in_one_precision(result, dtype)
     # An exported program's module refuses eval(), in which it already is.
     return result.eval() if any(child.training for child in result.modules()) else result
 
@@ -41,6 +49,7 @@ def recast(module: nn.Module, dtype: str) -> nn.Module:
         stores: tuple[dict[str, Any], ...] = (child._parameters, child._buffers, vars(child))
         for named in stores:
             named.update({name: casts[id(value)] for name, value in named.items() if id(value) in casts})
+    in_one_precision(module, dtype)
     return module
 
 

@@ -17,7 +17,7 @@ from xconv import axes
 from xconv.errors import InvalidInput
 from xconv.inputs import Feed, leaves
 from xconv.keras.walk import Key
-from xconv.sides import Named, NoKernel
+from xconv.sides import OWN, Named, NoKernel
 from xconv.statistics import Array
 from xconv.torch.precision import full_precision, in_precision, recast
 from xconv.torch.record import KEY, Port, Record
@@ -268,6 +268,8 @@ class TorchSide:
     def _in(self, dtype: str) -> nn.Module:
         """The module in `dtype`; in float32 where it only is to believe so."""
         dtype = "float32" if self._reading(dtype) else dtype
+        if dtype == OWN and self.exported:
+            return self.module
         if dtype not in self._modules:
             # A program's module can neither be copied without warnings nor be put into eval mode, in which it is.
             fresh = self.exported.module() if self.exported else None
@@ -312,6 +314,8 @@ class TorchSide:
             for array, port in zip(inputs, ports, strict=True)
         ]
         reading = self._reading(dtype)
+        if dtype == OWN:
+            return [_as_stated(tensor, port) for tensor, port in zip(held, ports, strict=True)]
         return reading.inputs(held) if reading else held
 
     def _call(self, run: Callable[..., Any], module: nn.Module, tensors: Sequence[torch.Tensor]) -> Any:
@@ -367,6 +371,12 @@ class TorchSide:
         use_path = path and not path.replace("/", "").isdigit()
         order = fitting(tuple(value.shape), port) if self.assumed else port.order
         return Named(path if use_path else port.name, to_written(value, order))
+
+
+def _as_stated(tensor: torch.Tensor, port: Port | None) -> torch.Tensor:
+    """A floating-point tensor in the type that the module's source takes."""
+    dtype = getattr(torch, port.dtype) if port is not None else tensor.dtype
+    return tensor.to(dtype) if tensor.is_floating_point() and dtype.is_floating_point else tensor
 
 
 def fitting(shape: tuple[int, ...], port: Port) -> axes.Order:

@@ -151,7 +151,8 @@ def plain(tensor: Tensor) -> Tensor:
 def as_array(tensor: Tensor) -> Array:
     """The same as an array."""
     if not isinstance(tensor, _Shadow):
-        array: Array = tensor.detach().cpu().numpy()
+        plain = tensor.detach().cpu()
+        array: Array = (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy()
         return array
     with tensor.widened.asleep():
         return as_array(tensor.value)

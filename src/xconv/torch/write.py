@@ -16,7 +16,9 @@ from xconv.graph import Graph, Node, Value, map_structure
 from xconv.layers.io import Input
 from xconv.scratch import working_memory
 from xconv.spec import Slot, TorchCall
+from xconv.torch.casts import COMPUTING, in_policy
 from xconv.torch.fill import fill
+from xconv.torch.modules.precision import computing
 from xconv.torch.names import escape, identifier, module_path
 from xconv.torch.network import Network
 from xconv.torch.origin import record_of
@@ -76,6 +78,7 @@ def program_of(graph: Graph) -> Program:
             call = node.spec.to_torch(node.weights, [shapes[value] for value in node.inputs])
         except XConvError as error:
             raise error.at(node.name) from error
+        call = in_policy(call, node)
         spare = [v in fresh and uses[v] == 1 and shapes[v] == node.shapes[0] for v in node.inputs]
         call = in_place(call, spare)
         if is_fresh(call):
@@ -240,6 +243,9 @@ class _Builder:
 
 def empty_module(call: TorchCall) -> nn.Module:
     """The module without initialising its weights; small buffers that no source holds are zero."""
+    if call.target == COMPUTING:
+        layer = call.config["layer"]
+        return computing(empty_module(layer), call.config["inner"], call.config["outer"])
     cls = resolve_target(call.target)
     if not call.tensors:
         plain: nn.Module = cls(**call.config)

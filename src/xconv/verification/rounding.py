@@ -6,11 +6,11 @@ import numpy as np
 
 from xconv.inputs import as_dtype, perturbed
 from xconv.report.records import OutputReport, Verdict
-from xconv.sides import Named, Side
+from xconv.sides import OWN, Named, Side
 from xconv.statistics import Comparison, compare, ratio
 from xconv.verification.meaning import Inputs, Meaning, matched
 
-__all__ = ["FLOAT32_FACTOR", "judge"]
+__all__ = ["FLOAT32_FACTOR", "judge", "own_precision"]
 
 FLOAT32_FACTOR = 10.0
 """How many times the reference's own float32 error the other side's may be, in RMS over an output.
@@ -28,16 +28,17 @@ LEAST = 4 * SINGLE
 def judge(reference: Side, other: Side, inputs: Inputs, meaning: Meaning, rtol: float) -> tuple[OutputReport, ...]:
     """Runs both sides in float32 and reports every output with its verdict.
 
-    Where both sides have float64, each side's float32 is compared with the reference's float64. Where only one has,
+    A reference under dtype policies of less than float32 is run as it is, and the other side too. Where both sides
+    have float64, each side's float32 is compared with the reference's float64. Where only one has,
     with that one's. Where none has, the two float32 runs are compared with each other, against how far the
     reference's outputs move when its inputs are rounded once more.
     """
-    single = tuple(as_dtype(arrays, "float32") for arrays in inputs)
-    own = reference.outputs(single[0], "float32")
-    theirs = tuple(mine for mine, _ in matched(other.outputs(single[1], "float32"), own))
+    single, dtype = tuple(as_dtype(arrays, "float32") for arrays in inputs), own_precision(reference)
+    own = reference.outputs(single[0], dtype or "float32")
+    theirs = tuple(mine for mine, _ in matched(other.outputs(single[1], dtype or "float32"), own))
     truth = meaning.truth if meaning.truth is not None else meaning.theirs
     if truth is None:
-        moved = reference.outputs(as_dtype(perturbed(single[0], SINGLE, 0), "float32"), "float32")
+        moved = reference.outputs(as_dtype(perturbed(single[0], SINGLE, 0), "float32"), dtype or "float32")
         rows = [
             (compare(a.value, b.value), compare(c.value, b.value)) for a, b, c in zip(theirs, own, moved, strict=True)
         ]
@@ -50,6 +51,11 @@ def judge(reference: Side, other: Side, inputs: Inputs, meaning: Meaning, rtol: 
         pair = compare(mine.value, best.value), compare(yours.value, best.value)
         reports.append(_report(yours, *pair, meaning, doubles.get(place), rtol))
     return tuple(reports)
+
+
+def own_precision(reference: Side) -> str | None:
+    """`OWN` where the reference has dtype policies of less than float32: it then rounds as they say, not as float32."""
+    return OWN if getattr(reference, "low_policies", tuple)() else None
 
 
 def _doubles(meaning: Meaning) -> dict[int, Comparison]:

@@ -197,6 +197,9 @@ def _sensitivity(reference: Side, inputs: Sequence[Array], meaning: Meaning, see
 
 def _notes(reference: Side, other: Side, meaning: Meaning, sensitivity: float) -> tuple[str, ...]:
     notes = [*reference.notes, *other.notes, *meaning.notes]
+    low: tuple[str, ...] = getattr(reference, "low_policies", tuple)()
+    if low:
+        notes.append(f"rounding was judged as both models are, not in float32: the reference has {', '.join(low)}")
     if sensitivity < DULL:
         notes.append(
             f"an output hardly depends on the input (relative change {sensitivity:.1g}): this proves little; "

@@ -9,6 +9,7 @@ from xconv.torch.modules.attention import MultiHeadAttention
 from xconv.torch.modules.io import Input
 from xconv.torch.modules.noise import GaussianDropout, GaussianNoise, StochasticDepth
 from xconv.torch.modules.norms import AxesNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, ChannelNorm, GroupNorm
+from xconv.torch.modules.precision import Cast
 from xconv.torch.modules.recurrent import GRU, LSTM, RNN
 from xconv.torch.modules.scale import Normalization, PReLU, Rescaling, Scale
 from xconv.torch.modules.transposed import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
@@ -23,6 +24,7 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "Cast",
     "ChannelNorm",
     "ClippedReLU",
     "ConvTranspose1d",

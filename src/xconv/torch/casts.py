@@ -1,0 +1,38 @@
+"""A torch call under a Keras dtype policy: a layer whose weights are held in one type and used in another."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from xconv.graph import Node
+from xconv.policies import compute_dtype, inner_dtype
+from xconv.spec import TorchCall
+
+__all__ = ["COMPUTING", "in_policy"]
+
+COMPUTING = "xconv.torch.modules.Computing"
+"""The target that stands for a layer which computes in another type than it is held in: `computing` makes it."""
+
+
+def in_policy(call: TorchCall, node: Node) -> TorchCall:
+    """The call of a node, and those in its arguments, computing in what the node's policy says."""
+    if not node.policy:
+        return call
+    args = tuple(_argument(item, node) for item in call.args)
+    call = replace(call, args=args, kwargs={key: _argument(item, node) for key, item in call.kwargs.items()})
+    inner, outer = inner_dtype(node.policy, wide=node.spec.wide), compute_dtype(node.policy)
+    held = {weight.dtype for weight in call.tensors.values() if "float" in weight.dtype}
+    if not call.is_module or not held or held == {inner} == {outer}:
+        return call
+    layer = TorchCall(call.target, config=call.config, tensors=call.tensors)
+    return replace(call, target=COMPUTING, config={"layer": layer, "inner": inner, "outer": outer})
+
+
+def _argument(item: Any, node: Node) -> Any:
+    """An argument, with the calls in it."""
+    if isinstance(item, TorchCall):
+        return in_policy(item, node)
+    if isinstance(item, (tuple, list)):
+        return type(item)(_argument(part, node) for part in item)
+    return item
