@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -24,6 +25,8 @@ DEPTHWISE = {"DepthwiseConv1D", "DepthwiseConv2D"}
 CALM = 0.5
 """The mean gain of a BatchNorm that an example settles. At 1 a network of hundreds of gated layers is chaotic: the last
 bit of its input decides its output, and nothing can be compared."""
+UNNAMED = re.compile(r"variable_\d+")
+"""What Keras calls a variable without a name: the number counts those of the whole process."""
 TRANSPOSED = {"Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose"}
 
 
@@ -33,7 +36,7 @@ def randomize(model: Model, seed: int = 0, *, inputs: Any = None) -> Model:
     Args:
         model: a built Keras or tf_keras model, or a torch module.
         seed: the same seed gives the same numbers.
-        inputs: of a torch module, an example to run it on (a tensor, or the tuple of its arguments): BatchNorm
+        inputs: of a torch module, an example to run it on (as for `torch_to_keras`): BatchNorm
             statistics are then those of the example, disturbed, so that activations neither vanish nor explode through
             hundreds of layers. Eight images are better than one: what the example does not show, another input may.
             A Keras model needs none: its graph is known.
@@ -165,6 +168,7 @@ def _owned_variables(model: Any) -> Iterator[tuple[Any, Any, str]]:
             if id(variable) not in seen:
                 seen.add(id(variable))
                 short = str(variable.name).rpartition("/")[2].partition(":")[0]
+                short = "variable" if UNNAMED.fullmatch(short) else short
                 yield layer, variable, f"{number}/{type(layer).__name__}/{place}/{short}"
 
 
@@ -215,6 +219,7 @@ def _settle_statistics(model: Any, inputs: Any, seed: int) -> None:
     from torch.nn.modules.batchnorm import _BatchNorm
 
     from xconv.gains import NORM_GAIN
+    from xconv.torch.capture import arguments_of
 
     names = {module: path for path, module in model.named_modules()}
     met: set[Any] = set()
@@ -239,7 +244,8 @@ def _settle_statistics(model: Any, inputs: Any, seed: int) -> None:
     model.eval()
     try:
         with torch.no_grad():
-            model(*inputs if isinstance(inputs, (tuple, list)) else (inputs,))
+            arguments, keywords = arguments_of(model, inputs)
+            model(*arguments, **keywords)
     finally:
         for handle in handles:
             handle.remove()

@@ -523,6 +523,16 @@ class TestRandomize:
         other = xconv.randomize(two, seed=1).get_weights()
         assert not np.array_equal(one.get_weights()[0], other[0])
 
+    def test_does_not_depend_on_what_else_was_built(self):
+        def scaled():
+            inputs = keras.Input((4,))
+            layer = keras.src.applications.convnext.LayerScale(0.1, 4)
+            return xconv.randomize(keras.Model(inputs, layer(inputs)))
+
+        one, two = scaled(), scaled()
+        assert one.weights[0].name != two.weights[0].name
+        assert np.array_equal(one.get_weights()[0], two.get_weights()[0])
+
     def test_gives_every_role_its_range(self):
         model = network()
         gamma, beta, mean, variance = model.get_layer("norm").get_weights()

@@ -12,10 +12,18 @@ import numpy as np
 
 from xconv.errors import InvalidInput, Unsupported
 from xconv.frameworks import require
+from xconv.preprocessing.value_maps import Scaling
 from xconv.zoo.records import Network
 from xconv.zoo.wanted import AS_SOURCE, Wanted
 
-__all__ = ["copy_weights", "keras_network", "neutral_scaling", "with_scaling_of_file", "without_scaling"]
+__all__ = [
+    "copy_weights",
+    "keras_network",
+    "neutral_scaling",
+    "scaling_within",
+    "with_scaling_of_file",
+    "without_scaling",
+]
 
 DEVIATIONS = (0.229, 0.224, 0.225)
 """Of ImageNet's channels; the files of EfficientNet hold them where the layer expects their squares."""
@@ -115,14 +123,39 @@ def _renamed(item: Any, old: str, new: str) -> Any:
     return item
 
 
-def without_scaling(model: Any) -> Any:
-    """A copy of the network behind the scaling of pixels that it begins with; the model itself where it has none."""
+def scaling_within(model: Any) -> Scaling:
+    """What the layers that a network begins with do to pixels, by the numbers that they hold.
+
+    Every one of them is a product and a sum for each channel, so two pictures tell all.
+    """
     keras = require("keras", "keras", "a network of keras.applications")
+    first = keras.Model(model.input, _behind_scaling(model))
+    height, width = (size or 32 for size in model.input.shape[1:3])
+    pictures = np.broadcast_to(np.array([0.0, 255.0]).reshape(2, 1, 1, 1), (2, height, width, 3))
+    black, white = keras.ops.convert_to_numpy(first(pictures)).astype("float64")[:, 0, 0]
+    measured = Scaling(_channels((white - black) / 255), _channels(black))
+    return measured.exact(noise=4 * float(np.finfo("float32").eps) * measured.reach())
+
+
+def _channels(numbers: Any) -> tuple[float, float, float]:
+    red, green, blue = map(float, numbers)
+    return red, green, blue
+
+
+def _behind_scaling(model: Any) -> Any:
+    """What the scaling of pixels that a network begins with gives; its input where it has none."""
     behind = model.input
     for layer in model.layers[1:]:
         if type(layer).__name__ not in SCALING:
             break
         behind = layer.output
+    return behind
+
+
+def without_scaling(model: Any) -> Any:
+    """A copy of the network behind the scaling of pixels that it begins with; the model itself where it has none."""
+    keras = require("keras", "keras", "a network of keras.applications")
+    behind = _behind_scaling(model)
     if behind is model.input:
         return model
     shared = keras.Model(behind, model.output, name=model.name)

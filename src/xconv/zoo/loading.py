@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from xconv.preprocessing.value_maps import RGB, ValueMap
 from xconv.zoo.destinations import Arrived, converted_to_keras, converted_to_torch, into_keras, into_torch
+from xconv.zoo.keras_networks import scaling_within
 from xconv.zoo.origins import Destination, Framework, Origin, remember
-from xconv.zoo.pixels import pixels_for_keras
 from xconv.zoo.records import Geometry, Library
 from xconv.zoo.routes import Route, route_of
 from xconv.zoo.sources import Given, keras_source, torch_source
@@ -120,6 +121,7 @@ def _origin(route: Route, wanted: Wanted, start: Given, arrived: Arrived) -> Ori
     network, report = route.network, arrived.report
     moved = report is not None
     loses = route.ours is not None and route.theirs is None
+    lost = scaling_within(start.model) if loses and start.scaling else None
     activation = wanted.classifier_activation
     return Origin(
         network.name,
@@ -138,7 +140,7 @@ def _origin(route: Route, wanted: Wanted, start: Given, arrived: Arrived) -> Ori
         wanted.shape(network),
         softmax=(start.softmax and not loses) or (moved and activation == "softmax" and route.framework == "keras"),
         scaling=start.scaling and not loses,
-        pixels=start.pixels if not (loses and start.scaling) else pixels_for_keras(network, inside=False),
+        pixels=start.pixels if lost is None else ValueMap(RGB, lost),
         published=start.published,
         notes=(*start.notes, *(report.notes if report is not None else ()), *arrived.notes),
         changes=tuple(map(str, report.adapted)) if report is not None else (),
