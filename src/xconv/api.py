@@ -89,8 +89,8 @@ def torch_to_keras(
     Args:
         source: an nn.Module, an ExportedProgram, or the path of a `.pt2` file. A module is captured by torch.export in
             inference mode; it is not changed.
-        example_inputs: a tensor, or the tuple of the module's arguments, with the batch first; only shapes and dtypes
-            matter. Not needed for a program, nor for a module that xconv made.
+        example_inputs: a tensor, the tuple of the module's arguments, or a dict of them by name, with the batch first;
+            only shapes and dtypes matter. Not needed for a program, nor for a module that xconv made.
         input_shape: instead of `example_inputs`, the shape of the input without the batch, or a list of shapes; None
             leaves a size open: `(3, None, None)`.
         input_layout: how images are taken and returned. 'channels_last' is Keras's (N, H, W, C); 'channels_first' is

@@ -70,6 +70,8 @@ class Take(Spec):
         """
         call.get("self")
         over, index = tuple(call["over"]), call["index"]
+        if call.get("each"):
+            return _one_each(call.inputs[0], index)
         ops: list[Op] = []
         shape = call.inputs[0]
         if len(over) > 1:
@@ -203,6 +205,18 @@ def _until(place: int, size: int | None) -> Item:
     if size is None:
         raise Unsupported(f"gather from a part of axis {place} of open size", remedy="give the network known sizes")
     return None, size, None
+
+
+def _one_each(shape: Shape, index: Slot) -> Sequence[Op]:
+    """Of every sample, the place along axis 1 that its own number names."""
+    sizes = known_sizes(shape, tuple(range(2, len(shape))))
+    ops = [Op(Regroup((None, 1)), {}, "index", (index,))]
+    if prod(sizes) > 1:
+        ops.append(Op(Take(1, (0,) * prod(sizes)), {}, "wide"))
+    if sizes:
+        ops.append(Op(regrouping((None, prod(sizes)), (None, 1, *sizes)), {}, "numbers"))
+    found = Op(TakeAlong(1), {}, "", (Slot(0), Made(len(ops) - 1)))
+    return (*ops, found, Op(Slicing((WHOLE, 0, *(WHOLE,) * len(sizes))), {}, "place"))
 
 
 def _taken(axis: int, places: tuple[int, ...], rank: int) -> Spec:

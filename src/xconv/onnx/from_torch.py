@@ -254,7 +254,7 @@ def _without_root(model: Any) -> Any:
 def _refused(module: nn.Module, arguments: Sequence[Any], error: Exception) -> Unsupported | InvalidInput:
     """torch's own reason: the module does not take these inputs, or torch.onnx cannot say it."""
     try:
-        check_takes(module, *pytree.tree_flatten(tuple(arguments)))
+        check_takes(module, arguments)
     except InvalidInput as own:
         return own
     what = f"torch.onnx {torch.__version__} cannot say {type(module).__name__}: {_first_line(error)}"

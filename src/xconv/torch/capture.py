@@ -30,25 +30,31 @@ from xconv.torch.whole import whole
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["OPEN_SIZE", "capture", "check_takes", "examples_of", "inputs_of", "program_of"]
+__all__ = ["OPEN_SIZE", "arguments_of", "capture", "check_takes", "examples_of", "inputs_of", "program_of"]
 
 OPEN_SIZE = 224
 """The size that an axis which stays open has in the example that is traced."""
 
 
-def capture(module: nn.Module, examples: Sequence[Any], open_axes: Sequence[Sequence[int]] = ()) -> Any:
+def capture(
+    module: nn.Module,
+    examples: Sequence[Any],
+    open_axes: Sequence[Sequence[int]] = (),
+    keywords: Mapping[str, Any] | None = None,
+) -> Any:
     """The exported program of a module in inference mode; modes and parameters are left as they were.
 
     Args:
         module: any module that torch.export can say.
         examples: its arguments, each a tensor or a structure of tensors, with the batch first.
         open_axes: for every tensor in them, the axes besides the batch that stay open.
+        keywords: arguments that are given by name, likewise.
 
     Raises:
         InvalidInput: the module does not take these arguments.
         Unsupported: torch.export cannot say the module, with torch's own reason.
     """
-    leaves, spec = pytree.tree_flatten(tuple(examples))
+    leaves, spec = pytree.tree_flatten((tuple(examples), dict(keywords or {})))
     opened = [*open_axes, *[()] * (len(leaves) - len(open_axes))]
     tensors = _enough(leaves)
     free = [_dynamic(leaf, places) for leaf, places in zip(tensors, opened, strict=True)]
@@ -63,13 +69,11 @@ def capture(module: nn.Module, examples: Sequence[Any], open_axes: Sequence[Sequ
     ):
         warnings.simplefilter("ignore")  # torch's own deprecations, about its own code
         try:
-            program = torch.export.export(
-                module,
-                pytree.tree_unflatten(tensors, spec),
-                dynamic_shapes=_by_parameter(module, pytree.tree_unflatten(free, spec)),
-            )
+            arguments, named = pytree.tree_unflatten(tensors, spec)
+            shapes = _by_parameter(module, *pytree.tree_unflatten(free, spec))
+            program = torch.export.export(module, arguments, named, dynamic_shapes=shapes)
         except Exception as error:  # torch.export lets through whatever the module raises
-            check_takes(module, leaves, spec)
+            check_takes(module, examples, keywords)
             raise _refused(module, error) from error
     if record is not None:
         label_inputs(program, record)
@@ -101,7 +105,8 @@ def program_of(source: Any, example_inputs: Any = None, input_shape: Any = None)
         what = f"{type(source).__name__} needs either example_inputs or input_shape"
         raise InvalidInput(what, remedy="give one of them, such as input_shape=(3, 224, 224)")
     if input_shape is None:
-        return capture(source, inputs_of(example_inputs)), type(source).__name__
+        arguments, keywords = arguments_of(source, example_inputs)
+        return capture(source, arguments, (), keywords), type(source).__name__
     dtype = next((tensor.dtype for tensor in source.parameters() if tensor.is_floating_point()), torch.float32)
     tensors, open_axes = examples_of(input_shape, dtype)
     return capture(source, tensors, open_axes), type(source).__name__
@@ -175,8 +180,10 @@ def _dynamic(leaf: torch.Tensor, open_axes: Sequence[int]) -> dict[int, Any]:
     return dict.fromkeys(places, torch.export.Dim.DYNAMIC)
 
 
-def _by_parameter(module: nn.Module, free: tuple[Any, ...]) -> tuple[Any, ...]:
-    """One entry for each parameter of `forward`; those that `*args` takes belong together."""
+def _by_parameter(module: nn.Module, free: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    """One entry for each parameter of `forward`, by name where some are; those that `*args` takes belong together."""
+    if named:
+        return {**dict(zip(inspect.signature(module.forward).parameters, free, strict=False)), **named}
     kinds = [parameter.kind for parameter in inspect.signature(module.forward).parameters.values()]
     if inspect.Parameter.VAR_POSITIONAL not in kinds:
         return free
@@ -196,7 +203,7 @@ def _in_inference(module: nn.Module) -> Iterator[None]:
             child.training = training
 
 
-def check_takes(module: nn.Module, tensors: Sequence[torch.Tensor], spec: Any) -> None:
+def check_takes(module: nn.Module, arguments: Sequence[Any], keywords: Mapping[str, Any] | None = None) -> None:
     """Run the module itself on the example.
 
     Raises:
@@ -204,8 +211,9 @@ def check_takes(module: nn.Module, tensors: Sequence[torch.Tensor], spec: Any) -
     """
     try:
         with torch.no_grad():
-            module(*pytree.tree_unflatten(list(tensors), spec))
+            module(*arguments, **(keywords or {}))
     except Exception as error:  # its own code: whatever it raises on the example is the reason to give
+        tensors = pytree.tree_leaves((tuple(arguments), dict(keywords or {})))
         shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors)
         what = f"{type(module).__name__} does not take example inputs of shape {shapes}: {_first_line(error)}"
         raise InvalidInput(what, remedy="give example_inputs, or input_shape without the batch") from error
@@ -237,6 +245,25 @@ def _packs(frame: FrameType) -> bool:
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
+
+
+def arguments_of(module: nn.Module, example_inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments in order and by name that `example_inputs` stands for.
+
+    A mapping whose keys are all parameters of `forward` is a call by name; any other is one argument.
+
+    >>> def forward(ids, mask=None): ...
+    >>> module = nn.Identity()
+    >>> module.forward = forward
+    >>> arguments_of(module, {"ids": torch.ones(1)}), arguments_of(module, {"a": torch.ones(1)})
+    (((), {'ids': tensor([1.])}), (({'a': tensor([1.])},), {}))
+    """
+    if isinstance(example_inputs, Mapping) and example_inputs:
+        known = inspect.signature(module.forward).parameters
+        named = {key for key, item in known.items() if item.kind in (item.POSITIONAL_OR_KEYWORD, item.KEYWORD_ONLY)}
+        if named.issuperset(example_inputs):
+            return (), dict(example_inputs)
+    return inputs_of(example_inputs), {}
 
 
 def inputs_of(example_inputs: Any) -> tuple[Any, ...]:

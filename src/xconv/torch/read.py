@@ -25,7 +25,7 @@ from xconv.torch.reading.constants import Constants
 from xconv.torch.reading.draft import Draft
 from xconv.torch.reading.fillings import Fillings
 from xconv.torch.reading.in_place import SharedWrite
-from xconv.torch.reading.meanings import Filled, Held, Meanings
+from xconv.torch.reading.meanings import Counted, Filled, Held, Meanings
 from xconv.torch.reading.operators import (
     ASSERTIONS,
     COPIES,
@@ -163,6 +163,7 @@ class _Reader:
         value = node.meta.get("val")
         if isinstance(value, torch.Tensor):
             shape = (None, *shape_of(value)[1:]) if value.dim() else ()
+            self.meanings.batches.update(exact(value)[:1])
             said = source_of(node)
             name = said.name if said is not None else str(node.target)
             value = self.draft.append(Node(name, Input(shape, dtype_name(value.dtype))))[0]
@@ -176,6 +177,8 @@ class _Reader:
             return self.draft.variable(found)
         if isinstance(found, Filled):
             return self.fillings.whole(item, found)
+        if isinstance(found, Counted):
+            return self.fillings.counted(item, found)
         if isinstance(found, Value):
             return found
         if isinstance(item, fx.Node):

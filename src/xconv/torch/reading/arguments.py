@@ -14,9 +14,9 @@ from xconv.spec import Slot, Spec
 from xconv.torch.reading.constants import Constants
 from xconv.torch.reading.fillings import Fillings
 from xconv.torch.reading.indexing import FEW, picked
-from xconv.torch.reading.meanings import Filled, Held, Meaning
+from xconv.torch.reading.meanings import Counted, Filled, Held, Meaning
 from xconv.torch.reading.operators import arguments_of
-from xconv.torch.reading.sizes import opened, shape_of
+from xconv.torch.reading.sizes import exact, opened, shape_of
 from xconv.weights import Weight
 
 __all__ = ["Arguments"]
@@ -55,6 +55,8 @@ class Arguments:
             item = self.constants.draft.variable(item)
         elif isinstance(item, Filled):
             item = self.fillings.whole(self.node, item)
+        elif isinstance(item, Counted):
+            item = self.fillings.counted(self.node, item)
         if not isinstance(item, Value):
             return item
         self.values.append(item)
@@ -86,12 +88,38 @@ class Arguments:
         else:
             given = [*(None,) * (arguments["dim"] % self.node.meta["val"].dim()), arguments["index"]]
         given = [self.fillings.whole(self.node, item) if isinstance(item, Filled) else item for item in given]
+        if self._is_whole(given):
+            given = [None, *given[1:]]
+        elif self._is_one_each(given):
+            return {"self": arguments["self"], "over": (1,), "index": given[1], "each": True}
+        else:
+            given = [self.fillings.counted(self.node, item) if isinstance(item, Counted) else item for item in given]
         asked = [item for item in given if item is not None]
         if not any(isinstance(item, Value) for item in asked):
             return {"self": arguments["self"], **self._places(given)}
         if len(asked) > 1:
             raise Unsupported("several axes by indices that the network computes", remedy="use torch.gather")
         return {"self": arguments["self"], "over": (given.index(asked[0]),), "index": asked[0]}
+
+    def _is_whole(self, given: list[Meaning]) -> bool:
+        """Whether the first index counts the whole batch along an axis that no other index has: `x[arange, [2, 0]]`."""
+        first, others = given[0], [item for item in given[1:] if item is not None]
+        if not isinstance(first, Counted) or not others or not all(isinstance(item, Held) for item in others):
+            return False
+        rank = max(len(first.shape), *(len(item.weight.shape) for item in others))
+        apart = all(len(item.weight.shape) < rank or item.weight.shape[0] == 1 for item in others)
+        adjacent = None not in given[: len(others) + 1]
+        size = exact(self.node.all_input_nodes[0].meta["val"])[0]
+        front = len(first.shape) == rank and not first.axis
+        return apart and adjacent and front and self.constants.meanings.same_size(first.size, size)
+
+    def _is_one_each(self, given: list[Meaning]) -> bool:
+        """Whether every sample is asked for one place of its own: `x[arange, numbers]`."""
+        if len(given) != 2 or not isinstance(given[0], Counted) or not isinstance(given[1], Value):
+            return False
+        size = exact(self.node.all_input_nodes[0].meta["val"])[0]
+        flat = len(given[0].shape) == len(self.constants.draft.shape_of(given[1])) == 1
+        return flat and self.constants.meanings.same_size(given[0].size, size)
 
     def _places(self, given: list[Meaning]) -> dict[str, Any]:
         """The axes and places that constants name: few are numbers of the call, many a tensor that it holds."""

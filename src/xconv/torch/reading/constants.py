@@ -14,7 +14,7 @@ from xconv.errors import Mismatch, Unsupported
 from xconv.spec import Shape
 from xconv.torch.arrays import TensorSource
 from xconv.torch.reading.draft import Draft
-from xconv.torch.reading.meanings import Filled, Held, Meaning, Meanings, depends
+from xconv.torch.reading.meanings import Counted, Filled, Held, Meaning, Meanings, depends
 from xconv.torch.reading.operators import (
     FACTORIES,
     FILLS,
@@ -52,6 +52,11 @@ class Constants:
         found = [self.meanings.now(argument) for argument in node.all_input_nodes]
         if found and isinstance(found[0], Filled) and self._refilled(node, name, found):
             return True
+        if found and isinstance(found[0], Counted) and (name in RESHAPES or name in REARRANGED):
+            again = Counted.like(node.meta["val"])
+            if again is not None and name != "select":
+                self.meanings.found[node] = again
+                return True
         if any(map(depends, found)):
             return False
         if any(isinstance(item, Held) and item.learned for item in found):
@@ -93,9 +98,12 @@ class Constants:
         if None not in shape:
             self._keep(node, made_by_factory(node, shape, number))
             return True
-        if number is not None:
-            self.meanings.found[node] = Filled.like(node.meta["val"], number)
-        return number is not None
+        found: Meaning = Filled.like(node.meta["val"], number) if number is not None else None
+        if name == "arange" and arguments.get("start", 0) in (0, None) and arguments.get("step", 1) in (1, None):
+            found = Counted.like(node.meta["val"])
+        if found is not None:
+            self.meanings.found[node] = found
+        return found is not None
 
     def _refilled(self, node: fx.Node, name: str, found: Sequence[Meaning]) -> bool:
         """One number in other sizes, or another number: what is computed of tensors of one number."""

@@ -15,12 +15,12 @@ from xconv.layers.elementwise import Elementwise
 from xconv.layers.expand import ExpandDims
 from xconv.layers.io import Variable
 from xconv.layers.slicing import WHOLE, Slicing
-from xconv.layers.tile import Tile
+from xconv.layers.tile import Along, Tile
 from xconv.layers.unary import Cast, Unary
 from xconv.spec import Shape, Slot, Spec
 from xconv.torch.arrays import dtype_name
 from xconv.torch.reading.draft import Draft
-from xconv.torch.reading.meanings import Filled, Meaning, Meanings
+from xconv.torch.reading.meanings import Counted, Filled, Meaning, Meanings
 from xconv.torch.reading.sizes import exact
 
 __all__ = ["Fillings"]
@@ -32,13 +32,24 @@ class Fillings:
 
     draft: Draft
     meanings: Meanings
-    made: dict[Filled, Value] = field(default_factory=dict)
+    made: dict[Filled | Counted, Value] = field(default_factory=dict)
     lines: dict[Any, tuple[Value, Value]] = field(default_factory=dict)
     """For the expression of an open size, as many zeros: of the dtype of the tensor that has it, and integers."""
 
     def zeros(self, node: fx.Node, size: Any) -> Value:
         """As many integer zeros as an open size says."""
         return self._lines(node, size)[1]
+
+    def counted(self, node: fx.Node, counted: Counted) -> Value:
+        """0, 1, 2 ... as many as an open size says, made from a tensor that has it."""
+        if counted in self.made:
+            return self.made[counted]
+        value, name = self.zeros(node, counted.size), f"{node.name}.counted"
+        for spec in _counting(counted):
+            value = self.draft.plain(spec, value, name)
+        self.draft.dtypes[value] = counted.dtype
+        self.made[counted] = value
+        return value
 
     def whole(self, node: fx.Node, filled: Filled) -> Value:
         """A tensor of one number, made from one of its sizes or from one that has its open size."""
@@ -98,6 +109,17 @@ def _line(shape: Shape, axis: int) -> Iterator[Spec]:
     if len(shape) > 1:
         yield Slicing(tuple(WHOLE if place == axis else 0 for place in range(len(shape))))
     yield Unary("zeros_like")
+
+
+def _counting(counted: Counted) -> Iterator[Spec]:
+    """From as many integer zeros to 0, 1, 2 ... in the shape."""
+    yield Elementwise("add", (Slot(0), 1))
+    yield Along("cumsum", 0)
+    yield Elementwise("subtract", (Slot(0), 1))
+    if "int" not in counted.dtype:
+        yield Cast(counted.dtype)
+    if len(counted.shape) > 1:
+        yield ExpandDims(tuple(place for place, size in enumerate(counted.shape) if size is not None))
 
 
 def _filling(shape: Shape, number: float, dtype: str, have: str) -> Iterator[Spec]:

@@ -15,10 +15,10 @@ from xconv.torch.reading.in_place import Aliases
 from xconv.torch.reading.sizes import exact, shape_of
 from xconv.weights import Weight
 
-__all__ = ["Filled", "Held", "Meaning", "Meanings", "depends"]
+__all__ = ["Counted", "Filled", "Held", "Meaning", "Meanings", "depends"]
 
 Meaning: TypeAlias = Any
-"""What an fx node stands for: a Value, a sequence of them, Held, Filled, a number, or None (a size that is open)."""
+"""What an fx node stands for: a Value, a sequence of them, Held, Filled, Counted, a number, None (an open size)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,38 @@ class Filled:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """0, 1, 2 ... along the one axis whose size is known only at run time; the others have size 1."""
+
+    shape: Shape
+    dtype: str
+    sizes: tuple[Any, ...]
+    """The shape with the expression of the open size."""
+
+    @classmethod
+    def like(cls, tensor: torch.Tensor) -> Counted | None:
+        """Such numbers in the shape and dtype of a tensor; None where it has other axes.
+
+        >>> Counted.like(torch.ones(2, 3)) is None
+        True
+        """
+        shape = shape_of(tensor)
+        if shape.count(None) != 1 or any(size not in (None, 1) for size in shape):
+            return None
+        return cls(shape, dtype_name(tensor.dtype), exact(tensor))
+
+    @property
+    def axis(self) -> int:
+        """The axis along which they are counted."""
+        return self.shape.index(None)
+
+    @property
+    def size(self) -> Any:
+        """The expression of the open size."""
+        return self.sizes[self.axis]
+
+
+@dataclass(frozen=True, slots=True)
 class Meanings:
     """The meaning of every fx node that was read, and through `aliases` what it means after the writes so far."""
 
@@ -56,6 +88,12 @@ class Meanings:
     tensors: dict[fx.Node, torch.Tensor] = field(default_factory=dict)
     """The tensors of nodes that do not depend on the network's input, where they were needed."""
     aliases: Aliases = field(default_factory=Aliases)
+    batches: set[Any] = field(default_factory=set)
+    """The expressions of the inputs' first sizes, which torch.export keeps apart where nothing compares them."""
+
+    def same_size(self, one: Any, other: Any) -> bool:
+        """Whether two expressions are of one size; there is one batch."""
+        return bool(one == other) or self.batches.issuperset((one, other))
 
     def now(self, node: fx.Node) -> Meaning:
         """What an fx node stands for now, after writes in place."""
@@ -88,4 +126,8 @@ def depends(item: Meaning) -> bool:
     >>> depends(3), depends(None), depends([1, Value("x")])
     (False, True, True)
     """
-    return isinstance(item, (Value, Filled)) or item is None or (isinstance(item, list) and any(map(depends, item)))
+    return (
+        isinstance(item, (Value, Filled, Counted))
+        or item is None
+        or (isinstance(item, list) and any(map(depends, item)))
+    )
