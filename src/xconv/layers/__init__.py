@@ -25,17 +25,23 @@ FILES: Mapping[str, str] = {
         "AdaptiveAveragePooling1D AdaptiveAveragePooling2D AdaptiveAveragePooling3D AdaptiveMaxPooling1D "
         "AdaptiveMaxPooling2D AdaptiveMaxPooling3D"
     ),
+    "arithmetic": (
+        "ops.AllClose ops.Average ops.CDist ops.Cbrt ops.CountNonzero ops.Diff ops.DivideNoNan ops.Fabs "
+        "ops.Heaviside ops.Isclose ops.Isreal ops.Ldexp ops.Moments ops.PSNR ops.Ptp ops.Size ops.Trapezoid"
+    ),
     "attention": "",
     "augmentation": (
-        "RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomElasticTransform "
-        "RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHue RandomInvert RandomPerspective "
-        "RandomPosterization RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation RandomZoom"
+        "AugMix CutMix MixUp RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter "
+        "RandomContrast RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHue "
+        "RandomInvert RandomPerspective RandomPosterization RandomRotation RandomSaturation RandomSharpness "
+        "RandomShear RandomTranslation RandomZoom Solarization"
     ),
     "batch_norm": "BatchNormalization",
     "concat": "Concatenate ops.Concatenate ops.Split ops.Stack ops.Unstack",
     "conv": "Conv1D Conv2D Conv3D DepthwiseConv1D DepthwiseConv2D SeparableConv1D SeparableConv2D",
     "conv_transpose": "Conv1DTranspose Conv2DTranspose Conv3DTranspose",
     "dense": "Dense",
+    "described": "",
     "diagonal": "ops.Diagonal",
     "dropout": (
         "AlphaDropout Dropout GaussianDropout GaussianNoise SpatialDropout1D SpatialDropout2D "
@@ -54,7 +60,7 @@ FILES: Mapping[str, str] = {
     "io": "ActivityRegularization Identity InputLayer",
     "layer_norm": "LayerNormalization RMSNormalization UnitNormalization ops.LayerNorm ops.Normalize ops.RMSNorm",
     "matmul": "Dot ops.Einsum ops.Matmul",
-    "multi_head_attention": "MultiHeadAttention",
+    "multi_head_attention": "GroupQueryAttention MultiHeadAttention",
     "pad": "Cropping1D Cropping2D Cropping3D ZeroPadding1D ZeroPadding2D ZeroPadding3D",
     "pad_axes": "ops.Pad",
     "pool": (
@@ -63,7 +69,10 @@ FILES: Mapping[str, str] = {
         "MaxPooling2D MaxPooling3D"
     ),
     "prelu": "PReLU",
-    "recurrent": "Bidirectional GRU LSTM SimpleRNN",
+    "products": (
+        "ops.Corrcoef ops.Correlate ops.Cross ops.Dot ops.Inner ops.Kron ops.Outer ops.Tensordot ops.Trace ops.Vdot"
+    ),
+    "recurrent": "Bidirectional GRU GRUCell LSTM LSTMCell RNN SimpleRNN SimpleRNNCell StackedRNNCells",
     "reduce": (
         "ops.All ops.Amax ops.Amin ops.Any ops.Argmax ops.Argmin ops.Logsumexp ops.Max ops.Mean ops.Min "
         "ops.Prod ops.Std ops.Sum ops.Var"
@@ -74,6 +83,7 @@ FILES: Mapping[str, str] = {
     "scale": "CustomScaleLayer LayerScale",
     "slicing": "ops.GetItem",
     "softmax": "Softmax ops.Glu ops.LogSoftmax ops.Softmax",
+    "stacking": "ops.Append ops.ArraySplit ops.Dsplit ops.Dstack ops.Hsplit ops.Hstack ops.Vsplit ops.Vstack",
     "take": "ops.Take ops.TakeAlongAxis",
     "tile": "ops.Cumsum ops.Flip ops.Repeat ops.Roll ops.Tile",
     "top": "ops.TopK",
@@ -108,6 +118,7 @@ ATEN_FILES: Mapping[str, str] = {
     "conv": "conv1d conv2d conv3d",
     "conv_transpose": "conv_transpose1d conv_transpose2d conv_transpose3d",
     "dense": "linear",
+    "described": "described",
     "diagonal": "diagonal",
     "dropout": (
         "alpha_dropout drop_batch drop_path drop_unscaled dropout feature_dropout gaussian_dropout gaussian_noise"
@@ -123,6 +134,7 @@ ATEN_FILES: Mapping[str, str] = {
     "group_norm": "group_norm instance_norm native_group_norm",
     "layer_norm": "_fused_rms_norm layer_norm native_layer_norm rms_norm",
     "matmul": "addmm addmv baddbmm bilinear bmm dot einsum matmul mm mv outer tensordot vdot",
+    "multi_head_attention": "multi_head_attention",
     "norm": "linalg_vector_norm",
     "pad_axes": (
         "constant_pad_nd pad reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d "
@@ -133,7 +145,7 @@ ATEN_FILES: Mapping[str, str] = {
         "max_pool3d max_pool3d_with_indices"
     ),
     "prelu": "_prelu_kernel prelu",
-    "recurrent": "gru gru_reset_before lstm rnn_relu rnn_tanh",
+    "recurrent": "gru gru_cell lstm lstm_cell recurrent rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell",
     "reduce": "all amax amin aminmax any argmax argmin logsumexp max mean min prod std std_mean sum var var_mean",
     "resample": (
         "_upsample_bicubic2d_aa _upsample_bilinear2d_aa _upsample_nearest_exact1d _upsample_nearest_exact2d "
@@ -142,8 +154,8 @@ ATEN_FILES: Mapping[str, str] = {
     ),
     "rescale": "normalization rescaling",
     "reshape": (
-        "_unsafe_view flatten movedim numpy_T permute reshape reshape_as swapaxes swapdims t transpose unflatten view "
-        "view_as"
+        "_unsafe_view flatten movedim numpy_T permute reshape reshape_as swapaxes swapdims t transpose unflatten "
+        "view view_as"
     ),
     "same": "same_average same_pad",
     "scatter": "copy select_scatter slice_scatter",

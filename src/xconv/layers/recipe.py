@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from xconv import axes
 from xconv.layers.elementwise import Elementwise, wired
 from xconv.layers.expand import ExpandDims, Squeeze
+from xconv.layers.io import Identity
 from xconv.layers.reduce import Reduce
 from xconv.layers.reshape import Permute, regrouping
+from xconv.layers.slicing import WHOLE, Slicing
 from xconv.layers.steps import Taken
 from xconv.layers.unary import Cast, Unary
 from xconv.layers.where import Where
-from xconv.spec import KerasLayer, Made, Op, Shape, Slot, Spec
+from xconv.spec import Example, KerasLayer, Made, Op, Shape, Slot, Spec
 
-__all__ = ["Operand", "Recipe"]
+__all__ = ["Composed", "Method", "Operand", "Recipe"]
 
 Operand: TypeAlias = Taken | float
 """A tensor of the call, what an earlier operation makes, or a number."""
@@ -105,10 +107,49 @@ class Recipe:
         """Without these axes of size 1."""
         return self.add(Squeeze(tuple(sorted(axes.normal(place, self.rank(item)) for place in places))), item)
 
+    def between(self, item: Taken, axis: int, start: int | None, stop: int | None) -> Taken:
+        """The places of one axis from `start` to before `stop`."""
+        if start in (0, None) and stop is None:
+            return item
+        rank = self.rank(item)
+        at = axes.normal(axis, rank)
+        return self.add(Slicing((*(WHOLE,) * at, (start or None, stop, None), *(WHOLE,) * (rank - at - 1))), item)
+
+    def at(self, item: Taken, axis: int, place: int) -> Taken:
+        """What stands at one place of an axis, without the axis."""
+        rank = self.rank(item)
+        where = axes.normal(axis, rank)
+        return self.add(Slicing((*(WHOLE,) * where, place, *(WHOLE,) * (rank - where - 1))), item)
+
     def done(self, *returns: Taken) -> tuple[Op, ...]:
         """All of them; the last, or `returns`, is the result."""
-        if not self.ops:
-            return ()
+        if not self.ops or (len(returns) == 1 and isinstance(returns[0], Slot)):
+            return (*self.ops, Op(Identity(), {}, "", (returns[0] if returns else Slot(0),)))
         *ops, last = self.ops
         plain = returns in ((), (Made(len(ops)),))
         return (*ops, replace(last, name="" if plain else last.name, returns=None if plain else returns))
+
+
+Method: TypeAlias = Callable[[KerasLayer, Recipe], Taken | tuple[Taken, ...]]
+"""How an operation is made of others: it adds them to a recipe, and says what the result is."""
+
+
+class Composed(Spec):
+    """Operations that are made of others: never in a graph by itself."""
+
+    __slots__ = ()
+    methods: ClassVar[Mapping[str, Method]] = {}
+    """By class name, with `ops.` in front."""
+    cases: ClassVar[Sequence[Example]] = ()
+
+    @classmethod
+    def from_keras(cls, layer: KerasLayer) -> Sequence[Op]:
+        """What the operation is made of."""
+        recipe = Recipe.of(layer)
+        result = cls.methods[layer.kind](layer, recipe)
+        return recipe.done(*(result if isinstance(result, tuple) else (result,)))
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """Each operation with its options."""
+        yield from cls.cases

@@ -266,5 +266,5 @@ def _keeps_batch(before: Shape, after: Shape) -> bool:
     if not before or not after or before[0] is not None or after[0] is not None:
         return False
     if None in before[1:] or None in after[1:]:
-        return True
+        return None in after[1:]  # where no size is open any more, one of them went into the batch
     return prod(n for n in before[1:] if n is not None) == prod(n for n in after[1:] if n is not None)
