@@ -20,6 +20,7 @@ __all__ = [
     "name_of",
     "owners",
     "part_of",
+    "public_name",
 ]
 
 Path: TypeAlias = tuple[str, ...]
@@ -62,6 +63,15 @@ class Owner:
     trainable: bool
 
 
+def public_name(kind: str) -> str:
+    """The name under which Keras exports a class of its own.
+
+    >>> public_name("GroupedQueryAttention"), public_name("Dense")
+    ('GroupQueryAttention', 'Dense')
+    """
+    return _PUBLIC.get(kind, kind)
+
+
 def part_of(value: Any, where: str) -> Part:
     """The layer that a serialized object describes.
 
@@ -75,7 +85,7 @@ def part_of(value: Any, where: str) -> Part:
         module = "" if module is None and value.get("registered_name") else module
         if isinstance(config, Mapping) and (module is None or isinstance(module, str)):
             kind: str = value["class_name"]
-            kind = kind if module else _PUBLIC.get(kind, kind)
+            kind = kind if module else public_name(kind)
             return Part(kind, config, module, build if isinstance(build, Mapping) else {})
     raise Unreadable(f"{where} is not a serialized layer with a class_name and a config", remedy="save the model again")
 

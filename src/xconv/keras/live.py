@@ -9,7 +9,7 @@ from typing import Any
 
 from xconv.errors import Unsupported
 from xconv.graph import map_structure, unique
-from xconv.keras.composites import Part, owners
+from xconv.keras.composites import Part, owners, public_name
 from xconv.keras.records import Call, Entry, KerasModel, Ref, VariableRef
 from xconv.keras.trace import InputShapes, Traced, input_shapes, trace, unbuilt
 from xconv.keras.variables import LiveVariable
@@ -91,6 +91,7 @@ class _Reading:
         if is_op:
             return Entry(name, kind, module, is_op=True, config=_config(op), calls=calls)
         registered_name = None if module.startswith("keras.") else _registered_name(op)
+        kind = kind if registered_name else public_name(kind)
         bare = Entry(name, kind, module, registered_name, calls=calls, trainable=bool(op.trainable))
         if kind == "Lambda" and registered_name is None:
             return self.opened(op, bare, place, nodes)
@@ -161,7 +162,7 @@ class _Reading:
         for owner in list(owners(part, ()))[1:]:
             inside = layer
             for name in owner.path:
-                inside = inside[int(name)] if name.isdecimal() else getattr(inside, name)
+                inside = inside[int(name)] if name.isdecimal() else _attribute(inside, name)
             result += self.weights(inside, "/".join((place, *owner.path)))
         return tuple(result)
 
@@ -193,6 +194,11 @@ class _Refs:
         operation, node_index, tensor_index = tensor._keras_history
         node = operation._inbound_nodes[node_index]
         return Ref(self.names[id(operation)], self.numbers.get(id(node), 0), tensor_index)
+
+
+def _attribute(layer: Any, name: str) -> Any:
+    """A layer that a layer keeps, under its public name or a private one."""
+    return getattr(layer, name) if hasattr(layer, name) else getattr(layer, f"_{name}")
 
 
 def _number_calls(nodes: Sequence[Any]) -> dict[int, int]:

@@ -208,9 +208,9 @@ def _arrays(entries: Sequence[Entry], model: KerasModel) -> Iterator[_Group]:
 
 
 def _attribute_of(entry: Entry) -> Any:
-    """Under which name Keras keeps an attribute: one class has private ones."""
-    private = "_" if entry.kind == "GroupQueryAttention" else ""
-    return lambda group, name: f"{group}/{private}{name}"
+    """Under which name Keras keeps an attribute: one class has private ones, and the gate of attention is."""
+    private = entry.kind == "GroupQueryAttention"
+    return lambda group, name: f"{group}/{'_' if private or name == 'gate_dense' else ''}{name}"
 
 
 def _own(

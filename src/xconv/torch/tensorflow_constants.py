@@ -170,6 +170,14 @@ def _attention_layer(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Found:
     return nn.functional.scaled_dot_product_attention(*args[:6], **options), "1/sqrt(head size) of attention"
 
 
+def _queries(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Found:
+    """The queries of attention that is written in products, times the scale."""
+    given = _argument(args, kwargs, 1, "other", None)
+    if not isinstance(given, float) or given != args[0].shape[-1] ** -0.5 or single(given) == given:
+        return None
+    return torch.mul(args[0], single(given)), "1/sqrt(head size) of attention"
+
+
 def _heads(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Found:
     """torch.nn.MultiheadAttention: its queries' projection, turned by what rounding does to the scale."""
     size = args[0].shape[-1] // args[4]
@@ -260,6 +268,7 @@ BIASED = 4
 RULES: dict[str, Rule] = {
     "gelu": _gelu,
     "leaky_relu": _leaky_relu,
+    "mul": _queries,
     "multi_head_attention_forward": _heads,
     "scaled_dot_product_attention": _attention,
     "interpolate": _interpolate,
@@ -267,7 +276,7 @@ RULES: dict[str, Rule] = {
     **{name: _recurrent(name) for name in ("lstm", "rnn_tanh", "rnn_relu")},
 }
 
-SCALED = frozenset({"multi_head_attention_forward", "scaled_dot_product_attention"})
+SCALED = frozenset({"mul", "multi_head_attention_forward", "scaled_dot_product_attention"})
 """Functions with a scale of 1/sqrt(head size)."""
 
 RESIZED = {

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from xconv.torch.modules import GRU, AveragePool, Normalization, Rescaling, SamePad
 from xconv.torch.modules.recurrent import stepwise
 from xconv.torch.replaced import replaced
+from xconv.torch.whole_layers import layer_call
 
 __all__ = ["whole"]
 
@@ -98,7 +99,7 @@ def _method(module: nn.Module) -> tuple[str, Callable[..., Any]] | None:
     """The method that says the module in one call; None where it is said otherwise."""
     if isinstance(module, GRU):
         return "_stepwise", _recurrent(module)
-    call = _call(module)
+    call = layer_call(module) or _call(module)
     return None if call is None else ("forward", call)
 
 
