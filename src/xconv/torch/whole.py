@@ -13,7 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from xconv.torch.described import told
 from xconv.torch.modules import GRU, AveragePool, Normalization, Rescaling, SamePad
+from xconv.torch.modules.described import Described
 from xconv.torch.modules.recurrent import stepwise
 from xconv.torch.replaced import replaced
 from xconv.torch.whole_layers import layer_call
@@ -112,6 +114,8 @@ def _recurrent(module: GRU) -> Callable[..., Any]:
 
 def _call(module: nn.Module) -> Callable[[Tensor], Tensor] | None:
     """What the module says in one call; None where it is said otherwise."""
+    if isinstance(module, Described):
+        return told(module)
     if isinstance(module, Rescaling):
         scale, offset, axis = _list(module.scale), _list(module.offset), module.axis
         return lambda x: rescaling(x, scale, offset, axis)

@@ -6,43 +6,96 @@ pickled and moved to another dtype.
 
 from xconv.torch.modules.activations import ClippedReLU, Exponential, SparsePlus, SparseSigmoid, Squareplus
 from xconv.torch.modules.attention import MultiHeadAttention
+from xconv.torch.modules.blurs import RandomElasticTransform, RandomGaussianBlur, RandomSharpness
+from xconv.torch.modules.colours import (
+    RandomBrightness,
+    RandomColorDegeneration,
+    RandomColorJitter,
+    RandomContrast,
+    RandomGrayscale,
+    RandomHue,
+    RandomInvert,
+    RandomPosterization,
+    RandomSaturation,
+)
+from xconv.torch.modules.histograms import (
+    AutoContrast,
+    ContrastLimitedAdaptiveHistogramEqualization,
+    Equalization,
+    Solarization,
+)
 from xconv.torch.modules.io import Input
+from xconv.torch.modules.mixtures import CutMix, MixUp, RandomErasing, RandomFlip
 from xconv.torch.modules.noise import GaussianDropout, GaussianNoise, StochasticDepth
 from xconv.torch.modules.norms import AxesNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, ChannelNorm, GroupNorm
+from xconv.torch.modules.policies import AugMix, RandAugment
 from xconv.torch.modules.precision import Cast
 from xconv.torch.modules.recurrent import GRU, LSTM, RNN
+from xconv.torch.modules.resizes import CenterCrop, Resize, Resizing, UpSampling2D
 from xconv.torch.modules.scale import Normalization, PReLU, Rescaling, Scale
 from xconv.torch.modules.transposed import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
+from xconv.torch.modules.warps import RandomPerspective, RandomRotation, RandomShear, RandomTranslation, RandomZoom
 from xconv.torch.modules.windows import AveragePool, SamePad
 
 __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "AugMix",
+    "AutoContrast",
     "AveragePool",
     "AxesNorm",
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
     "Cast",
+    "CenterCrop",
     "ChannelNorm",
     "ClippedReLU",
+    "ContrastLimitedAdaptiveHistogramEqualization",
     "ConvTranspose1d",
     "ConvTranspose2d",
     "ConvTranspose3d",
+    "CutMix",
+    "Equalization",
     "Exponential",
     "GaussianDropout",
     "GaussianNoise",
     "GroupNorm",
     "Input",
+    "MixUp",
     "MultiHeadAttention",
     "Normalization",
     "PReLU",
+    "RandAugment",
+    "RandomBrightness",
+    "RandomColorDegeneration",
+    "RandomColorJitter",
+    "RandomContrast",
+    "RandomElasticTransform",
+    "RandomErasing",
+    "RandomFlip",
+    "RandomGaussianBlur",
+    "RandomGrayscale",
+    "RandomHue",
+    "RandomInvert",
+    "RandomPerspective",
+    "RandomPosterization",
+    "RandomRotation",
+    "RandomSaturation",
+    "RandomSharpness",
+    "RandomShear",
+    "RandomTranslation",
+    "RandomZoom",
     "Rescaling",
+    "Resize",
+    "Resizing",
     "SamePad",
     "Scale",
+    "Solarization",
     "SparsePlus",
     "SparseSigmoid",
     "Squareplus",
     "StochasticDepth",
+    "UpSampling2D",
 ]
