@@ -1,5 +1,6 @@
 """Keras's answer for an `Example`: a live model of one layer, fed and differentiated, and what it becomes in torch."""
 
+import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from keras.src.ops import numpy as keras_numpy
 import xconv
 from tests.comparison import assert_same
 from xconv import axes
+from xconv.graph import values_in
 from xconv.keras.live import read_live
 from xconv.spec import Example, Slot
 
@@ -60,7 +62,7 @@ def model_of(kind: str, config: Any, args: Any, inputs: Any, values: str = "norm
     dtypes = [{"integers": "int32", "boolean": "bool"}.get(w, keras.config.floatx()) for w in each(values, inputs)]
     tensors = [keras.Input(shape, dtype=dtypes[i], name=f"in{i}") for i, shape in enumerate(inputs)]
     named = {} if kind.startswith("ops.") else {"name": "the_layer"}
-    inner = {key: keras.saving.deserialize_keras_object(item) for key, item in config.items() if is_layer(item)}
+    inner = {key: wrapped(item) for key, item in config.items() if is_layer(item)}
     layer = class_of(kind)(**{**config, **inner}, **named)
     slots = args or tuple(Slot(i) for i in range(len(inputs)))
     named = {key: filled(item, tensors) for key, item in options.items()}
@@ -74,8 +76,17 @@ def each(values: str, inputs: Sequence[Any]) -> list[str]:
 
 
 def is_layer(item: Any) -> bool:
-    """Whether an entry of a config describes a layer that is wrapped."""
+    """Whether an entry of a config describes a layer that is wrapped, or several."""
+    if isinstance(item, list):
+        return bool(item) and all(map(is_layer, item))
     return isinstance(item, dict) and "class_name" in item
+
+
+def wrapped(item: Any) -> Any:
+    """The live layer, or layers; Keras takes the config apart while it reads it."""
+    if isinstance(item, list):
+        return [wrapped(part) for part in item]
+    return keras.saving.deserialize_keras_object(copy.deepcopy(item))
 
 
 def randomise(model: Any, random: np.random.Generator) -> None:
@@ -143,8 +154,7 @@ def of_torch(module: Any, arrays: Any, seeds: Any, training: bool) -> Answer:
     module.train(training)
     module.zero_grad()
     returned = module(*tensors)
-    returned = list(returned) if isinstance(returned, (list, tuple)) else [returned]
-    ports = list(record.outputs) if isinstance(record.outputs, (list, tuple)) else [record.outputs]
+    returned, ports = values_in(returned), values_in(record.outputs)
     outputs = [y.permute(axes.inverse(port.order)) for y, port in zip(returned, ports, strict=True)]
     loss = sum((y * torch.tensor(s)).sum() for y, s in zip(outputs, seeds, strict=True) if y.is_floating_point())
     if isinstance(loss, torch.Tensor) and loss.requires_grad:

@@ -1,17 +1,18 @@
-"""Recurrent layers: LSTM, GRU, SimpleRNN, Bidirectional of them  <->  aten.lstm, gru, rnn_tanh, rnn_relu, torch.nn."""
+"""Recurrent layers: LSTM, GRU, SimpleRNN, RNN, their cells, Bidirectional  <->  aten.lstm, gru ..., torch.nn."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from xconv.errors import Mismatch, Unsupported
-from xconv.layers.recurrent_stack import direction_roles, ops_of_stack
+from xconv.errors import Unsupported
+from xconv.layers.activation import Activation
+from xconv.layers.recurrent_stack import direction_roles, op_of_whole, ops_of_cell, ops_of_stack
 from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, TorchExample, Weights
 from xconv.weights import Weight
 
-__all__ = ["Recurrent"]
+__all__ = ["GATES", "KINDS", "STATES", "Recurrent"]
 
 KINDS = {"LSTM": "lstm", "GRU": "gru", "SimpleRNN": "rnn"}
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
@@ -20,23 +21,16 @@ STATES = {"lstm": 2, "gru": 1, "rnn": 1}
 
 MODULES = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
 
-TRAINING_ONLY = ("_initializer", "_regularizer", "_constraint")
-NO_EFFECT = frozenset(
-    {"name", "trainable", "dtype", "unroll", "seed", "use_cudnn", "unit_forget_bias", "zero_output_for_mask", "units"}
-    | {"time_major", "implementation", "build_config", "weights", "return_sequences", "return_state", "go_backwards"}
-    | {"activation", "recurrent_activation", "use_bias", "reset_after", "autocast"}
-)
-"""Entries of a wrapped layer's config that are read, or have no effect on what it computes."""
-
 
 @dataclass(frozen=True, slots=True)
 class Recurrent(Spec):
     """One recurrent layer over the steps on axis 1, forward, backward or both ways.
 
-    Its inputs are the sequence and, where they are given, the initial states of each direction. It gives the outputs,
-    then with `states` the final states of each direction. The weights of each direction are `kernel` (gates * units,
-    features), `recurrent` (gates * units, units) and `bias`, gates in Keras's order; for a GRU that resets after the
-    product, `bias` holds that of the input and then that of the state. The second direction's end with `_reverse`.
+    Its inputs are the sequence, the mask where it is `masked`, and the initial states of each direction where they are
+    given. It gives the outputs, then with `states` the final states of each direction. The weights of each direction
+    are `kernel` (gates * units, features), `recurrent` (gates * units, units) and `bias`, gates in Keras's order; for
+    a GRU that resets after the product, `bias` holds that of the input and then that of the state. The second
+    direction's end with `_reverse`.
 
     >>> Recurrent("lstm", 5, 7, both=True, states=True).out_shapes((None, 6, 5))
     ((None, 6, 14), (None, 7), (None, 7), (None, 7), (None, 7))
@@ -54,72 +48,68 @@ class Recurrent(Spec):
     states: bool = False
     merge: str | None = "concat"
     """How both directions become one: 'concat', 'sum', 'mul', 'ave'; None for two outputs."""
-    activation: str = "tanh"
+    activation: str | Activation = "tanh"
+    """By Keras's name, or with parameters."""
     reset_after: bool = True
+    gate: str | Activation = "sigmoid"
+    """The activation of the gates."""
+    masked: bool = False
+    """A step that the mask leaves out keeps the states and repeats the output before it, zeros at first."""
+    zeros: bool = False
+    """Such a step gives zeros."""
+    dropout: float = 0.0
+    """The rate at which, in training, features of the input are dropped, the same ones in all steps."""
+    recurrent_dropout: float = 0.0
+    """The same for the state; features are then dropped for each gate by itself."""
 
     order = Order.WRITTEN
-    keras_kinds = "LSTM", "GRU", "SimpleRNN", "Bidirectional"
-    aten_ops = "lstm", "gru", "rnn_tanh", "rnn_relu", "gru_reset_before"
-    holds = ("params",)
+    keras_kinds = (
+        "LSTM", "GRU", "SimpleRNN", "Bidirectional", "RNN", "LSTMCell", "GRUCell", "SimpleRNNCell", "StackedRNNCells",
+    )  # fmt: skip
+    aten_ops = (
+        "lstm", "gru", "rnn_tanh", "rnn_relu", "recurrent", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell",
+    )  # fmt: skip
+    holds = "params", "w_ih", "w_hh", "b_ih", "b_hh"
     spares_zeros = ("hx",)
+    training = "dropout and recurrent_dropout: the same distribution, another stream of random numbers"
 
     @classmethod
-    def from_keras(cls, layer: KerasLayer) -> Op:
-        """Kernel (features, gates * units), recurrent kernel, bias; a Bidirectional has those of both layers."""
-        if layer.argument(2, "mask") is not None:
-            raise Unsupported(f"{layer.kind} with a mask", remedy="leave out the padded steps")
-        both = layer.kind == "Bidirectional"
-        kind = layer.kind
-        config: Mapping[str, Any] = {**layer.config, **layer.kwargs}
-        if both:
-            kind, config = _wrapped(layer)
-        else:
-            layer.unread.difference_update(NO_EFFECT)
-        _check_options(kind, config)
-        layer.unread.difference_update({"stateful", "dropout", "recurrent_dropout"})
-        states = _initial(layer.argument(1, "initial_state"))
-        features = layer.inputs[0][-1]
-        if features is None or len(layer.inputs[0]) != 3:
-            raise Mismatch(f"{layer.kind} gets an input of shape {layer.inputs[0]}")
-        spec = cls(
-            KINDS[kind],
-            features,
-            config["units"],
-            both,
-            bool(config.get("go_backwards")) and not both,
-            bool(config.get("return_sequences")),
-            bool(config.get("return_state")),
-            layer["merge_mode"] if both else "concat",
-            _name_of(config.get("activation", "tanh")),
-            bool(config.get("reset_after", True)) or kind != "GRU",
-        )
-        if states not in (0, (1 + both) * STATES[spec.kind]):
-            raise Mismatch(f"{layer.kind} gets {states} initial states")
-        return Op(spec, _weights_of(layer, both, config.get("use_bias", True)))
+    def from_keras(cls, layer: KerasLayer) -> Sequence[Op]:
+        """Kernel (features, gates * units), recurrent kernel, bias, for every cell and direction."""
+        from xconv.layers.recurrent_keras import ops_of_layer
+
+        return ops_of_layer(layer)
 
     @classmethod
     def from_torch(cls, call: AtenCall) -> Sequence[Op]:
-        """A stack of layers, one Op for each, with what stands between them."""
-        return ops_of_stack(call, cls)
+        """A stack of layers, one Op for each, with what stands between them; a cell; a layer of xconv's own."""
+        if call.op == "recurrent":
+            return (op_of_whole(call, cls),)
+        return ops_of_cell(call, cls) if call.op.endswith("_cell") else ops_of_stack(call, cls)
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """The layer, or a Bidirectional around it."""
         kind = next(kind for kind, name in KINDS.items() if name == self.kind)
         config: dict[str, Any] = {
             "units": self.units,
-            "activation": self.activation,
+            "activation": _in_config(self.activation),
             "use_bias": "bias" in weights,
             "return_sequences": self.sequences,
             "return_state": self.states,
             "go_backwards": self.backward,
         }
         if self.kind != "rnn":
-            config["recurrent_activation"] = "sigmoid"
+            config["recurrent_activation"] = _in_config(self.gate)
         if self.kind == "gru":
             config["reset_after"] = self.reset_after
+        config |= {key: rate for key in ("dropout", "recurrent_dropout") if (rate := getattr(self, key))}
+        if self.zeros and not self.both:
+            config["zero_output_for_mask"] = True
         held = tuple(self._as_keras(role, weights[role]) for role in direction_roles(weights, self.both))
-        states = [Slot(place) for place in range(1, len(inputs))]
-        kwargs = {"initial_state": states} if states else {}
+        states = [Slot(place) for place in range(1 + self.masked, len(inputs))]
+        kwargs: dict[str, Any] = {"initial_state": states} if states else {}
+        if self.masked:
+            kwargs["mask"] = Slot(1)
         if not self.both:
             return KerasLayer(kind, config, held, tuple(inputs), (Slot(0),), kwargs)
         inner = {"module": "keras.layers", "class_name": kind, "config": {"name": kind.lower(), **config}}
@@ -140,8 +130,12 @@ class Recurrent(Spec):
         config |= {"states": self.states, "merge": self.merge}
         if self.kind == "gru":
             config["reset_after"] = self.reset_after
-        if self.kind == "rnn":
-            config["nonlinearity"] = self.activation
+        config["nonlinearity" if self.kind == "rnn" else "activation"] = _named(self.activation)
+        more = {"recurrent_activation": _named(self.gate), "masked": self.masked, "zeros": self.zeros}
+        more |= {"input_dropout": self.dropout, "recurrent_dropout": self.recurrent_dropout}
+        config |= {key: item for key, item in more.items() if item and item != "sigmoid"}
+        if self.kind != "rnn" and self.activation == "tanh":
+            del config["activation"]
         tensors: dict[str, Weight] = {}
         for role in direction_roles(weights, self.both):
             name, _, way = role.partition("_")
@@ -170,114 +164,29 @@ class Recurrent(Spec):
 
     @classmethod
     def examples(cls) -> Iterator[Example]:
-        """Every kind, all steps and the last one, states, backward, without a bias; every merge of a Bidirectional."""
-        for kind, name in KINDS.items():
-            wide = GATES[name] * 3
-            bias = (2, wide) if kind == "GRU" else (wide,)
-            shapes = ((5, wide), (3, wide), bias)
-            yield Example(kind, ((6, 5),), {"units": 3}, shapes)
-            yield Example(kind, ((6, 5),), {"units": 3, "return_sequences": True, "go_backwards": True}, shapes)
-            yield Example(kind, ((6, 5),), {"units": 3, "return_state": True, "use_bias": False}, shapes[:2])
-            for merge in ("concat", "sum", "mul", "ave"):
-                config = _bidirectional(kind, merge, return_sequences=merge in ("concat", "ave"))
-                yield Example("Bidirectional", ((6, 5),), config, shapes * 2)
-            config = _bidirectional(kind, None, return_sequences=True, return_state=True)
-            yield Example("Bidirectional", ((6, 5),), config, shapes * 2)
-        before = {"units": 3, "reset_after": False}
-        yield Example("GRU", ((6, 5),), before, ((5, 9), (3, 9), (9,)))
-        both = _bidirectional("GRU", "concat", return_sequences=True, return_state=True, **before)
-        yield Example("Bidirectional", ((6, 5),), both, ((5, 9), (3, 9), (9,)) * 2)
-        yield Example("GRU", ((6, 5),), {**before, "use_bias": False, "go_backwards": True}, ((5, 9), (3, 9)))
-        yield Example("SimpleRNN", ((6, 5),), {"units": 3, "activation": "relu"}, ((5, 3), (3, 3), (3,)))
+        """Every kind in every way that Keras has."""
+        from xconv.layers.recurrent_examples import recurrent_examples
+
+        return recurrent_examples()
 
     @classmethod
     def torch_examples(cls) -> Iterator[TorchExample]:
-        """Every kind: one layer, several, both ways, time first, without a bias."""
-        for target in ("LSTM", "GRU", "RNN"):
-            common = {"input_size": 5, "hidden_size": 3, "batch_first": True}
-            yield TorchExample(f"torch.nn.{target}", ((6, 5),), common)
-            yield TorchExample(f"torch.nn.{target}", ((6, 5),), {**common, "num_layers": 2, "bidirectional": True})
-            yield TorchExample(f"torch.nn.{target}", ((6, 5),), {**common, "bias": False, "bidirectional": True})
-            random = {**common, "num_layers": 2, "dropout": 0.3}
-            yield TorchExample(f"torch.nn.{target}", ((6, 5),), random, trains=False)
-        relu = {"input_size": 5, "hidden_size": 3, "batch_first": True, "nonlinearity": "relu"}
-        yield TorchExample("torch.nn.RNN", ((6, 5),), relu)
+        """Every kind: one layer, several, both ways, without a bias; the cells."""
+        from xconv.layers.recurrent_examples import recurrent_torch_examples
+
+        return recurrent_torch_examples()
 
 
-def _bidirectional(kind: str, merge: str | None, **options: Any) -> dict[str, Any]:
-    """The config of a Bidirectional around a layer of 3 units."""
-    inner = {"module": "keras.layers", "class_name": kind, "registered_name": None}
-    return {"merge_mode": merge, "layer": {**inner, "config": {"name": "inner", "units": 3, **options}}}
+def _named(activation: str | Activation) -> Any:
+    """An activation as the modules take it."""
+    return activation if isinstance(activation, str) else (activation.name, dict(activation.parameters))
 
 
-def _wrapped(layer: KerasLayer) -> tuple[str, Mapping[str, Any]]:
-    """The class and config of the layer in a Bidirectional; its second layer must be the same one backwards."""
-    inner, other = layer["layer"], layer.get("backward_layer")
-    kind, config = inner.get("class_name"), inner.get("config") or {}
-    if kind not in KINDS:
-        raise Unsupported(f"Bidirectional around {kind}", remedy="wrap an LSTM, a GRU or a SimpleRNN")
-    layer.get("weights")
-    if config.get("go_backwards"):
-        raise Unsupported("Bidirectional around a layer that goes backwards")
-    known = NO_EFFECT | {"stateful", "dropout", "recurrent_dropout"}
-    left = [key for key in config if key not in known and not _trains(key) and config[key] is not None]
-    if left:
-        raise Unsupported(f"{kind} has {', '.join(sorted(left))}, which xconv does not know")
-    for key, item in ((other or {}).get("config") or {}).items():
-        if key in ("name", "go_backwards", "seed", "dtype") or key.endswith(TRAINING_ONLY):
-            continue
-        if item != config.get(key, item):
-            raise Unsupported(f"Bidirectional whose layers differ in {key}: {config.get(key)!r} and {item!r}")
-    if other and (other.get("class_name") != kind or not other["config"].get("go_backwards")):
-        raise Unsupported("Bidirectional with a backward layer of another kind")
-    return kind, config
-
-
-def _check_options(kind: str, config: Mapping[str, Any]) -> None:
-    """Refuse what neither torch's layers nor xconv's can do."""
-    if config.get("stateful"):
-        raise Unsupported(f"stateful {kind}", remedy="pass initial_state, and take the states with return_state")
-    activation, gate = _name_of(config.get("activation", "tanh")), _name_of(config.get("recurrent_activation"))
-    if kind != "SimpleRNN" and (activation != "tanh" or gate not in ("sigmoid", "linear")):
-        raise Unsupported(f"{kind} with activation {activation!r} and recurrent_activation {gate!r}")
-    if kind == "SimpleRNN" and activation not in ("tanh", "relu"):
-        raise Unsupported(f"SimpleRNN with activation {activation!r}", remedy="torch has tanh and relu")
-    if kind != "SimpleRNN" and config.get("recurrent_activation", "sigmoid") != "sigmoid" and gate != "sigmoid":
-        raise Unsupported(f"{kind} with recurrent_activation {gate!r}")
-
-
-def _trains(key: str) -> bool:
-    return key.endswith(TRAINING_ONLY) or "quantization" in key or "lora" in key
-
-
-def _name_of(activation: Any) -> str:
-    """The name of an activation, however the config says it; 'linear' for none."""
-    if isinstance(activation, Mapping):
-        activation = activation.get("config", activation.get("class_name"))
-    return "linear" if activation is None else str(activation)
-
-
-def _initial(given: Any) -> int:
-    """How many initial states there are; they must follow the sequence in their order."""
-    if given is None:
-        return 0
-    states = given if isinstance(given, (list, tuple)) else [given]
-    if list(states) != [Slot(place) for place in range(1, len(states) + 1)]:
-        raise Unsupported("initial states that are no tensors of the network")
-    return len(states)
-
-
-def _weights_of(layer: KerasLayer, both: bool, use_bias: bool) -> dict[str, Weight]:
-    """The weights of each direction under their roles, rows first."""
-    roles = ("kernel", "recurrent", "bias") if use_bias else ("kernel", "recurrent")
-    every = (*roles, *(f"{role}_reverse" for role in roles)) if both else roles
-    weights = layer.named(*every)
-    for role, weight in weights.items():
-        flat = role.startswith("bias")
-        weights[role] = weight.reshape((_size(weight),)) if flat else weight.transpose((1, 0))
-    return weights
-
-
-def _size(weight: Weight) -> int:
-    rows = weight.shape
-    return rows[0] * rows[1] if len(rows) == 2 else rows[0]
+def _in_config(activation: str | Activation) -> Any:
+    """An activation as a layer's config says it."""
+    if isinstance(activation, str):
+        return activation
+    layer = activation.to_keras({}, ())
+    if layer.kind.startswith("ops."):
+        raise Unsupported(f"{activation.name} with {dict(activation.parameters)} in a recurrent layer")
+    return {"module": "keras.layers", "class_name": layer.kind, "config": dict(layer.config), "registered_name": None}

@@ -1,21 +1,24 @@
-"""A call of torch's recurrent operators, which are stacks of layers, as one `Op` for each layer."""
+"""A call of torch's recurrent operators, which are stacks of layers or cells, as one `Op` for each layer."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from xconv import axes
 from xconv.errors import Unsupported
+from xconv.layers.activation import Activation
 from xconv.layers.concat import Stack
 from xconv.layers.dropout import Dropout
+from xconv.layers.expand import ExpandDims
 from xconv.layers.reshape import Permute
 from xconv.layers.slicing import WHOLE, Slicing
 from xconv.layers.unary import Unary
 from xconv.spec import AtenCall, Computed, Made, Op, Rows, Slot, Spec
 from xconv.weights import Weight
 
-__all__ = ["direction_roles", "ops_of_stack"]
+__all__ = ["direction_roles", "op_of_whole", "ops_of_cell", "ops_of_stack"]
 
 SUM = "bias_ih and bias_hh become one bias, their sum, which is all that counts"
 ORDER = "the gates stand in Keras's order: update, reset, new"
@@ -50,7 +53,6 @@ def ops_of_stack(call: AtenCall, recurrent: Callable[..., Spec]) -> Sequence[Op]
             stack.directions == 2,
             states=True,
             activation="relu" if call.op == "rnn_relu" else "tanh",
-            reset_after=not stack.ours,
         )
         inputs = (current, *stack.initial(place))
         computed, weights = stack.weights(place)
@@ -72,18 +74,14 @@ def ops_of_stack(call: AtenCall, recurrent: Callable[..., Spec]) -> Sequence[Op]
 class _Stack:
     """The Ops of one call so far, and what its arguments say."""
 
-    ours: bool
-    """Whether it is xconv's own GRU that resets before the product, with Keras's weights."""
-
     def __init__(self, call: AtenCall) -> None:
         self.ops: list[Op] = []
         self.kind = call.op.partition("_")[0]
-        self.ours = call.op == "gru_reset_before"
         self.states = 2 if self.kind == "lstm" else 1
         self.layers, self.directions = call["num_layers"], 2 if call["bidirectional"] else 1
         self.params: Sequence[Weight] = call["params"]
         self.has_biases, self.batch_first = bool(call["has_biases"]), bool(call["batch_first"])
-        self.per = 2 + self.has_biases * (1 if self.ours else 2)
+        self.per = 2 + self.has_biases * 2
         if not all(isinstance(weight, Weight) for weight in self.params):
             raise Unsupported(f"{call.op} with weights that the network computes from its input")
         if len(self.params) != self.layers * self.directions * self.per:
@@ -127,22 +125,96 @@ class _Stack:
         for way, suffix in enumerate(("", "_reverse")[: self.directions]):
             start = (layer * self.directions + way) * self.per
             kernel, recurrent, *biases = self.params[start : start + self.per]
-            if self.ours:
-                weights |= {f"kernel{suffix}": kernel, f"recurrent{suffix}": recurrent}
-                weights |= {f"bias{suffix}": bias for bias in biases}
-                continue
-            if self.kind == "gru":
-                computed[f"kernel{suffix}"] = Computed(_update_first(kernel), ORDER)
-                computed[f"recurrent{suffix}"] = Computed(_update_first(recurrent), ORDER)
-                if biases:
-                    blocks = (*_update_first(biases[0]), *_update_first(biases[1]))
-                    computed[f"bias{suffix}"] = Computed(blocks, ORDER)
-                continue
-            weights |= {f"kernel{suffix}": kernel, f"recurrent{suffix}": recurrent}
-            if biases:
-                size = biases[0].shape[0]
-                computed[f"bias{suffix}"] = Computed((tuple(Rows(bias, 0, size) for bias in biases),), SUM)
+            made, held = _weights_of(self.kind, kernel, recurrent, biases)
+            computed |= {f"{role}{suffix}": item for role, item in made.items()}
+            weights |= {f"{role}{suffix}": item for role, item in held.items()}
         return computed, weights
+
+
+def _weights_of(
+    kind: str, kernel: Weight, recurrent: Weight, biases: Sequence[Weight]
+) -> tuple[dict[str, Computed], dict[str, Weight]]:
+    """The weights of one direction, those that are computed apart."""
+    if kind == "gru":
+        made = {
+            "kernel": Computed(_update_first(kernel), ORDER),
+            "recurrent": Computed(_update_first(recurrent), ORDER),
+        }
+        if biases:
+            made["bias"] = Computed((*_update_first(biases[0]), *_update_first(biases[1])), ORDER)
+        return made, {}
+    return _summed(biases), {"kernel": kernel, "recurrent": recurrent}
+
+
+def _summed(biases: Sequence[Weight]) -> dict[str, Computed]:
+    """Two biases that count as one."""
+    if not biases:
+        return {}
+    return {"bias": Computed((tuple(Rows(bias, 0, biases[0].shape[0]) for bias in biases),), SUM)}
+
+
+def ops_of_cell(call: AtenCall, recurrent: Callable[..., Spec]) -> Sequence[Op]:
+    """A cell of torch: a layer of one step.
+
+    Raises:
+        Unsupported: weights that the network computes, no states, no batch.
+    """
+    call.get("input")
+    kind = call.op.partition("_")[0]
+    roles = [role for role in ("w_ih", "w_hh", "b_ih", "b_hh") if call.get(role) is not None]
+    held = [call[role] for role in roles]
+    if not all(isinstance(weight, Weight) for weight in held):
+        raise Unsupported(f"{call.op} with weights that the network computes from its input")
+    if len(call.inputs[0]) != 2:
+        raise Unsupported(f"{call.op} without a batch", remedy="give it a batch")
+    kernel, state, *biases = held
+    given = call["hx"]
+    states = list(given) if isinstance(given, (list, tuple)) else [given]
+    steps = [Op(ExpandDims((1,)), {}, "step", (Slot(0),))]
+    if any(isinstance(item, Slot) for item in states):
+        zeros = next(item for item in states if isinstance(item, Slot))
+        for place, item in enumerate(states):
+            if not isinstance(item, Slot):
+                steps.append(Op(Unary("zeros_like"), {}, "zeros", (zeros,)))
+                states[place] = Made(len(steps) - 1)
+    else:
+        states = []
+    spec = recurrent(
+        kind,
+        kernel.shape[1],
+        state.shape[1],
+        sequences=False,
+        states=kind == "lstm",
+        activation="relu" if "relu" in call.op else "tanh",
+    )
+    computed, weights = _weights_of(kind, kernel, state, biases)
+    place = len(steps)
+    returns = (Made(place, 1), Made(place, 2)) if kind == "lstm" else None
+    return (*steps, Op(spec, weights, "", (Made(0), *states), computed, returns))
+
+
+def op_of_whole(call: AtenCall, recurrent: Callable[..., Spec]) -> Op:
+    """A layer of xconv's own that is more than a call of torch's kernel."""
+    said = json.loads(call["settings"])
+    params: Sequence[Weight] = call["params"]
+    for key in ("activation", "gate"):
+        if not isinstance(said[key], str):
+            name, parameters = said[key]
+            said[key] = Activation(name, tuple(parameters.items()))
+    mask, states = call["mask"], call["states"]
+    per = len(params) // (1 + said["both"])
+    computed: dict[str, Computed] = {}
+    weights: dict[str, Weight] = {}
+    for way, suffix in enumerate(("", "_reverse")[: 1 + said["both"]]):
+        kernel, state, *biases = params[way * per : (way + 1) * per]
+        weights |= {f"kernel{suffix}": kernel, f"recurrent{suffix}": state}
+        if said["kind"] == "gru":
+            weights |= {f"bias{suffix}": bias for bias in biases}
+        else:
+            computed |= {f"{role}{suffix}": item for role, item in _summed(biases).items()}
+    spec = recurrent(features=params[0].shape[1], units=params[1].shape[1], masked=mask is not None, **said)
+    inputs = (call["x"], *(() if mask is None else (mask,)), *states)
+    return Op(spec, weights, "", inputs, computed)
 
 
 def _update_first(weight: Weight) -> tuple[tuple[Rows], ...]:

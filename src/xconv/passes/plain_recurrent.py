@@ -29,7 +29,7 @@ def last_steps(graph: Graph) -> Graph:
     aliases: dict[Value, Value] = {}
     for node in graph.nodes:
         spec = node.spec
-        if not isinstance(spec, Recurrent) or not (spec.sequences and spec.states):
+        if not isinstance(spec, Recurrent) or not (spec.sequences and spec.states) or spec.masked:
             continue
         used = [value for value in _made(node) if value in users or value in outputs]
         last = _last(node, spec, used, users)
@@ -71,7 +71,7 @@ def backward_layers(graph: Graph) -> Graph:
     changes: dict[str, Node | None] = {}
     for node in graph.nodes:
         spec = node.spec
-        if not isinstance(spec, Recurrent) or spec.both:
+        if not isinstance(spec, Recurrent) or spec.both or spec.masked:
             continue
         flip = known[node.inputs[0].node]
         if isinstance(flip.spec, Flip) and [axes.normal(axis, len("NTC")) for axis in flip.spec.over] == [STEPS]:

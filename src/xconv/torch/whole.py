@@ -6,6 +6,7 @@ after    xconv::rescaling(x, [0.5], [-1.0], 1)
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -14,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from xconv.torch.described import told
-from xconv.torch.modules import GRU, AveragePool, Normalization, Rescaling, SamePad
+from xconv.torch.modules import AveragePool, Normalization, Rescaling, SamePad
 from xconv.torch.modules.described import Described
-from xconv.torch.modules.recurrent import stepwise
+from xconv.torch.modules.recurrent_form import KerasForm
 from xconv.torch.replaced import replaced
 from xconv.torch.whole_layers import layer_call
 
@@ -51,24 +52,28 @@ def same_average(x: Tensor, kernel: Sequence[int], stride: Sequence[int], pads: 
     return result
 
 
-@torch.library.custom_op("xconv::gru_reset_before", mutates_args=())
-def gru_reset_before(  # noqa: PLR0913, PLR0917
-    input: Tensor,  # noqa: A002
-    hx: Tensor,
+@torch.library.custom_op("xconv::recurrent", mutates_args=())
+def recurrent(
+    x: Tensor, states: Sequence[Tensor], mask: Tensor | None, params: Sequence[Tensor], settings: str
+) -> list[Tensor]:
+    """A recurrent layer of xconv's own that is more than torch's kernel; `settings` is a JSON object."""
+    raise NotImplementedError(f"only recorded, never run: {settings}")
+
+
+def _recurred(
+    x: Tensor,
+    states: Sequence[Tensor],  # noqa: ARG001
+    mask: Tensor | None,  # noqa: ARG001
     params: Sequence[Tensor],
-    has_biases: bool,
-    num_layers: int,  # noqa: ARG001
-    dropout: float,  # noqa: ARG001
-    train: bool,  # noqa: ARG001
-    bidirectional: bool,  # noqa: ARG001
-    batch_first: bool,  # noqa: ARG001
-) -> tuple[Tensor, Tensor]:
-    """torch.gru of one layer, batch first, but for the reset gate, and with xconv's weights."""
-    return stepwise(input, hx, params, has_biases)
-
-
-def _unrolled(x: Tensor, hx: Tensor, params: Sequence[Tensor], *options: Any) -> tuple[Tensor, Tensor]:  # noqa: ARG001
-    return x.new_empty(*x.shape[:2], hx.shape[0] * hx.shape[2]), torch.empty_like(hx)
+    settings: str,
+) -> list[Tensor]:
+    said = json.loads(settings)
+    units, ways = params[1].shape[1], 2 if said["both"] else 1
+    shapes = [(x.shape[0], x.shape[1], units) if said["sequences"] else (x.shape[0], units)] * ways
+    if said["merge"] is not None:
+        shapes = [(*shapes[0][:-1], units * (ways if said["merge"] == "concat" else 1))]
+    count = ways * (2 if said["kind"] == "lstm" else 1) if said["states"] else 0
+    return [x.new_empty(shape) for shape in (*shapes, *((x.shape[0], units),) * count)]
 
 
 def _floating(x: Tensor) -> Tensor:
@@ -87,7 +92,7 @@ def _averaged(x: Tensor, kernel: Sequence[int], stride: Sequence[int], pads: Seq
 
 same_pad.register_fake(_padded)
 same_average.register_fake(_averaged)
-gru_reset_before.register_fake(_unrolled)
+recurrent.register_fake(_recurred)
 rescaling.register_fake(lambda x, scale, offset, axis: _floating(x))
 normalization.register_fake(lambda x, mean, variance, invert: _floating(x))
 
@@ -99,17 +104,24 @@ def whole(module: nn.Module) -> AbstractContextManager[None]:
 
 def _method(module: nn.Module) -> tuple[str, Callable[..., Any]] | None:
     """The method that says the module in one call; None where it is said otherwise."""
-    if isinstance(module, GRU):
-        return "_stepwise", _recurrent(module)
+    if isinstance(module, KerasForm):
+        return None if module.is_plain else ("_whole", _recurrent(module))
     call = layer_call(module) or _call(module)
     return None if call is None else ("forward", call)
 
 
-def _recurrent(module: GRU) -> Callable[..., Any]:
-    """The steps of a GRU that resets before the product, in one call."""
-    return lambda x, first: gru_reset_before(
-        x, first, module.params(), module.use_bias, 1, 0.0, False, module.bidirectional, True
-    )
+def _recurrent(module: KerasForm) -> Callable[..., Any]:
+    """A recurrent layer that is more than torch's kernel, in one call."""
+    settings = json.dumps(module.settings())
+    ways = range(2 if module.bidirectional else 1)
+
+    def call(x: Tensor, *rest: Tensor) -> Any:
+        mask, states = (rest[0], rest[1:]) if module.masked else (None, rest)
+        params = [weight for way in ways for weight in module.params(way)]
+        given = recurrent(x, states, mask, params, settings)
+        return given[0] if len(given) == 1 else tuple(given)
+
+    return call
 
 
 def _call(module: nn.Module) -> Callable[[Tensor], Tensor] | None:
