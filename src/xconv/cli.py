@@ -21,6 +21,7 @@ from rich.console import Console
 
 import xconv
 from xconv.cli_bench import bench
+from xconv.cli_layers import layers
 from xconv.cli_output import print_json as _print_json
 from xconv.cli_output import say as _say
 from xconv.cli_output import warn as _warn
@@ -49,6 +50,7 @@ app = typer.Typer(
 )
 app.add_typer(zoo, name="zoo")
 app.command("bench")(bench)
+app.command("layers")(layers)
 
 
 class InputLayout(StrEnum):

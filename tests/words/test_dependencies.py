@@ -33,8 +33,8 @@ FLOORS = [
     {"gains", "randomization", "inspection", "preprocessing", "verification", "report"},
     {"align", "causes", "comparison", "diagnosis", "extraction", "optimization", "probing", "transfers"},
     {"zoo"},
-    {"api"},
-    {"cli", "cli_bench", "cli_onnx", "cli_output", "cli_zoo"},
+    {"api", "support"},
+    {"cli", "cli_bench", "cli_layers", "cli_onnx", "cli_output", "cli_zoo"},
 ]
 MODULES = sorted(SOURCE.rglob("*.py"))
 
