@@ -3,3 +3,5 @@
 from tests.loading import torch_first
 
 torch_first()
+
+from tests.layers import gradients  # noqa: E402, F401

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from xconv import axes
-from xconv.errors import Unsupported
 from xconv.layers.geometry import Sizes, channel_axis, check_rank, data_format, sizes, spatial, windows
+from xconv.layers.resizing import upsampling
 from xconv.spec import Example, KerasLayer, Op, Order, Shape, Spec, TorchCall, Weights
 
 __all__ = ["Upsample"]
@@ -31,10 +31,7 @@ class Upsample(Spec):
         check_rank(layer, rank)
         mode = layer.get("interpolation", "nearest")
         if mode not in ("nearest", "bilinear"):
-            raise Unsupported(
-                f"interpolation={mode!r}: torch's differs from TensorFlow's in its kernel and at the border",
-                remedy="use 'bilinear' or 'nearest'",
-            )
+            return upsampling(layer, sizes(layer["size"], rank), mode)
         return Op(cls(sizes(layer["size"], rank), mode, channel_axis(layer)))
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
