@@ -29,7 +29,12 @@ FILES: Mapping[str, str] = {
         "ops.AllClose ops.Average ops.CDist ops.Cbrt ops.CountNonzero ops.Diff ops.DivideNoNan ops.Fabs "
         "ops.Heaviside ops.Isclose ops.Isreal ops.Ldexp ops.Moments ops.PSNR ops.Ptp ops.Size ops.Trapezoid"
     ),
-    "attention": "",
+    "arrays": (
+        "ops.Array ops.BroadcastTo ops.Conj ops.Conjugate ops.ConvertToTensor ops.Copy ops.DepthToSpace ops.Fliplr "
+        "ops.Flipud ops.Full ops.FullLike ops.Imag ops.Meshgrid ops.Ravel ops.Real ops.Rot90 ops.SaturateCast "
+        "ops.Select ops.Slice ops.SliceUpdate ops.SpaceToDepth"
+    ),
+    "attention": "AdditiveAttention Attention ops.DotProductAttention",
     "augmentation": (
         "AugMix CutMix MixUp RandAugment RandomBrightness RandomColorDegeneration RandomColorJitter "
         "RandomContrast RandomElasticTransform RandomErasing RandomFlip RandomGaussianBlur RandomGrayscale RandomHue "
@@ -60,6 +65,7 @@ FILES: Mapping[str, str] = {
     "group_norm": "GroupNormalization",
     "io": "ActivityRegularization Identity InputLayer",
     "layer_norm": "LayerNormalization RMSNormalization UnitNormalization ops.LayerNorm ops.Normalize ops.RMSNorm",
+    "masking": "Masking",
     "matmul": "Dot ops.Einsum ops.Matmul",
     "multi_head_attention": "GroupQueryAttention MultiHeadAttention",
     "pad": "Cropping1D Cropping2D Cropping3D ZeroPadding1D ZeroPadding2D ZeroPadding3D",
@@ -85,6 +91,7 @@ FILES: Mapping[str, str] = {
     "scale": "CustomScaleLayer LayerScale",
     "slicing": "ops.GetItem",
     "softmax": "Softmax ops.Glu ops.LogSoftmax ops.Softmax",
+    "sorting": "ops.Argsort ops.SearchSorted ops.Sort",
     "stacking": "ops.Append ops.ArraySplit ops.Dsplit ops.Dstack ops.Hsplit ops.Hstack ops.Vsplit ops.Vstack",
     "take": "ops.Take ops.TakeAlongAxis",
     "tile": "ops.Cumsum ops.Flip ops.Repeat ops.Roll ops.Tile",
@@ -164,9 +171,10 @@ ATEN_FILES: Mapping[str, str] = {
     "slicing": "narrow select slice",
     "sliding": "col2im im2col",
     "softmax": "_log_softmax _softmax glu log_softmax softmax special_log_softmax special_softmax",
+    "sorting": "argsort bucketize msort searchsorted sort",
     "take": "gather index index_select take_along_dim",
     "tile": "broadcast_to cumsum expand expand_as flip fliplr flipud repeat repeat_interleave roll tile",
-    "top": "sort topk",
+    "top": "topk",
     "triangle": "tril triu",
     "unary": (
         "_to_copy abs absolute acos acosh angle asin asinh atan atanh bitwise_not ceil clamp clamp_max clamp_min "

@@ -1,4 +1,4 @@
-"""The largest along the last axis, and sorting: keras.ops.top_k  <->  torch.topk, sort."""
+"""The largest along the last axis: keras.ops.top_k  <->  torch.topk."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from xconv import axes
-from xconv.errors import Mismatch, Unsupported
-from xconv.layers.places import known_sizes
+from xconv.errors import Mismatch
 from xconv.layers.reshape import Permute
 from xconv.layers.unary import Unary
 from xconv.spec import (
@@ -36,7 +35,7 @@ class Top(Spec):
 
     order = Order.WRITTEN
     keras_kinds = ("ops.TopK",)
-    aten_ops = "sort", "topk"
+    aten_ops = ("topk",)
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
@@ -50,13 +49,8 @@ class Top(Spec):
         call.get("self")
         call.get("sorted")
         rank = len(call.inputs[0])
-        axis = axes.normal(call.get("dim", -1), rank)
-        largest = call.get("largest", call.get("descending", False))
-        if call.get("stable"):
-            raise Unsupported("a sort that keeps the sequence of equals", remedy="sort without stable=True")
-        count = call.get("k")
-        if count is None:
-            (count,) = known_sizes(call.inputs[0], (axis,))
+        axis = axes.normal(call["dim"], rank)
+        largest, count = call["largest"], call["k"]
         ops = [] if axis == rank - 1 else [Op(Permute(axes.move_axis(rank, axis, rank - 1)), {}, "last", (Slot(0),))]
         if not largest:
             ops.append(Op(Unary("neg"), {}, "negative", (_last(ops),)))
@@ -95,11 +89,9 @@ class Top(Spec):
 
     @classmethod
     def torch_examples(cls) -> Iterator[TorchExample]:
-        """The largest and the smallest, along the last axis and another; sorted both ways."""
+        """The largest and the smallest, along the last axis and another."""
         yield TorchExample("torch.topk", ((4, 5),), args=(Slot(0), 2))
         yield TorchExample("torch.topk", ((4, 5),), args=(Slot(0), 3, 1, False))
-        yield TorchExample("torch.sort", ((4, 5),), args=(Slot(0),))
-        yield TorchExample("torch.sort", ((4, 5),), args=(Slot(0), 1), kwargs={"descending": True})
 
 
 def _last(ops: Sequence[Op]) -> Slot | Made:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,6 +27,9 @@ from xconv.torch.reading.sizes import shape_of
 from xconv.torch.record import Source
 
 __all__ = ["Calls"]
+
+_UNASKED = Value("")
+"""In the place of a result that nobody takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +71,20 @@ class Calls:
         """What the Ops of a call give; nothing but its input where there are none."""
         if not ops:
             return taken.values[0]
-        made = self._nodes(node, ops, taken)
+        made = self._nodes(node, ops, taken, _asked(node, ops))
         returns = ops[-1].returns
         values = made[-1] if returns is None else _wired(returns, taken.values, made)
         self._check(values, outputs)
         return values[0] if isinstance(node.meta["val"], torch.Tensor) else values
 
-    def _nodes(self, node: fx.Node, ops: Sequence[Op], taken: Arguments) -> list[list[Value]]:
-        """The values that each Op makes."""
+    def _nodes(self, node: fx.Node, ops: Sequence[Op], taken: Arguments, asked: frozenset[int]) -> list[list[Value]]:
+        """The values that each Op makes; none where nobody asks for them."""
         bare = self._bare(node, ops[0].spec, taken.held)
         made: list[list[Value]] = []
-        for op in ops:
+        for place, op in enumerate(ops):
+            if place not in asked:
+                made.append([_UNASKED])
+                continue
             if op.inputs is not None:
                 inputs = _wired(op.inputs, taken.values, made)
             else:
@@ -110,6 +117,8 @@ class Calls:
     def _check(self, values: Sequence[Value], outputs: Sequence[Shape]) -> None:
         """Compare the shapes that the Specs infer with torch's."""
         for value, stated in zip(values, outputs, strict=False):
+            if value is _UNASKED:
+                continue
             inferred = self.draft.shape_of(value)
             pairs = zip(stated, inferred, strict=False)
             if len(stated) != len(inferred) or any(None not in pair and pair[0] != pair[1] for pair in pairs):
@@ -119,6 +128,23 @@ class Calls:
 def _wired(wanted: Sequence[Slot | Made], values: Sequence[Value], made: Sequence[Sequence[Value]]) -> list[Value]:
     """The values that an Op takes or gives: of the call's, and of what earlier Ops made."""
     return [values[item.index] if isinstance(item, Slot) else made[item.op][item.index] for item in wanted]
+
+
+def _asked(node: fx.Node, ops: Sequence[Op]) -> frozenset[int]:
+    """Which of the Ops of a call are behind the results that somebody takes."""
+    returns = ops[-1].returns
+    if returns is None or any(user.target is not operator.getitem for user in node.users):
+        return frozenset(range(len(ops)))
+    taken = {user.args[1] for user in node.users if user.users}
+    found: set[int] = set()
+    left = [item for place, item in enumerate(returns) if place in taken]
+    while left:
+        item = left.pop()
+        if isinstance(item, Made) and item.op not in found:
+            found.add(item.op)
+            inputs = ops[item.op].inputs
+            left += [Made(item.op - 1)] if inputs is None and item.op else inputs or ()
+    return frozenset(found)
 
 
 def _said(bare: Node, op: Op, source: Source | None) -> Node:
