@@ -290,7 +290,7 @@ def numbers_of(graph: Graph) -> list[tuple[str, np.ndarray[Any, Any]]]:
             if weight.constant is not None:
                 found.append((role, np.full(weight.shape, weight.constant, "float32")))
             else:
-                whole = np.concatenate([np.array(block) for _, block in graph.arrays[weight.key].blocks()])
+                whole = np.concatenate([np.atleast_1d(block) for _, block in graph.arrays[weight.key].blocks()])
                 found.append((role, weight.apply(whole.reshape(weight.source))))
     return found
 

@@ -1,4 +1,4 @@
-"""Scaled dot-product attention: part of Keras's MultiHeadAttention  <->  aten.scaled_dot_product_attention."""
+"""Scaled dot-product attention: Keras's Attention and ops.dot_product_attention  <->  torch's function."""
 
 from __future__ import annotations
 
@@ -7,8 +7,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from xconv.errors import Mismatch, Unsupported
+from xconv.layers.attention_examples import scored_examples
+from xconv.layers.attention_scores import dot_product_attention, scored_attention
 from xconv.layers.tile import Along
-from xconv.spec import AtenCall, Made, Op, Order, Shape, Slot, Spec, TorchCall, TorchExample, Weights
+from xconv.spec import (
+    AtenCall,
+    Example,
+    KerasLayer,
+    Made,
+    Op,
+    Order,
+    Shape,
+    Slot,
+    Spec,
+    TorchCall,
+    TorchExample,
+    Weights,
+)
 
 __all__ = ["Attention"]
 
@@ -18,7 +33,8 @@ class Attention(Spec):
     """softmax(scale * query key^T) value, over queries (..., L, E), keys (..., S, E) and values (..., S, Ev).
 
     A fourth input is a mask over (..., L, S): of truth values, True where a query may look, or added to the scores. A
-    query that may look nowhere gives zeros. In Keras this is several operations, which a pass writes.
+    query that may look nowhere gives zeros. In Keras this is the layer Attention where there is no scale and no mask,
+    otherwise several operations, which a pass writes.
 
     >>> Attention(0.5).out_shape((None, 2, 6, 4), (None, 2, 5, 4), (None, 2, 5, 3))
     (None, 2, 6, 3)
@@ -31,7 +47,19 @@ class Attention(Spec):
     """'truth', 'added', or nothing."""
 
     order = Order.WRITTEN
+    keras_kinds = "AdditiveAttention", "Attention", "ops.DotProductAttention"
     aten_ops = ("scaled_dot_product_attention",)
+
+    @classmethod
+    def from_keras(cls, layer: KerasLayer) -> Sequence[Op]:
+        """torch's function where that is what Keras computes, otherwise scores, masks and a softmax."""
+        read = dot_product_attention if layer.kind.startswith("ops.") else scored_attention
+        return read(layer, cls)
+
+    @property
+    def is_layer(self) -> bool:
+        """Whether Keras has a layer for it."""
+        return self.scale == 1.0 and not self.mask
 
     @classmethod
     def from_torch(cls, call: AtenCall) -> Sequence[Op]:
@@ -54,6 +82,13 @@ class Attention(Spec):
                 inputs[place] = Made(len(ops) - 1)
         return (*ops, Op(spec, {}, "", tuple(inputs)))
 
+    def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
+        """Attention, where Keras has it."""
+        if not self.is_layer or len(inputs[0]) < 3:
+            raise Unsupported("attention with a scale or a mask", remedy="write it out: xconv.passes does")
+        kwargs = {"use_causal_mask": True} if self.causal else {}
+        return KerasLayer("Attention", {}, (), tuple(inputs), ([Slot(0), Slot(2), Slot(1)],), kwargs)
+
     def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
         """torch.nn.functional.scaled_dot_product_attention."""
         options: dict[str, Any] = {"attn_mask": Slot(3)} if self.mask else {}
@@ -69,6 +104,11 @@ class Attention(Spec):
                 shapes = ", ".join(map(str, inputs))
                 raise Mismatch(f"attention over {shapes}", remedy="give queries, keys and values the same heads")
         return (*inputs[0][:-1], inputs[2][-1])
+
+    @classmethod
+    def examples(cls) -> Iterator[Example]:
+        """Both layers and the operation, every option and mask."""
+        return scored_examples()
 
     @classmethod
     def torch_examples(cls) -> Iterator[TorchExample]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from xconv.spec import Example, Shape, Slot, TorchExample
 
-__all__ = ["keras_examples", "torch_examples"]
+__all__ = ["keras_examples", "scored_examples", "torch_examples"]
 
 TWO, THREE = (Slot(0), Slot(1)), (Slot(0), Slot(1), Slot(2))
 
@@ -92,6 +92,45 @@ def _grouped() -> Iterator[Example]:
     yield Example(kind, (*cross, (6, 4)), config, arrays, TWO, values="normal normal integers", kwargs=mask)
     dropped = {**config, "dropout": 0.3}
     yield Example(kind, (*cross, (6, 4)), dropped, arrays, TWO, trains=False, values="normal normal unit", kwargs=mask)
+
+
+def scored_examples() -> Iterator[Example]:
+    """Attention, AdditiveAttention and ops.dot_product_attention: scores of every kind, masks, what is returned."""
+    two, three = ([Slot(0), Slot(1)],), ([Slot(0), Slot(1), Slot(2)],)
+    cross, own = ((6, 5), (4, 5)), ((6, 5), (4, 3), (4, 5))
+    yield Example("Attention", cross, args=two)
+    yield Example("Attention", own, {"use_scale": True}, ((),), three, kwargs={"use_causal_mask": True})
+    concat = {"score_mode": "concat"}
+    yield Example("Attention", own, {**concat, "use_scale": True}, ((), ()), three)
+    yield Example("Attention", cross, concat, ((),), two, kwargs={"return_attention_scores": True})
+    both, words = {"mask": [Slot(2), Slot(3)]}, "normal normal boolean boolean"
+    every = {**both, "use_causal_mask": True, "return_attention_scores": True}
+    for options in (both, every):
+        yield Example("Attention", (*cross, (6,), (4,)), {"use_scale": True}, ((),), two, values=words, kwargs=options)
+    steps = {"mask": [None, Slot(2)]}
+    yield Example("Attention", (*cross, (4,)), {}, (), two, values="normal normal boolean", kwargs=steps)
+    yield Example(
+        "Attention", (*cross, (4,)), {"dropout": 0.3}, (), two, False, values="normal normal boolean", kwargs=steps
+    )
+    queries = {"mask": [Slot(2), None]}
+    yield Example("Attention", (*cross, (6,)), {}, (), two, values="normal normal boolean", kwargs=queries)
+    yield Example("AdditiveAttention", own, {}, ((5,),), three)
+    options = {**both, "return_attention_scores": True}
+    yield Example("AdditiveAttention", (*cross, (6,), (4,)), {}, ((5,),), two, values=words, kwargs=options)
+    yield Example("AdditiveAttention", cross, {"use_scale": False}, (), two, kwargs={"use_causal_mask": True})
+    yield from _products()
+
+
+def _products() -> Iterator[Example]:
+    """ops.dot_product_attention over (steps, heads, length)."""
+    kind, cross = "ops.DotProductAttention", ((6, 2, 4), (5, 2, 4), (5, 2, 4))
+    yield Example(kind, cross, {"is_causal": True}, args=THREE)
+    yield Example(kind, ((6, 4, 4), (5, 2, 4), (5, 2, 4)), {}, args=THREE, kwargs={"scale": 0.25})
+    bias, mask = {"bias": Slot(3)}, {"mask": Slot(3)}
+    yield Example(kind, (*cross, (2, 6, 5)), {"is_causal": True}, args=THREE, kwargs=bias)
+    words = "normal normal normal boolean"
+    yield Example(kind, (*cross, (1, 6, 5)), {}, args=THREE, values=words, kwargs=mask)
+    yield Example(kind, (*cross, (2, 6, 5)), {"is_causal": True}, args=THREE, values=words, kwargs=mask)
 
 
 def torch_examples() -> Iterator[TorchExample]:

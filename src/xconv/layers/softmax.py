@@ -6,11 +6,31 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from xconv import axes
-from xconv.errors import Unsupported
-from xconv.layers.unary import Cast
-from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, TorchExample, Weights
+from xconv.layers.elementwise import Elementwise
+from xconv.layers.places import places_of
+from xconv.layers.reduce import Reduce
+from xconv.layers.steps import Steps, Taken
+from xconv.layers.unary import Cast, Unary
+from xconv.layers.where import Where
+from xconv.spec import (
+    AtenCall,
+    Example,
+    KerasLayer,
+    Made,
+    Op,
+    Order,
+    Shape,
+    Slot,
+    Spec,
+    TorchCall,
+    TorchExample,
+    Weights,
+)
 
 __all__ = ["GLU", "Softmax"]
+
+MASKED = -1e9
+"""What Keras's layer puts in the place of a masked score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +45,23 @@ class Softmax(Spec):
     aten_ops = "_log_softmax", "_softmax", "log_softmax", "softmax", "special_log_softmax", "special_softmax"
 
     @classmethod
-    def from_keras(cls, layer: KerasLayer) -> Op:
-        """The axis, which may be any but the batch's."""
-        axis = layer.argument(1, "axis", -1) if layer.kind.startswith("ops.") else layer["axis"]
-        if isinstance(axis, (list, tuple)):
-            if len(axis) != 1:
-                raise Unsupported(f"softmax over several axes {axis}", remedy="reshape them into one axis first")
-            (axis,) = axis
-        return Op(cls(axis, layer.kind == "ops.LogSoftmax"))
+    def from_keras(cls, layer: KerasLayer) -> Sequence[Op]:
+        """The axis, which may be any but the batch's; over several, and with a mask, as Keras's layer computes it."""
+        is_op = layer.kind.startswith("ops.")
+        axis = layer.argument(1, "axis", -1) if is_op else layer["axis"]
+        over = tuple(axis) if isinstance(axis, (list, tuple)) else (axis,)
+        mask = None if is_op else layer.argument(1, "mask")
+        steps, source = Steps(), Slot(0)
+        if mask is not None:
+            holds = steps.add(Elementwise("greater", (Slot(0), 0.5)), mask, name="mask")
+            masked = steps.add(Where(Slot(1), MASKED), holds, source, name="masked")
+            _shares(steps, masked, over, len(layer.inputs[0]), "softmax")
+            steps.add(Where(Slot(1), 0.0), holds, Made(len(steps.ops) - 1))
+        elif len(over) > 1:
+            _shares(steps, source, over, len(layer.inputs[0]), "")
+        else:
+            return (Op(cls(over[0], layer.kind == "ops.LogSoftmax")),)
+        return steps.done()
 
     @classmethod
     def from_torch(cls, call: AtenCall) -> Sequence[Op]:
@@ -54,10 +83,15 @@ class Softmax(Spec):
 
     @classmethod
     def examples(cls) -> Iterator[Example]:
-        """Last axis, an inner axis, the logarithm."""
+        """Last axis, an inner axis, several, the logarithm, masks of truth values and of numbers."""
         yield Example("Softmax", ((5, 3),))
         yield Example("Softmax", ((4, 5, 3),), {"axis": 1})
+        yield Example("Softmax", ((4, 5, 3),), {"axis": [-1]})
+        yield Example("Softmax", ((4, 5, 3),), {"axis": [1, -1]})
         yield Example("ops.LogSoftmax", ((5, 3),), {"axis": -1}, args=(Slot(0),))
+        mask = {"mask": Slot(1)}
+        yield Example("Softmax", ((5, 3),) * 2, {}, args=(Slot(0),), values="normal boolean", kwargs=mask)
+        yield Example("Softmax", ((5, 3),) * 2, {"axis": [1, 2]}, args=(Slot(0),), values="normal unit", kwargs=mask)
 
     @classmethod
     def torch_examples(cls) -> Iterator[TorchExample]:
@@ -68,6 +102,16 @@ class Softmax(Spec):
         yield TorchExample("torch.nn.Softmax2d", ((4, 5, 3),))
         yield TorchExample("torch.nn.LogSoftmax", ((3,),), {"dim": 1})
         yield TorchExample("torch.softmax", ((5, 3),), args=(Slot(0), -2))
+
+
+def _shares(steps: Steps, source: Taken, over: Sequence[int], rank: int, name: str) -> None:
+    """Softmax over one axis or several."""
+    if len(over) == 1:
+        steps.add(Softmax(over[0]), source, name=name)
+        return
+    total = steps.add(Reduce("logsumexp", places_of(over, rank), keepdims=True), source, name="total")
+    less = steps.add(Elementwise("subtract", (Slot(0), Slot(1))), source, total, name="logarithms")
+    steps.add(Unary("exp"), less, name=name)
 
 
 @dataclass(frozen=True, slots=True)

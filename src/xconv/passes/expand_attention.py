@@ -3,7 +3,8 @@
 before   q, k, v, mask -> attention: Attention
 after    q -> scaled; scaled, k -> scores -> masked by mask -> weights: Softmax; weights, v -> attention: Einsum
 
-`keras.ops.dot_product_attention` gives other numbers where a query may look nowhere, on each backend its own.
+Without a scale and a mask it is Keras's layer Attention. `keras.ops.dot_product_attention` gives other numbers where a
+query may look nowhere, on each backend its own.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def expand_attention(graph: Graph) -> Graph:
     shapes = {Value(node.name, i): shape for node in graph.nodes for i, shape in enumerate(node.shapes)}
     writer = _Writer({node.name for node in graph.nodes}, shapes)
     for node in graph.nodes:
-        if isinstance(node.spec, Attention):
+        if isinstance(node.spec, Attention) and not (node.spec.is_layer and len(node.shapes[0]) > 2):
             writer.attention(node, node.spec)
         else:
             writer.nodes.append(node)
