@@ -12,11 +12,13 @@ import pytest
 import torch
 from keras.src.legacy.saving.legacy_h5_format import load_attributes_from_hdf5_group as listed
 
+import xconv
 from tests.published import caches, plant, republished, write_keras
 from xconv.errors import Unreadable
 from xconv.keras.checkpoint import arrays_of
 from xconv.zoo.catalogue import find, partner_of
 from xconv.zoo.fetch import fetch
+from xconv.zoo.filling import fill_keras
 from xconv.zoo.records import Network
 
 Layout = list[tuple[str, list[tuple[str, tuple[int, ...], str]]]]
@@ -119,6 +121,17 @@ def test_vgg_and_convnext_have_names_of_their_own(tmp_path: Path) -> None:
     ]
     with h5py.File(tmp_path / "convnext.h5") as file:
         assert "top_level_model_weights" in file
+
+
+def test_layers_that_keras_numbers_are_found_by_their_order(tmp_path: Path) -> None:
+    """The last norm of a ConvNeXt without its top has no name of its own, and the scaling before it no weights."""
+    model = xconv.randomize(made(keras, find("convnext_tiny"), top=False))
+    write_keras(tmp_path / "convnext.h5", model)
+    keras.layers.LayerNormalization()
+    again = keras.applications.ConvNeXtTiny(weights=None, include_top=False, input_shape=(32, 32, 3))
+    assert again.layers[-1].name != model.layers[-1].name
+    fill_keras(again, tmp_path / "convnext.h5")
+    same(again, model)
 
 
 def test_a_planted_file_is_fetched_and_loaded_by_its_owner(tmp_path: Path) -> None:

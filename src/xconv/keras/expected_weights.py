@@ -191,6 +191,6 @@ _RULES: Mapping[str, Callable[[Config, Shape | None], tuple[Role, ...] | None]] 
     "GRUCell": _cell(3),
     "SimpleRNNCell": _cell(1),
     "ConvLSTMCell": _conv_cell,
-    "Normalization": lambda _config, _entering: None,
+    "Normalization": lambda config, _entering: None if config["mean"] is None else (),
     "ReversibleEmbedding": lambda _config, _entering: None,
 }
