@@ -110,6 +110,8 @@ def noise(shape: Any, values: str, random: np.random.Generator) -> np.ndarray[An
             return random.uniform(-0.9, 0.9, shape)
         case "integers":
             return random.integers(0, 4, shape).astype(np.int32)
+        case "holes":
+            return np.where(random.uniform(size=shape) > 0.7, np.nan, random.normal(size=shape))
         case "boolean":
             return random.uniform(size=shape) > 0.5
     return random.normal(size=shape)

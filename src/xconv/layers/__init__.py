@@ -68,6 +68,10 @@ FILES: Mapping[str, str] = {
     "masking": "Masking",
     "matmul": "Dot ops.Einsum ops.Matmul",
     "multi_head_attention": "GroupQueryAttention MultiHeadAttention",
+    "nan": (
+        "ops.NanToNum ops.Nanargmax ops.Nanargmin ops.Nancumprod ops.Nancumsum ops.Nanmax ops.Nanmean ops.Nanmin "
+        "ops.Nanprod ops.Nanstd ops.Nansum ops.Nanvar"
+    ),
     "pad": "Cropping1D Cropping2D Cropping3D ZeroPadding1D ZeroPadding2D ZeroPadding3D",
     "pad_axes": "ops.Pad",
     "pool": (
@@ -79,6 +83,7 @@ FILES: Mapping[str, str] = {
     "products": (
         "ops.Corrcoef ops.Correlate ops.Cross ops.Dot ops.Inner ops.Kron ops.Outer ops.Tensordot ops.Trace ops.Vdot"
     ),
+    "quantile": "ops.Median ops.Nanmedian ops.Nanpercentile ops.Nanquantile ops.Percentile ops.Quantile",
     "recurrent": "Bidirectional GRU GRUCell LSTM LSTMCell RNN SimpleRNN SimpleRNNCell StackedRNNCells",
     "reduce": (
         "ops.All ops.Amax ops.Amin ops.Any ops.Argmax ops.Argmin ops.Logsumexp ops.Max ops.Mean ops.Min "
@@ -94,7 +99,7 @@ FILES: Mapping[str, str] = {
     "sorting": "ops.Argsort ops.SearchSorted ops.Sort",
     "stacking": "ops.Append ops.ArraySplit ops.Dsplit ops.Dstack ops.Hsplit ops.Hstack ops.Vsplit ops.Vstack",
     "take": "ops.Take ops.TakeAlongAxis",
-    "tile": "ops.Cumsum ops.Flip ops.Repeat ops.Roll ops.Tile",
+    "tile": "ops.Cumprod ops.Cumsum ops.Flip ops.Repeat ops.Roll ops.Tile",
     "top": "ops.TopK",
     "triangle": "ops.Tril ops.Triu",
     "unary": (
@@ -144,6 +149,7 @@ ATEN_FILES: Mapping[str, str] = {
     "layer_norm": "_fused_rms_norm layer_norm native_layer_norm rms_norm",
     "matmul": "addmm addmv baddbmm bilinear bmm dot einsum matmul mm mv outer tensordot vdot",
     "multi_head_attention": "multi_head_attention",
+    "nan": "nan_to_num",
     "norm": "linalg_vector_norm",
     "pad_axes": (
         "constant_pad_nd pad reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d "
@@ -173,7 +179,7 @@ ATEN_FILES: Mapping[str, str] = {
     "softmax": "_log_softmax _softmax glu log_softmax softmax special_log_softmax special_softmax",
     "sorting": "argsort bucketize msort searchsorted sort",
     "take": "gather index index_select take_along_dim",
-    "tile": "broadcast_to cumsum expand expand_as flip fliplr flipud repeat repeat_interleave roll tile",
+    "tile": "broadcast_to cumprod cumsum expand expand_as flip fliplr flipud repeat repeat_interleave roll tile",
     "top": "topk",
     "triangle": "tril triu",
     "unary": (

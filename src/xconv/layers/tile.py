@@ -34,25 +34,30 @@ __all__ = ["Along", "Flip", "Tile"]
 
 @dataclass(frozen=True, slots=True)
 class Along(Spec):
-    """Along one axis: 'repeat' each place `amount` times, 'roll' all by `amount` places, or 'cumsum'."""
+    """Along one axis: 'repeat' each place `amount` times, 'roll' all by `amount` places, 'cumsum' or 'cumprod'."""
 
     name: str
     axis: int
     amount: int = 0
 
     order = Order.AXES
-    keras_kinds = "ops.Cumsum", "ops.Repeat", "ops.Roll"
-    aten_ops = "cumsum", "repeat_interleave", "roll"
+    keras_kinds = "ops.Cumprod", "ops.Cumsum", "ops.Repeat", "ops.Roll"
+    aten_ops = "cumprod", "cumsum", "repeat_interleave", "roll"
 
     @classmethod
-    def from_keras(cls, layer: KerasLayer) -> Op:
-        """One axis, and one number for all places."""
+    def from_keras(cls, layer: KerasLayer) -> Op | Sequence[Op]:
+        """One axis, and one number for all places; without an axis, all the numbers in one row."""
         name = layer.kind.removeprefix("ops.").lower()
+        if name.startswith("cum"):
+            return _running(name, layer)
         key = {"repeat": "repeats", "roll": "shift"}.get(name)
         amount = 0 if key is None else layer.argument(1, key)
         axis = layer.argument(1 if key is None else 2, "axis")
         amount, axis = _only(amount), _only(axis)
-        if not isinstance(axis, int) or not isinstance(amount, int) or layer.get("dtype") is not None:
+        if axis is None and isinstance(amount, int):
+            ops = Op(Regroup((None,)), {}, "flat"), Op(cls(name, 0, amount), {}, "rolled")
+            return (*ops, Op(Regroup(layer.inputs[0]))) if name == "roll" else (ops[0], Op(ops[1].spec))
+        if not isinstance(axis, int) or not isinstance(amount, int):
             raise Unsupported(f"{name} by {amount} along {axis}", remedy="give it one axis and one number")
         return Op(cls(name, axes.normal(axis, len(layer.inputs[0])), amount))
 
@@ -61,10 +66,10 @@ class Along(Spec):
         """One axis after the other; the flat tensor where no axis is given."""
         call.get("self")
         before, after = call.inputs[0], call.outputs[0]
-        if call.op == "cumsum":
+        if call.op.startswith("cum"):
             call.get("dtype")
             cast = (Op(Cast(call.dtype), {}, "cast"),) if call.dtype != call.dtypes[0] else ()
-            return (*cast, Op(cls("cumsum", axes.normal(call["dim"], len(before)))))
+            return (*cast, Op(cls(call.op, axes.normal(call["dim"], len(before)))))
         if call.op == "roll":
             name, amounts, given = "roll", call["shifts"], call.get("dims")
         else:
@@ -88,9 +93,9 @@ class Along(Spec):
         return KerasLayer(f"ops.{self.name.capitalize()}", config, inputs=tuple(inputs), args=(Slot(0),))
 
     def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
-        """torch.repeat_interleave, roll or cumsum."""
-        if self.name == "cumsum":
-            return TorchCall("torch.cumsum", (Slot(0), self.axis))
+        """torch.repeat_interleave, roll, cumsum or cumprod."""
+        if self.name.startswith("cum"):
+            return TorchCall(f"torch.{self.name}", (Slot(0), self.axis))
         function = "torch.roll" if self.name == "roll" else "torch.repeat_interleave"
         return TorchCall(function, (Slot(0), self.amount, self.axis))
 
@@ -106,6 +111,7 @@ class Along(Spec):
         yield Example("ops.Roll", ((4, 5, 3),), {"shift": 2, "axis": 2}, args=(Slot(0),))
         yield Example("ops.Roll", ((4, 3),), {"shift": -1, "axis": -1}, args=(Slot(0),))
         yield Example("ops.Cumsum", ((4, 3),), {"axis": 1, "dtype": None}, args=(Slot(0),))
+        yield Example("ops.Cumprod", ((4, 3),), {"axis": -1, "dtype": None}, args=(Slot(0),))
 
     @classmethod
     def torch_examples(cls) -> Iterator[TorchExample]:
@@ -115,6 +121,7 @@ class Along(Spec):
         yield TorchExample("torch.roll", shapes, args=(Slot(0), (1, -2), (1, -2)))
         yield TorchExample("torch.roll", shapes, args=(Slot(0), 7))
         yield TorchExample("torch.cumsum", shapes, args=(Slot(0), -1))
+        yield TorchExample("torch.cumprod", shapes, args=(Slot(0), 2))
         yield TorchExample("torch.repeat_interleave", shapes, args=(Slot(0), 3, 1))
         yield TorchExample("torch.repeat_interleave", shapes, args=(Slot(0), 2))
 
@@ -244,6 +251,15 @@ class Tile(Spec):
         yield TorchExample("Tensor.repeat", ((4, 3),), args=(Slot(0), 1, 2, 3))
         yield TorchExample("Tensor.repeat", ((4, 3),), args=(Slot(0), 2, 1, 1, 2))
         yield TorchExample("torch.tile", ((4, 3),), args=(Slot(0), (2, 2)))
+
+
+def _running(name: str, layer: KerasLayer) -> Sequence[Op]:
+    """A running sum or product, in another dtype where one is given."""
+    axis, dtype = layer.argument(1, "axis"), layer.get("dtype")
+    ops = [] if dtype is None else [Op(Cast(dtype), {}, "cast")]
+    if axis is None:
+        return (*ops, Op(Regroup((None,)), {}, "flat"), Op(Along(name, 0)))
+    return (*ops, Op(Along(name, axes.normal(axis, len(layer.inputs[0])))))
 
 
 def _times(axis: int, before: Shape, after: Shape, given: Sequence[int | None] | None) -> int:
