@@ -106,7 +106,17 @@ def test_the_table_of_files_is_what_the_files_say():
     for family in filter(lambda family: family.keras_kinds, families()):
         said[family.__module__.rpartition(".")[2]].update(family.keras_kinds)
     assert {name: set(kinds.split()) for name, kinds in FILES.items()} == said
-    shared = {"attention_examples", "attention_scores", "geometry", "places", "recipe", "recurrent_stack", "steps"}
+    shared = {
+        "attention_examples",
+        "attention_scores",
+        "geometry",
+        "places",
+        "recipe",
+        "recurrent_examples",
+        "recurrent_keras",
+        "recurrent_stack",
+        "steps",
+    }
     assert files - set(FILES) - set(ATEN_FILES) == shared, "a family's file is missing in xconv.layers.FILES"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from xconv.errors import Mismatch, Problem, Unknown, Unreadable, Unsupported, XConvError
 from xconv.graph import Graph, Node, Value, map_structure, unique, values_in
 from xconv.keras.casting import Casting, has_policies
+from xconv.keras.masks import with_masks
 from xconv.keras.records import Call, Entry, KerasModel, Ref, VariableRef
 from xconv.keras.rules import check_unread, notes_on, rule_for, unreadable
 from xconv.keras.sequence import sequence
@@ -28,6 +29,7 @@ def read(model: KerasModel) -> Graph:
         Unreadable: the graph has a cycle or refers to what is not there.
         Mismatch: shapes do not fit, or differ from what the source states.
     """
+    model = with_masks(model)
     problems = list(unreadable(model, ""))
     if problems:
         kind = Unknown if all("no rule" in p.what for p in problems) else Unsupported
@@ -47,6 +49,7 @@ def survey(model: KerasModel) -> tuple[Graph, tuple[Problem, ...]]:
     problems = {problem.place: problem for problem in unreadable(model, "")}
     reader = _Reader(model)
     try:
+        reader.model = model = with_masks(model)
         outputs = reader.inline(model, "", None, trainable=True)
     except XConvError as error:
         return Graph(model.name, tuple(reader.nodes), (), ()), (*problems.values(), *error.problems)

@@ -224,14 +224,19 @@ class GlobalPool(Spec):
     keras_kinds = tuple(f"Global{kind}Pooling{rank}D" for kind in ("Max", "Average") for rank in (1, 2, 3))
 
     @classmethod
-    def from_keras(cls, layer: KerasLayer) -> Op:
-        """Refuses a mask, which would change the mean."""
-        if layer.kwargs.get("mask") is not None:
-            raise Unsupported("a mask given to a pooling layer", remedy="remove the padding steps before pooling")
-        layer.get("mask")
+    def from_keras(cls, layer: KerasLayer) -> Op | Sequence[Op]:
+        """A mean over the steps that a mask lets count is spelled out."""
+        mask = layer.argument(1, "mask")
         check_rank(layer, int(layer.kind[-2]))
         kind = "max" if "Max" in layer.kind else "average"
-        return Op(cls(kind, bool(layer["keepdims"]), channel_axis(layer)))
+        axis, keepdims = channel_axis(layer), bool(layer["keepdims"])
+        if mask is None:
+            return Op(cls(kind, keepdims, axis))
+        if layer.kind != "GlobalAveragePooling1D" or not isinstance(mask, Slot):
+            raise Unsupported(f"{layer.kind} with a mask", remedy="remove the padding before pooling")
+        from xconv.layers.masking import masked_mean
+
+        return masked_mean(mask, 3 - axes.normal(axis, 3), keepdims=keepdims)
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """GlobalMaxPooling or GlobalAveragePooling."""
@@ -255,11 +260,15 @@ class GlobalPool(Spec):
 
     @classmethod
     def examples(cls) -> Iterator[Example]:
-        """Both kinds, with and without keepdims, ranks 1 to 3."""
+        """Both kinds, with and without keepdims, ranks 1 to 3; a mask."""
         for kind in ("Max", "Average"):
             yield Example(f"Global{kind}Pooling2D", ((5, 4, 3),))
             yield Example(f"Global{kind}Pooling1D", ((5, 3),), {"keepdims": True})
             yield Example(f"Global{kind}Pooling3D", ((3, 4, 5, 2),), {"keepdims": True})
+        valid: Any = {"args": (Slot(0),), "kwargs": {"mask": Slot(1)}, "values": "normal boolean"}
+        yield Example("GlobalAveragePooling1D", ((40, 3), (40,)), **valid)
+        first = {"keepdims": True, "data_format": "channels_first"}
+        yield Example("GlobalAveragePooling1D", ((3, 40), (40,)), first, **valid)
 
 
 def fits_torch(pads: Pads, kernel: Sizes) -> bool:

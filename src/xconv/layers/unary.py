@@ -99,17 +99,20 @@ class Unary(Spec):
     aten_ops = tuple(ATEN)
 
     @classmethod
-    def from_keras(cls, layer: KerasLayer) -> Op:
-        """The function; ones and zeros take the input's dtype, numbers are rounded to integers."""
+    def from_keras(cls, layer: KerasLayer) -> Sequence[Op]:
+        """The function; ones and zeros take the input's dtype or another, numbers are rounded to integers."""
         kind = layer.kind.removeprefix("ops.")
         kind = SYNONYMS.get(kind, kind)
         if kind == "Round":
             if layer.argument(1, "decimals", 0):
                 raise Unsupported("rounding to decimals", remedy="multiply, round, divide")
-            return Op(cls("round"))
-        if kind in ("OnesLike", "ZerosLike") and layer.argument(1, "dtype") is not None:
-            raise Unsupported(f"{kind} with another dtype", remedy="cast its result")
-        return Op(cls(FUNCTIONS[kind]))
+            return (Op(cls("round")),)
+        dtype = layer.argument(1, "dtype") if kind in ("OnesLike", "ZerosLike") else None
+        if dtype is None:
+            return (Op(cls(FUNCTIONS[kind])),)
+        if dtype not in CASTS:
+            raise Unsupported(f"{kind} of {dtype!r}, which torch lacks", remedy="give another dtype")
+        return Op(cls(FUNCTIONS[kind]), {}, "like"), Op(Cast(dtype))
 
     @classmethod
     def from_torch(cls, call: AtenCall) -> Op:

@@ -11,6 +11,7 @@ from xconv.passes.keep_names import keep_names, unfold_idioms
 from xconv.passes.name_global_pools import name_global_pools
 from xconv.passes.safe_zero_pads import safe_zero_pads
 from xconv.passes.split_strides import split_strides
+from xconv.passes.stop_masks import stop_masks
 from xconv.passes.tie_layers import tie_layers
 from xconv.passes.trim_recurrent import trim_recurrent
 from xconv.passes.unfold_pads import unfold_pads
@@ -31,6 +32,7 @@ FOR_KERAS: Sequence[Pass] = (
     expand_attention,
     split_strides,
     name_global_pools,
+    stop_masks,
     tie_layers,
     anchor_variables,  # last: what Keras cannot say without it
 )
