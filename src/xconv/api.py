@@ -38,6 +38,9 @@ def keras_to_torch(
     input_layout: Layout = "channels_first",
     weights: Any = None,
     config: Any = None,
+    dtype: str | None = None,
+    dequantize: bool = False,
+    lora: Literal["merge", "keep"] = "merge",
     route: Route = "direct",
 ) -> GraphModule:
     """The torch module that computes what a Keras model computes.
@@ -50,6 +53,12 @@ def keras_to_torch(
         weights: the path of a weights file for a `source` that is a configuration.
         config: for a `source` that holds weights alone, what it belongs to: a live model, whose own weights are not
             used, or a configuration (a path, a mapping or JSON).
+        dtype: a dtype policy for all layers in place of their own: 'float32' makes of a model in mixed or half
+            precision a plain one. By default the module casts where the model's policies do.
+        dequantize: make of quantised layers (int8, int4, float8, GPTQ, AWQ) the float layers that their weights stand
+            for; else they are refused.
+        lora: what becomes of the matrices of `enable_lora` in a live model: 'merge' adds them to the kernel, 'keep'
+            keeps them as parameters that train, and the kernel frozen.
         route: 'onnx' goes through tf2onnx and onnx2torch instead, as most people do. It loses names and BatchNorm and
             is not exact; a warning counts what was lost (`xconv.onnx.losses`).
 
@@ -72,7 +81,8 @@ def keras_to_torch(
     from xconv.passes import AFTER_LAYOUT, BEFORE_LAYOUT, run
     from xconv.torch.write import write
 
-    graph = run(BEFORE_LAYOUT, read_keras(source, weights=weights, config=config))
+    found = read_keras(source, weights=weights, config=config, dtype=dtype, dequantize=dequantize, lora=lora)
+    graph = run(BEFORE_LAYOUT, found)
     return write(run(AFTER_LAYOUT, resolve(graph, "first", input_layout)), input_layout)
 
 
@@ -347,9 +357,21 @@ def transfer(  # noqa: PLR0913 - every option has a name of its own
     )
 
 
-def read_keras(source: Any, *, weights: Any = None, config: Any = None) -> Graph:
+def read_keras(
+    source: Any,
+    *,
+    weights: Any = None,
+    config: Any = None,
+    dtype: str | None = None,
+    dequantize: bool = False,
+    lora: Literal["merge", "keep"] = "merge",
+) -> Graph:
     """The graph of a Keras model, live or from a file; arguments and errors as in `keras_to_torch`."""
+    from xconv.keras.adapters import Options
     from xconv.keras.opening import records_from
     from xconv.keras.read import read
 
-    return read(records_from(source, weights=weights, config=config))
+    if lora not in ("merge", "keep"):
+        raise InvalidInput(f"lora={lora!r}", remedy="give 'merge' or 'keep'")
+    options = Options(dtype, dequantize, lora == "keep")
+    return read(records_from(source, weights=weights, config=config, options=options))

@@ -9,9 +9,9 @@ from typing import Any
 
 from xconv.axes import Order as AxesOrder
 from xconv.spec import Computed, Shape, Spec, Weights
-from xconv.weights import Arrays
+from xconv.weights import Arrays, Weight
 
-__all__ = ["Graph", "Node", "Value", "map_structure", "unique", "values_in"]
+__all__ = ["Graph", "LowRank", "Node", "Value", "map_structure", "unique", "values_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,15 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
+class LowRank:
+    """What LoRA adds to a weight wherever it is used: factor * a @ b, in the order of axes of the source's array."""
+
+    a: Weight
+    b: Weight
+    factor: float
+
+
+@dataclass(frozen=True, slots=True)
 class Graph:
     """A network.
 
@@ -72,6 +81,8 @@ class Graph:
     """The order in which each output is returned, flat; a value may count as written in several orders."""
     computed: Mapping[str, Computed] = field(default_factory=dict)
     """How those arrays came about that the source does not hold: rows and sums of rows of those that it does."""
+    low_rank: Mapping[str, LowRank] = field(default_factory=dict)
+    """The arrays that LoRA adapts, by key, where its matrices are kept."""
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)

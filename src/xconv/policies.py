@@ -87,21 +87,22 @@ def policy_name(config: Mapping[str, Any]) -> str:
         if "DTypePolicyMap" in kind:
             raise Unsupported("a map of dtype policies", remedy="give each layer its own dtype policy")
         if "mode" in inner or "Quantized" in kind:
-            raise Unsupported(
-                f"a quantised layer ({inner.get('mode') or kind})",
-                remedy="keras_to_torch(..., dequantize=True) gives the float layer that its weights stand for",
-            )
+            raise _quantised(str(inner.get("mode") or kind))
         policy = inner.get("name") or "float32"
     if compute_dtype(policy) in FLOATS:
         return str(policy)
     if "_from_" in policy:
-        raise Unsupported(
-            f"a quantised layer ({policy.partition('_from_')[0]})",
-            remedy="keras_to_torch(..., dequantize=True) gives the float layer that its weights stand for",
-        )
+        raise _quantised(policy.partition("_from_")[0])
     if "float" in policy:
         raise Unsupported(f"dtype policy {policy!r}", remedy="load the weights into the model under another policy")
     return ""
+
+
+def _quantised(mode: str) -> Unsupported:
+    return Unsupported(
+        f"a quantised layer ({mode})",
+        remedy="keras_to_torch(..., dequantize=True) gives the float layer that its weights stand for",
+    )
 
 
 def nested_policies(config: Any) -> Iterator[str]:

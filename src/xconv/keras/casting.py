@@ -6,19 +6,21 @@ nobody holds those at the inputs of a nested model and of the variables of a cus
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from xconv.errors import Unsupported
-from xconv.graph import Node, Value
-from xconv.keras.records import Entry, KerasModel
+from xconv.errors import InvalidInput, Unsupported
+from xconv.graph import Node, Value, map_structure
+from xconv.keras.records import Entry, KerasModel, VariableRef
 from xconv.layers.io import Input, Variable
 from xconv.layers.policy_cast import PolicyCast
 from xconv.layers.unary import Cast
-from xconv.policies import FLOATS, compute_dtype, nested_policies, policy_name
+from xconv.policies import FLOATS, compute_dtype, nested_policies, policy_name, variable_dtype
 from xconv.spec import Op, Spec
+from xconv.weights import Weight
 
-__all__ = ["Casting", "has_policies"]
+__all__ = ["Casting", "has_policies", "in_policy"]
 
 OWN_INPUTS = frozenset({"LayerNormalization", "GroupNormalization", "Embedding"})
 """Layers that take what they are called on as it is."""
@@ -100,3 +102,62 @@ class Casting:
             return compute_dtype(node.policy)
         given = {self.known.get(value) for value in node.inputs}
         return given.pop() if len(given) == 1 else None
+
+
+def in_policy(model: KerasModel, policy: str) -> KerasModel:
+    """The records with every layer under another policy of floating point, and its weights and inputs with it.
+
+    Raises:
+        InvalidInput: Keras has no such policy.
+    """
+    if compute_dtype(policy) not in FLOATS:
+        remedy = "give 'float32', 'float64', 'float16', 'bfloat16', 'mixed_float16' or 'mixed_bfloat16'"
+        raise InvalidInput(f"dtype={policy!r} is no dtype policy of floating point", remedy=remedy)
+    inputs = "float64" if policy == "float64" else "float32"
+    return replace(model, entries=tuple(_entry_in(entry, policy, inputs) for entry in model.entries))
+
+
+def _entry_in(entry: Entry, policy: str, inputs: str) -> Entry:
+    """One entry under a policy."""
+    inner = in_policy(entry.inner, policy) if entry.inner is not None else None
+    weights = tuple(_weight_in(weight, variable_dtype(policy)) for weight in entry.weights)
+    own = entry.config.get("dtype")
+    config = dict(entry.config)
+    if entry.kind == "InputLayer":
+        config["dtype"] = inputs if own in FLOATS else own
+    elif entry.is_op:
+        config = {**config, "dtype": compute_dtype(policy)} if entry.kind == "Cast" and own in FLOATS else config
+    elif policy_name(entry.config):
+        config = {**_nested_in(config, policy), "dtype": policy}
+    calls = tuple(
+        replace(
+            call,
+            args=map_structure(lambda item: _leaf_in(item, policy), call.args),
+            kwargs=map_structure(lambda item: _leaf_in(item, policy), dict(call.kwargs)),
+        )
+        for call in entry.calls
+    )
+    return replace(entry, config=config, weights=weights, inner=inner, calls=calls)
+
+
+def _leaf_in(item: Any, policy: str) -> Any:
+    """A variable among the arguments of a call."""
+    if isinstance(item, VariableRef):
+        return replace(item, weight=_weight_in(item.weight, variable_dtype(policy)))
+    return item
+
+
+def _weight_in(weight: Weight, dtype: str) -> Weight:
+    """A weight of floating point in another type."""
+    return replace(weight, dtype=dtype) if weight.dtype in FLOATS else weight
+
+
+def _nested_in(item: Any, policy: str) -> Any:
+    """A config with the policies of the layers in it replaced."""
+    if isinstance(item, Mapping):
+        inner = {key: _nested_in(part, policy) for key, part in item.items()}
+        said = inner.get("config")
+        if "class_name" in item and isinstance(said, dict) and "dtype" in said and "name" in said and policy_name(said):
+            inner["config"] = {**said, "dtype": policy}
+        return inner
+    return type(item)(_nested_in(part, policy) for part in item) if isinstance(item, (list, tuple)) else item

@@ -12,6 +12,7 @@ from xconv.keras.decoded import decode_config, read_shape, walk
 from xconv.keras.defaults import DEFAULTS
 from xconv.keras.keras2_config import current
 from xconv.keras.nodes import Calls
+from xconv.keras.quantized import DEQUANTIZE
 from xconv.keras.records import Call, Entry, KerasModel, Ref
 from xconv.keras.tensorflow_ops import as_operation
 from xconv.spec import Shape
@@ -171,6 +172,7 @@ class EntryReader:
             inner=inner,
             trainable=part.config.get("trainable") is not False,
             problem=self.problem,
+            remedy=DEQUANTIZE if self.problem.startswith("is quantised") else "",
         )
         if part.kind in TENSORFLOW_KINDS and not self.problem:
             return as_operation(entry)
@@ -197,7 +199,7 @@ def _problem(part: Part) -> str:
         if value.get("class_name") in _QUANTIZED:
             said = value.get("config")
             mode = said.get("mode", said.get("name", "")) if isinstance(said, Mapping) else ""
-            return f"is quantized ({mode}); save the float model"
+            return f"is quantised ({mode})"
     for key in _VOCABULARY:
         if isinstance(part.config.get(key), str):
             return (

@@ -8,14 +8,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from xconv.errors import Unsupported
-from xconv.graph import map_structure, unique
+from xconv.graph import LowRank, map_structure, unique
+from xconv.keras.adapters import Adapter, Merged, Options, adapter_of, float_policy, float_sources, mode_of
 from xconv.keras.composites import Part, owners, public_name
+from xconv.keras.quantized import DEQUANTIZE, note_on
 from xconv.keras.records import Call, Entry, KerasModel, Ref, VariableRef
 from xconv.keras.trace import InputShapes, Traced, input_shapes, trace, unbuilt
 from xconv.keras.variables import LiveVariable
 from xconv.layers.refused import REFUSED
 from xconv.registry import registered
-from xconv.weights import Weight
+from xconv.weights import ArraySource, Weight
 
 __all__ = ["is_keras_model", "read_live"]
 
@@ -27,26 +29,26 @@ def is_keras_model(source: object) -> bool:
     return layer is not None and isinstance(source, layer)
 
 
-def read_live(model: Any) -> KerasModel:
-    """The records of a built Keras 3 model.
+def read_live(model: Any, options: Options | None = None) -> KerasModel:
+    """The records of a built Keras 3 model; `options` say how, where there is more than one way.
 
     Raises:
         InvalidInput: the model is not built, or has no layers.
         Unsupported: a subclassed model whose call cannot be traced.
     """
     source = f"the live model {model.name!r}"
-    reading = _Reading()
+    reading = _Reading(options or Options())
     found = reading.model(model, "")
-    return KerasModel(
-        found.name, found.entries, found.inputs, found.outputs, reading.arrays, found.shapes, source=source
-    )
+    return replace(found, arrays=reading.arrays, source=source, low_rank=reading.low_rank)
 
 
 @dataclass(slots=True)
 class _Reading:
     """One reading: the arrays found, and the key of every variable."""
 
-    arrays: dict[str, LiveVariable] = field(default_factory=dict)
+    options: Options
+    arrays: dict[str, ArraySource] = field(default_factory=dict)
+    low_rank: dict[str, LowRank] = field(default_factory=dict)
     keys: dict[int, VariableRef] = field(default_factory=dict)
     symbols: dict[int, VariableRef] = field(default_factory=dict)
     """Symbolic tensors that stand for variables in traced calls, by id; `alive` keeps them from being reused."""
@@ -73,15 +75,19 @@ class _Reading:
         calls: dict[int, list[Any]] = {}
         for node in sorted(nodes, key=lambda node: numbers[id(node)]):
             calls.setdefault(id(node.operation), []).append(node)
-        refs = _Refs(numbers, _names(function.operations))
+        opened = frozenset(id(op) for op in function.operations if _own_activation(op) is not None)
+        refs = _Refs(numbers, _names(function.operations), opened)
         shapes = {refs.of(tensor): tuple(tensor.shape) for node in nodes for tensor in node.outputs}
         for op in function.operations:
-            self.weights(op, f"{path}{refs.names[id(op)]}")
-        entries = tuple(
-            self.entry(op, refs.names[id(op)], path, calls.get(id(op), []), refs) for op in function.operations
-        )
+            if mode_of(op) is None or self.options.dequantize:
+                self.weights(op, f"{path}{refs.names[id(op)]}")
+        entries: list[Entry] = []
+        for op in function.operations:
+            name_of, nodes_of = refs.names[id(op)], calls.get(id(op), [])
+            made = self.entry(op, name_of, path, nodes_of, refs)
+            entries += self.apart(op, made, path, nodes_of) if id(op) in opened else [made]
         inputs = map_structure(refs.of, function._inputs_struct if inputs is None else inputs)
-        return KerasModel(name, entries, inputs, map_structure(refs.of, function._outputs_struct), {}, shapes)
+        return KerasModel(name, tuple(entries), inputs, map_structure(refs.of, function._outputs_struct), {}, shapes)
 
     def entry(self, op: Any, name: str, path: str, nodes: Sequence[Any], refs: _Refs) -> Entry:
         """One layer, operation or nested model."""
@@ -101,8 +107,32 @@ class _Reading:
             return replace(bare, inner=self.model(op, f"{place}/"))
         if _is_known(kind, module, registered_name):
             config = _config(op)
-            return replace(bare, config=config, weights=self.kept(op, Part(kind, config, module), place))
+            try:
+                weights = self.kept(op, Part(kind, config, module), place)
+            except Unsupported as error:
+                remedy = error.problems[0].remedy
+                return replace(bare, problem=f"layer {kind!r}: {error.problems[0].what}", remedy=remedy)
+            mode = mode_of(op)
+            if mode is not None:
+                bare = replace(bare, notes=(note_on(mode),))
+                config = {**config, "dtype": float_policy(op)}
+            return replace(bare, config=config, weights=weights)
         return self.opened(op, bare, place, nodes)
+
+    def apart(self, op: Any, made: Entry, path: str, nodes: Sequence[Any]) -> Sequence[Entry]:
+        """A layer without its activation, which is a function of the user's, and this function opened."""
+        import keras
+
+        name = f"{made.name}{_ACTIVATION}"
+        calls = tuple(Call((Ref(made.name, number),)) for number in range(len(nodes)))
+        last = Entry(name, "Lambda", type(op).__module__, calls=calls)
+        tensor = nodes[0].outputs[0]
+        function = keras.layers.Lambda(op.activation, name=getattr(op.activation, "__name__", "activation"))
+        try:
+            inner = self.traced(function, f"{path}{name}/", [tuple(tensor.shape)], [tensor.dtype])
+        except Unsupported as error:
+            return made, replace(last, problem=f"activation {function.name!r}: {error.summary}")
+        return replace(made, config={**made.config, "activation": "linear"}), replace(last, inner=inner)
 
     def opened(self, op: Any, bare: Entry, place: str, nodes: Sequence[Any]) -> Entry:
         """A layer that no rule knows, opened by tracing its call."""
@@ -110,12 +140,12 @@ class _Reading:
             return bare
         arguments = nodes[0].arguments
         shapes = [tuple(tensor.shape) for tensor in arguments.keras_tensors]
-        dtypes = [tensor.dtype for tensor in arguments.keras_tensors]
+        dtypes = [_taken_as(tensor.dtype, op) for tensor in arguments.keras_tensors]
         try:
             inner = self.traced(op, f"{place}/", shapes, dtypes, arguments)
         except Unsupported as error:
             return replace(bare, problem=f"layer {bare.kind!r}: {error.summary}")
-        return replace(bare, inner=inner)
+        return replace(bare, inner=inner, config={"dtype": str(op.dtype_policy.name)})
 
     def traced(
         self,
@@ -150,7 +180,7 @@ class _Reading:
             if id(item) in self.keys:
                 return self.keys[id(item)]
             if hasattr(item, "regularizer") and hasattr(item, "path"):
-                raise Unsupported(f"{node.operation.name} uses the variable {item.path!r} of another layer")
+                return self.foreign(item)
             return item
 
         args, kwargs = node.arguments.args, node.arguments.kwargs
@@ -167,7 +197,14 @@ class _Reading:
         return tuple(result)
 
     def weights(self, layer: Any, place: str) -> tuple[Weight, ...]:
-        """The layer's own variables in creation order, remembered under `place/index`."""
+        """The layer's own variables in creation order, remembered under `place/index`.
+
+        Raises:
+            Unsupported: a quantised layer, where it is not to be read as the float layer that it stands for.
+        """
+        mode = mode_of(layer)
+        if mode is not None:
+            return self.dequantized(layer, mode, place)
         own = [*getattr(layer, "_trainable_variables", ()), *getattr(layer, "_non_trainable_variables", ())]
         result = []
         for index, variable in enumerate(own):
@@ -177,9 +214,41 @@ class _Reading:
             key = f"{place}/{index}"
             array = self.arrays[key] = LiveVariable(variable)
             weight = Weight.of(key, array.shape, array.dtype)
-            self.keys[id(variable)] = VariableRef(weight, variable.name, bool(variable.trainable))
+            compute = str(layer.compute_dtype) if getattr(variable, "_autocast", False) else ""
+            self.keys[id(variable)] = VariableRef(weight, variable.name, bool(variable.trainable), compute)
             result.append(weight)
-        return tuple(result)
+        adapter = adapter_of(layer)
+        return tuple(result) if adapter is None else self.adapted(adapter, result)
+
+    def adapted(self, adapter: Adapter, held: Sequence[Weight]) -> tuple[Weight, ...]:
+        """The variables without the matrices of LoRA, which are added to the kernel or kept beside it."""
+        base, a, b = (self.keys[id(item)].weight for item in (adapter.variable, adapter.a, adapter.b))
+        if self.options.keep_lora:
+            self.low_rank[base.key] = LowRank(a, b, adapter.factor)
+        elif not isinstance(self.arrays[base.key], Merged):
+            first, second = self.arrays.pop(a.key), self.arrays.pop(b.key)
+            self.arrays[base.key] = Merged(self.arrays[base.key], first, second, adapter.factor)
+        return tuple(weight for weight in held if weight not in (a, b))
+
+    def dequantized(self, layer: Any, mode: str, place: str) -> tuple[Weight, ...]:
+        """The weights of the float layer that a quantised one stands for."""
+        if not self.options.dequantize:
+            raise Unsupported(f"it is quantised in {mode}", remedy=DEQUANTIZE)
+        weights = []
+        for index, source in enumerate(float_sources(layer, mode)):
+            key = f"{place}/{index}"
+            self.arrays.setdefault(key, source)
+            weights.append(Weight.of(key, tuple(source.shape), source.dtype))
+        adapter = adapter_of(layer)
+        if adapter is not None:
+            first, second = LiveVariable(adapter.a), LiveVariable(adapter.b)
+            a, b = (Weight.of(f"{place}/lora_{n}", x.shape, x.dtype) for n, x in (("a", first), ("b", second)))
+            if self.options.keep_lora:
+                self.low_rank[weights[0].key] = LowRank(a, b, adapter.factor)
+                self.arrays.update({a.key: first, b.key: second})
+            elif not isinstance(self.arrays[weights[0].key], Merged):
+                self.arrays[weights[0].key] = Merged(self.arrays[weights[0].key], first, second, adapter.factor)
+        return tuple(weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +262,20 @@ class _Refs:
         """The reference to a Keras tensor."""
         operation, node_index, tensor_index = tensor._keras_history
         node = operation._inbound_nodes[node_index]
-        return Ref(self.names[id(operation)], self.numbers.get(id(node), 0), tensor_index)
+        name = self.names[id(operation)] + (_ACTIVATION if id(operation) in self.opened else "")
+        return Ref(name, self.numbers.get(id(node), 0), tensor_index)
+
+
+_ACTIVATION = "/activation"
+
+
+def _own_activation(op: Any) -> Any:
+    """The function that a layer of Keras's applies last, where it is none of Keras's; None for all others."""
+    function, module = getattr(op, "activation", None), type(op).__module__
+    if not callable(function) or not module.startswith("keras.") or module.startswith("keras.src.layers.rnn"):
+        return None
+    own = str(getattr(function, "__module__", "keras.")).startswith("keras.")
+    return None if own or hasattr(function, "trainable") else function
 
 
 def _attribute(layer: Any, name: str) -> Any:
@@ -203,6 +285,8 @@ def _attribute(layer: Any, name: str) -> Any:
 
 def _number_calls(nodes: Sequence[Any]) -> dict[int, int]:
     """For every node, the how-manieth call of its operation it is inside this function."""
+    opened: frozenset[int] = frozenset()
+    """Layers whose activation is an entry of its own: what they return is what that makes."""
     by_operation: dict[int, list[Any]] = {}
     for node in nodes:
         by_operation.setdefault(id(node.operation), []).append(node)
@@ -239,6 +323,12 @@ def _is_tensor(item: Any) -> bool:
 def _is_known(kind: str, module: str, registered_name: str | None) -> bool:
     """Whether the layer is Keras's own or registered; any other is opened."""
     return module.startswith("keras.") or bool(registered(kind, registered_name))
+def _taken_as(dtype: str, layer: Any) -> str:
+    """The type in which a layer takes a tensor that it is called on."""
+    casts = layer.autocast and layer._convert_input_args and "float" in dtype
+    return str(layer.compute_dtype) if casts else dtype
+
+
 
 
 def _registered_name(op: Any) -> str:

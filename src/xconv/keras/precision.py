@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from xconv.errors import Mismatch, Unsupported
+from xconv.keras.adapters import Adapter, adapter_of
 from xconv.keras.depth import room_for
+from xconv.keras.variables import LiveVariable
 from xconv.keras.walk import all_layers, as_array, backend_of, family, graph_of
 
-__all__ = ["policies_of", "rebuilt"]
+__all__ = ["global_policy", "policies_of", "rebuilt"]
 
 ZEROS: dict[str, Any] = {"module": "keras.initializers", "class_name": "Zeros", "config": {}, "registered_name": None}
 FLOATS = frozenset({"float64", "float32", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16"})
@@ -24,19 +27,19 @@ def policies_of(model: Any) -> frozenset[str]:
     return frozenset(str(policy.name) for policy in found if policy is not None)
 
 
-def rebuilt(model: Any, dtype: str) -> Any:
+def rebuilt(model: Any, dtype: str, *, rounded: bool = False) -> Any:
     """A copy of the model whose every float policy is `dtype`, built from its config, with the weights copied.
 
     Classes that Keras has not registered are taken from the live layers. Initialisers are replaced by zeros, because
-    every weight is overwritten.
+    every weight is overwritten. What LoRA adds to a kernel is added; `rounded`, in the type of the model's own kernel.
 
     Raises:
         Unsupported: a layer's config does not rebuild it, as with subclassed models and Lambdas.
     """
     config = model.get_config()
     try:
-        with _global_policy(model, dtype), room_for(len(getattr(model, "operations", ()))):
-            copy = type(model).from_config(_in_dtype(config, dtype), custom_objects=_classes(model))
+        with global_policy(model, dtype), room_for(len(getattr(model, "operations", ()))):
+            copy = _from_config(model, _in_dtype(config, dtype))
             if not copy.built:
                 copy.build(_build_shape(model))
     except (TypeError, ValueError, NotImplementedError, AttributeError, KeyError) as error:
@@ -45,9 +48,18 @@ def rebuilt(model: Any, dtype: str) -> Any:
             place=str(model.name),
             remedy="give it a get_config and from_config that Keras can use, or compare in float32",
         ) from error
-    _copy_weights(model, copy)
+    _copy_weights(model, copy, rounded=rounded)
     _avoid_compilation(copy)
     return copy
+
+
+def _from_config(model: Any, config: Any) -> Any:
+    """The model of a config; a `from_config` that takes no classes finds them in a scope."""
+    make = type(model).from_config
+    if "custom_objects" in inspect.signature(make).parameters:
+        return make(config, custom_objects=_classes(model))
+    with sys.modules[family(model)].utils.custom_object_scope(_classes(model)):
+        return make(config)
 
 
 def _first_line(error: Exception) -> str:
@@ -86,8 +98,8 @@ def _entry(key: str, value: Any, dtype: str) -> Any:
 
 
 @contextmanager
-def _global_policy(model: Any, dtype: str) -> Iterator[None]:
-    """Sublayers that a layer makes for itself take the global policy: it is `dtype` inside, and restored after."""
+def global_policy(model: Any, dtype: str) -> Iterator[None]:
+    """Layers that a layer makes for itself, also while it is called, take the global policy: it is `dtype` inside."""
     if family(model) == "tf_keras":
         mixed = sys.modules["tf_keras"].mixed_precision
         old, change = mixed.global_policy(), mixed.set_global_policy
@@ -105,7 +117,19 @@ def _numpy_dtype(variable: Any) -> str:
     return str(getattr(variable.dtype, "name", variable.dtype))
 
 
-def _copy_weights(source: Any, target: Any) -> None:
+def _add_low_rank(source: Adapter, target: Adapter, *, rounded: bool) -> None:
+    """The kernel with what LoRA adds to it, which is then zero: Keras keeps its matrices in float32 in any model.
+
+    `rounded` says whether the sum is rounded to the type of the source's kernel, as where it is held.
+    """
+    parts = [next(LiveVariable(item).blocks())[1] for item in (source.variable, source.a, source.b)]
+    kernel, a, b = (part.astype("float64") for part in parts)
+    whole = kernel + source.factor * (a @ b)
+    target.variable.assign(whole.astype(parts[0].dtype) if rounded else whole)
+    target.b.assign(target.b * 0)
+
+
+def _copy_weights(source: Any, target: Any, *, rounded: bool) -> None:
     old, new = list(source.weights), list(target.weights)
     if [tuple(w.shape) for w in old] != [tuple(w.shape) for w in new]:
         raise Mismatch(
@@ -116,6 +140,10 @@ def _copy_weights(source: Any, target: Any) -> None:
     for before, after in zip(old, new, strict=True):
         values = as_array(before, source)
         after.assign(values.astype(_numpy_dtype(after)) if values.dtype.kind == "f" else values)
+    for layer, copied in zip(all_layers(source), all_layers(target), strict=False):
+        adapter, other = adapter_of(layer), adapter_of(copied)
+        if adapter is not None and other is not None:
+            _add_low_rank(adapter, other, rounded=rounded)
     for layer in all_layers(target):
         if hasattr(layer, "finalize_state"):
             layer.finalize_state()

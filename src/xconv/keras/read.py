@@ -41,7 +41,7 @@ def read(model: KerasModel) -> Graph:
     inputs = map_structure(lambda ref: reader.inputs[ref.layer], model.inputs)
     if not list(values_in(outputs)):
         raise Mismatch(f"{model.source or model.name} has no layers", remedy="add layers, or give the model an input")
-    return Graph(model.name, tuple(reader.nodes), inputs, outputs, model.arrays)
+    return Graph(model.name, tuple(reader.nodes), inputs, outputs, model.arrays, low_rank=model.low_rank)
 
 
 def survey(model: KerasModel) -> tuple[Graph, tuple[Problem, ...]]:
@@ -214,6 +214,13 @@ class _Reader:
         return node
 
     def _variable(self, ref: VariableRef) -> Value:
+        """A free variable, in the type that the layer which owns it computes in."""
+        value = self._free(ref)
+        if not ref.compute:
+            return value
+        return self.casting.cast(value, ref.compute, partial(self._cast, ref.weight.key.rpartition("/")[0]))
+
+    def _free(self, ref: VariableRef) -> Value:
         """The node of a free variable, one for all its uses."""
         weight, name = ref.weight, ref.name
         place = weight.key.rpartition("/")[0]

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from xconv.graph import LowRank
 from xconv.spec import Shape
 from xconv.weights import Arrays, Weight
 
@@ -36,6 +37,8 @@ class VariableRef:
     weight: Weight
     name: str
     trainable: bool = True
+    compute: str = ""
+    """What the layer that owns it computes in, where it casts the variable to that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,10 @@ class Entry:
     trainable: bool = True
     problem: str = ""
     """Why this entry cannot be read (a Lambda's code, a foreign wrapper); reported with its name."""
+    remedy: str = ""
+    """What to do about the problem, where that is known."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the report should know of how it was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +93,5 @@ class KerasModel:
     """Where it came from, for messages: a path or 'a live model'."""
     origins: Mapping[Ref, Any] = field(default_factory=dict)
     """Where the model was written from a graph: the graph's value that each tensor is."""
+    low_rank: Mapping[str, LowRank] = field(default_factory=dict)
+    """The arrays that LoRA adapts, by key, where its matrices are kept."""

@@ -65,6 +65,8 @@ def _refusal(entry: Entry) -> Refusal | None:
 
 def _advice(entry: Entry) -> str:
     """What to do about an entry that cannot be read."""
+    if entry.remedy:
+        return entry.remedy
     names = [kind.removeprefix("ops.") for kind in RULES if kind.startswith("ops.") == entry.is_op]
     near = difflib.get_close_matches(entry.kind, names, n=2) if not entry.problem else []
     hint = f" (did you mean {' or '.join(near)}?)" if near else ""
@@ -88,7 +90,7 @@ def _without_effect(key: str) -> bool:
 
 def notes_on(entry: Entry, kwargs: Mapping[str, Any]) -> tuple[str, ...]:
     """What a reader of the report should know about a layer."""
-    notes = []
+    notes = list(entry.notes)
     penalties = [key for key in PENALTIES if entry.config.get(key)]
     if entry.kind == "ActivityRegularization":
         penalties.append("its activity penalty")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
 from xconv.errors import InvalidInput, Unsupported
 from xconv.inputs import SIZES, Feed, leaves, noise, sized
-from xconv.keras.precision import policies_of, rebuilt
+from xconv.keras.adapters import adapter_of
+from xconv.keras.precision import global_policy, policies_of, rebuilt
 from xconv.keras.walk import Key, all_layers, as_array, backend_of, family, graph_of, no_gradients, walk
 from xconv.policies import LOW, compute_dtype
 from xconv.sides import OWN, Named, NoKernel
@@ -36,6 +38,7 @@ class KerasSide:
         self.notes: list[str] = []
         self.backend = backend_of(model)
         self._models: dict[str, Any] = {}
+        self._rounded = False
         if not model.built:
             raise InvalidInput("the model is not built", place=self.name, remedy="call it once, or build(input_shape)")
 
@@ -99,7 +102,7 @@ class KerasSide:
             NoKernel: TensorFlow has no kernel for this model in this precision.
         """
         model = self._in(dtype)
-        with _foreign_errors(self, dtype), no_gradients(model):
+        with _foreign_errors(self, dtype), no_gradients(model), self._policy(dtype):
             result = model(self._packed(model, inputs), training=False)
             return tuple(Named(name, as_array(value, model)) for name, value in _named(model, result))
 
@@ -125,8 +128,13 @@ class KerasSide:
         for symbol, tensor in zip(graph.inputs, tensors, strict=True):
             yield Key(_input_layer_name(symbol)), as_array(tensor, model)
         with _foreign_errors(self, dtype):
-            for key, value in walk(model, tensors):
-                yield key, as_array(value, model)
+            values = walk(model, tensors)
+            while True:
+                with self._policy(dtype):
+                    found = next(values, None)
+                if found is None:
+                    return
+                yield found[0], as_array(found[1], model)
 
     def kinds(self) -> dict[str, str]:
         """The class name of every layer and operation, by path."""
@@ -138,6 +146,13 @@ class KerasSide:
             (FRESH[v.name.rpartition("/")[2].partition(":")[0]], v) for v in self.model.weights if _is_statistic(v)
         ]
         return bool(variables) and all(bool((as_array(v, self.model) == value).all()) for value, v in variables)
+
+    def merge_lora(self, *, rounded: bool) -> bool:
+        """From now on LoRA is added to the kernels, rounded to their own type or not; whether there is any."""
+        if self._rounded != rounded:
+            self._rounded = rounded
+            self.release()
+        return any(adapter_of(layer) is not None for layer in all_layers(self.model))
 
     def low_policies(self) -> tuple[str, ...]:
         """The dtype policies of less than float32 that layers of the model have."""
@@ -151,12 +166,16 @@ class KerasSide:
             self._models[dtype] = self.model if own <= {dtype} else self._copy(dtype)
         return self._models[dtype]
 
+    def _policy(self, dtype: str) -> AbstractContextManager[None]:
+        """The policy of layers that are made while a copy is called."""
+        return nullcontext() if self._in(dtype) is self.model else global_policy(self.model, dtype)
+
     def _copy(self, dtype: str) -> Any:
         if dtype == "float64" and self.backend != "tensorflow":
             what = f"Keras turns float64 into float32 in its operations on the {self.backend} backend"
             raise NoKernel(what, place=self.name, remedy="set KERAS_BACKEND=tensorflow for a reference in float64")
         try:
-            return rebuilt(self.model, dtype)
+            return rebuilt(self.model, dtype, rounded=self._rounded)
         except Unsupported as error:
             raise NoKernel(str(error)) from error
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from xconv.graph import Node
+from xconv.graph import LowRank, Node
 from xconv.policies import compute_dtype, inner_dtype
 from xconv.spec import TorchCall
 
-__all__ = ["COMPUTING", "in_policy"]
+__all__ = ["COMPUTING", "LOW_RANK", "in_policy", "with_low_rank"]
 
 COMPUTING = "xconv.torch.modules.Computing"
 """The target that stands for a layer which computes in another type than it is held in: `computing` makes it."""
+
+LOW_RANK = "xconv.torch.modules.LowRank"
+"""The target that stands for a layer whose weights LoRA adapts: `low_rank` makes it."""
 
 
 def in_policy(call: TorchCall, node: Node) -> TorchCall:
@@ -36,3 +40,20 @@ def _argument(item: Any, node: Node) -> Any:
     if isinstance(item, (tuple, list)):
         return type(item)(_argument(part, node) for part in item)
     return item
+
+
+def with_low_rank(call: TorchCall, low_rank: Mapping[str, LowRank]) -> TorchCall:
+    """The call, and those in its arguments, with the matrices that LoRA keeps beside their weights."""
+    if not low_rank:
+        return call
+    args = tuple(with_low_rank(item, low_rank) if isinstance(item, TorchCall) else item for item in call.args)
+    call = replace(call, args=args)
+    found = {role: low_rank[weight.key] for role, weight in call.tensors.items() if weight.key in low_rank}
+    if not found:
+        return call
+    tensors = dict(call.tensors)
+    for role, item in found.items():
+        tensors |= {f"{role}_lora_a": item.a, f"{role}_lora_b": item.b}
+    ways = {role: (call.tensors[role], item.factor) for role, item in found.items()}
+    layer = TorchCall(call.target, config=call.config, tensors=call.tensors)
+    return replace(call, target=LOW_RANK, config={"layer": layer, "ways": ways}, tensors=tensors)

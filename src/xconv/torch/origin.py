@@ -30,12 +30,26 @@ def record_of(graph: Graph, input_layout: str, names: Mapping[Weight, Sequence[s
         for form in held.get(weight.key, ())
         if weight.constant is None
     )
+    mapped |= dict.fromkeys(
+        MappedWeight(names[weight][0], node.layer, f"{role}_lora_{part}", weight)
+        for node in graph.nodes
+        for role, held_weight in node.weights.items()
+        for part, weight in _matrices(graph, held_weight)
+        if weight in names
+    )
     used = {found.weight.key for found in mapped}
     unused = tuple(key for key in graph.arrays if key not in used)
     notes, places = tuple(_notes(graph, held)), dict(_places(graph))
     return Record(
         graph.name, input_layout, inputs, outputs, places, tuple(mapped), notes, unused, dict(_sources(graph))
     )
+
+
+def _matrices(graph: Graph, weight: Weight) -> Iterator[tuple[str, Weight]]:
+    """What LoRA keeps beside a weight."""
+    found = graph.low_rank.get(weight.key)
+    if found is not None:
+        yield from (("a", found.a), ("b", found.b))
 
 
 def _places(graph: Graph) -> Iterator[tuple[str, Place]]:

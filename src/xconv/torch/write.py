@@ -16,8 +16,9 @@ from xconv.graph import Graph, Node, Value, map_structure
 from xconv.layers.io import Input
 from xconv.scratch import working_memory
 from xconv.spec import Slot, TorchCall
-from xconv.torch.casts import COMPUTING, in_policy
+from xconv.torch.casts import COMPUTING, LOW_RANK, in_policy, with_low_rank
 from xconv.torch.fill import fill
+from xconv.torch.modules.low_rank import low_rank
 from xconv.torch.modules.precision import computing
 from xconv.torch.names import escape, identifier, module_path
 from xconv.torch.network import Network
@@ -78,7 +79,7 @@ def program_of(graph: Graph) -> Program:
             call = node.spec.to_torch(node.weights, [shapes[value] for value in node.inputs])
         except XConvError as error:
             raise error.at(node.name) from error
-        call = in_policy(call, node)
+        call = in_policy(with_low_rank(call, graph.low_rank), node)
         spare = [v in fresh and uses[v] == 1 and shapes[v] == node.shapes[0] for v in node.inputs]
         call = in_place(call, spare)
         if is_fresh(call):
@@ -183,7 +184,10 @@ class _Builder:
             tensor = self._tensor(f"{path}.{name}", weight)
             if name in module._parameters:
                 check_floating(f"{path}.{name}", weight, tensor)
-                setattr(module, name, self._parameter(weight, tensor, step))  # nn.LSTM keeps a list of them too
+                parameter = self._parameter(weight, tensor, step)
+                if f"{name}_lora_a" in call.tensors:
+                    parameter.requires_grad_(False)
+                setattr(module, name, parameter)  # nn.LSTM keeps a list of them too
             else:
                 module._buffers[name] = tensor
         self._place(path, module)
@@ -246,6 +250,8 @@ def empty_module(call: TorchCall) -> nn.Module:
     if call.target == COMPUTING:
         layer = call.config["layer"]
         return computing(empty_module(layer), call.config["inner"], call.config["outer"])
+    if call.target == LOW_RANK:
+        return low_rank(empty_module(call.config["layer"]), call.config["ways"])
     cls = resolve_target(call.target)
     if not call.tensors:
         plain: nn.Module = cls(**call.config)
