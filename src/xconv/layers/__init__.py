@@ -53,6 +53,7 @@ FILES: Mapping[str, str] = {
         "AlphaDropout Dropout GaussianDropout GaussianNoise SpatialDropout1D SpatialDropout2D "
         "SpatialDropout3D StochasticDepth"
     ),
+    "einsum_dense": "EinsumDense",
     "elementwise": (
         "Add Average Maximum Minimum Multiply Subtract ops.Add ops.Arctan2 ops.BitwiseAnd ops.BitwiseLeftShift "
         "ops.BitwiseOr ops.BitwiseRightShift ops.BitwiseXor ops.Divide ops.Equal ops.FloorDivide ops.Fmax ops.Fmin "
@@ -137,6 +138,7 @@ ATEN_FILES: Mapping[str, str] = {
     "dropout": (
         "alpha_dropout drop_batch drop_path drop_unscaled dropout feature_dropout gaussian_dropout gaussian_noise"
     ),
+    "einsum_dense": "einsum_dense",
     "elementwise": (
         "__and__ __lshift__ __or__ __rshift__ __xor__ add arctan2 atan2 bitwise_and bitwise_left_shift bitwise_or "
         "bitwise_right_shift bitwise_xor div divide eq floor_divide fmax fmin fmod gcd ge greater greater_equal gt "

@@ -18,6 +18,7 @@ from xconv.torch.modules.colours import (
     RandomPosterization,
     RandomSaturation,
 )
+from xconv.torch.modules.einsum import EinsumDense
 from xconv.torch.modules.histograms import (
     AutoContrast,
     ContrastLimitedAdaptiveHistogramEqualization,
@@ -57,6 +58,7 @@ __all__ = [
     "ConvTranspose2d",
     "ConvTranspose3d",
     "CutMix",
+    "EinsumDense",
     "Equalization",
     "Exponential",
     "GaussianDropout",
