@@ -59,7 +59,7 @@ def filled(item: Any, tensors: Any) -> Any:
 
 def model_of(kind: str, config: Any, args: Any, inputs: Any, values: str = "normal", **options: Any) -> Any:
     """A Functional model that calls one layer, with `options` as the call's keyword arguments."""
-    dtypes = [{"integers": "int32", "boolean": "bool"}.get(w, keras.config.floatx()) for w in each(values, inputs)]
+    dtypes = [{"integers": "int32", "bits": "int32", "boolean": "bool"}.get(w, keras.config.floatx()) for w in each(values, inputs)]
     tensors = [keras.Input(shape, dtype=dtypes[i], name=f"in{i}") for i, shape in enumerate(inputs)]
     named = {} if kind.startswith("ops.") else {"name": "the_layer"}
     inner = {key: wrapped(item) for key, item in config.items() if is_layer(item)}
@@ -110,6 +110,11 @@ def noise(shape: Any, values: str, random: np.random.Generator) -> np.ndarray[An
             return random.uniform(-0.9, 0.9, shape)
         case "integers":
             return random.integers(0, 4, shape).astype(np.int32)
+        case "bits":
+            return random.integers(0, 2, shape).astype(np.int32)
+        case "definite":
+            matrices = random.normal(size=shape)
+            return matrices @ matrices.swapaxes(-1, -2) + np.eye(shape[-1])
         case "holes":
             return np.where(random.uniform(size=shape) > 0.7, np.nan, random.normal(size=shape))
         case "boolean":

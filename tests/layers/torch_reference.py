@@ -223,7 +223,7 @@ def _case(
 def graph_of_example(example: Example) -> Graph:
     """The graph of a model that calls one Keras layer, with random weights; no Keras is needed."""
     words = each(example.values, example.inputs)
-    dtypes = [{"integers": "int32", "boolean": "bool"}.get(word, "float32") for word in words]
+    dtypes = [{"integers": "int32", "bits": "int32", "boolean": "bool"}.get(word, "float32") for word in words]
     inputs = tuple(
         Entry(f"in{i}", "InputLayer", config={"batch_shape": (None, *shape), "dtype": dtypes[i]}, calls=(Call(),))
         for i, shape in enumerate(example.inputs)

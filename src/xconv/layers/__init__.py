@@ -49,6 +49,7 @@ FILES: Mapping[str, str] = {
     "dense": "Dense",
     "described": "",
     "diagonal": "ops.Diagonal",
+    "distributed": "TimeDistributed",
     "dropout": (
         "AlphaDropout Dropout GaussianDropout GaussianNoise SpatialDropout1D SpatialDropout2D "
         "SpatialDropout3D StochasticDepth"
@@ -64,6 +65,7 @@ FILES: Mapping[str, str] = {
     "embedding": "Embedding ReversibleEmbedding",
     "expand": "ops.ExpandDims ops.Moveaxis ops.Squeeze ops.Swapaxes",
     "group_norm": "GroupNormalization",
+    "indexed": "ops.OneHot ops.Scatter ops.ScatterUpdate ops.SegmentMax ops.SegmentMin ops.SegmentProd ops.SegmentSum",
     "io": "ActivityRegularization Identity InputLayer",
     "layer_norm": "LayerNormalization RMSNormalization UnitNormalization ops.LayerNorm ops.Normalize ops.RMSNorm",
     "masking": "Masking",
@@ -101,6 +103,7 @@ FILES: Mapping[str, str] = {
     "stacking": "ops.Append ops.ArraySplit ops.Dsplit ops.Dstack ops.Hsplit ops.Hstack ops.Vsplit ops.Vstack",
     "take": "ops.Take ops.TakeAlongAxis",
     "tile": "ops.Cumprod ops.Cumsum ops.Flip ops.Repeat ops.Roll ops.Tile",
+    "tokens": "CategoryEncoding Discretization HashedCrossing Hashing IntegerLookup",
     "top": "ops.TopK",
     "triangle": "ops.Tril ops.Triu",
     "unary": (
@@ -148,6 +151,7 @@ ATEN_FILES: Mapping[str, str] = {
     "embedding": "embedding",
     "expand": "squeeze unsqueeze",
     "group_norm": "group_norm instance_norm native_group_norm",
+    "indexed": "one_hot",
     "layer_norm": "_fused_rms_norm layer_norm native_layer_norm rms_norm",
     "matmul": "addmm addmv baddbmm bilinear bmm dot einsum matmul mm mv outer tensordot vdot",
     "multi_head_attention": "multi_head_attention",

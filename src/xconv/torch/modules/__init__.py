@@ -25,6 +25,15 @@ from xconv.torch.modules.histograms import (
     Equalization,
     Solarization,
 )
+from xconv.torch.modules.indexed import (
+    OneHot,
+    Scatter,
+    ScatterUpdate,
+    SegmentMax,
+    SegmentMin,
+    SegmentProd,
+    SegmentSum,
+)
 from xconv.torch.modules.io import Input
 from xconv.torch.modules.mixtures import CutMix, MixUp, RandomErasing, RandomFlip
 from xconv.torch.modules.noise import GaussianDropout, GaussianNoise, StochasticDepth
@@ -34,6 +43,7 @@ from xconv.torch.modules.precision import Cast
 from xconv.torch.modules.recurrent import GRU, LSTM, RNN
 from xconv.torch.modules.resizes import CenterCrop, Resize, Resizing, UpSampling2D
 from xconv.torch.modules.scale import Normalization, PReLU, Rescaling, Scale
+from xconv.torch.modules.tokens import CategoryEncoding, Discretization, HashedCrossing, Hashing, IntegerLookup
 from xconv.torch.modules.transposed import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from xconv.torch.modules.warps import RandomPerspective, RandomRotation, RandomShear, RandomTranslation, RandomZoom
 from xconv.torch.modules.windows import AveragePool, SamePad
@@ -50,6 +60,7 @@ __all__ = [
     "BatchNorm2d",
     "BatchNorm3d",
     "Cast",
+    "CategoryEncoding",
     "CenterCrop",
     "ChannelNorm",
     "ClippedReLU",
@@ -58,16 +69,21 @@ __all__ = [
     "ConvTranspose2d",
     "ConvTranspose3d",
     "CutMix",
+    "Discretization",
     "EinsumDense",
     "Equalization",
     "Exponential",
     "GaussianDropout",
     "GaussianNoise",
     "GroupNorm",
+    "HashedCrossing",
+    "Hashing",
     "Input",
+    "IntegerLookup",
     "MixUp",
     "MultiHeadAttention",
     "Normalization",
+    "OneHot",
     "PReLU",
     "RandAugment",
     "RandomBrightness",
@@ -94,6 +110,12 @@ __all__ = [
     "Resizing",
     "SamePad",
     "Scale",
+    "Scatter",
+    "ScatterUpdate",
+    "SegmentMax",
+    "SegmentMin",
+    "SegmentProd",
+    "SegmentSum",
     "Solarization",
     "SparsePlus",
     "SparseSigmoid",
