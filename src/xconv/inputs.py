@@ -14,8 +14,8 @@ from xconv.statistics import Array
 
 __all__ = ["SIZES", "Feed", "arrange", "as_dtype", "leaves", "noise", "perturbed", "sized"]
 
-SIZES = ((65, 79, 43), (64, 96, 32), (97, 111, 65), (128, 160, 96), (193, 161, 97), (256, 288, 128))
-"""What to try for spatial sizes that a model leaves open: odd and unequal first, multiples of 32 in between."""
+SIZES = ((65, 79, 43), (64, 96, 32), (97, 111, 65), (128, 160, 96), (193, 161, 97), (256, 288, 128), (9, 11, 7))
+"""What to try for sizes that a model leaves open: odd and unequal first, multiples of 32 between; short sequences."""
 
 
 @dataclass(frozen=True, slots=True)

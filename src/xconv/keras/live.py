@@ -14,7 +14,7 @@ from xconv.keras.composites import Part, owners, public_name
 from xconv.keras.quantized import DEQUANTIZE, note_on
 from xconv.keras.records import Call, Entry, KerasModel, Ref, VariableRef
 from xconv.keras.trace import InputShapes, Traced, input_shapes, trace, unbuilt
-from xconv.keras.variables import LiveVariable
+from xconv.keras.variables import LiveConstant, LiveVariable
 from xconv.layers.refused import REFUSED
 from xconv.registry import registered
 from xconv.weights import ArraySource, Weight
@@ -87,7 +87,8 @@ class _Reading:
             made = self.entry(op, name_of, path, nodes_of, refs)
             entries += self.apart(op, made, path, nodes_of) if id(op) in opened else [made]
         inputs = map_structure(refs.of, function._inputs_struct if inputs is None else inputs)
-        return KerasModel(name, tuple(entries), inputs, map_structure(refs.of, function._outputs_struct), {}, shapes)
+        outputs = map_structure(lambda item: self.symbols.get(id(item)) or refs.of(item), function._outputs_struct)
+        return KerasModel(name, tuple(entries), inputs, outputs, {}, shapes)
 
     def entry(self, op: Any, name: str, path: str, nodes: Sequence[Any], refs: _Refs) -> Entry:
         """One layer, operation or nested model."""
@@ -144,7 +145,8 @@ class _Reading:
         try:
             inner = self.traced(op, f"{place}/", shapes, dtypes, arguments)
         except Unsupported as error:
-            return replace(bare, problem=f"layer {bare.kind!r}: {error.summary}")
+            remedy = "write its function with keras.ops" if bare.kind == "Lambda" else error.problems[0].remedy
+            return replace(bare, problem=f"layer {bare.kind!r}: {error.summary}", remedy=remedy)
         return replace(bare, inner=inner, config={"dtype": str(op.dtype_policy.name)})
 
     def traced(
@@ -167,6 +169,8 @@ class _Reading:
             found = trace(layer, shapes, dtypes, arguments)
             self.alive.append(found)
             self.symbols.update({id(tensor): self.keys[id(variable)] for tensor, variable in found.variables})
+            for place, (tensor, array) in enumerate(found.constants):
+                self.symbols[id(tensor)] = self.constant(array, f"{path}constant_{place}")
             return self.function(found.function, path, layer.name, found.inputs)
         finally:
             self.open.pop()
@@ -185,6 +189,19 @@ class _Reading:
 
         args, kwargs = node.arguments.args, node.arguments.kwargs
         return Call(tuple(map_structure(leaf, item) for item in args), map_structure(leaf, dict(kwargs)))
+
+    def constant(self, array: Any, key: str) -> VariableRef:
+        """A tensor of the backend that a call holds, as a variable that does not train."""
+        self.arrays[key] = source = LiveConstant(array)
+        return VariableRef(Weight.of(key, source.shape, source.dtype), key.rpartition("/")[2], trainable=False)
+
+    def foreign(self, variable: Any) -> VariableRef:
+        """A variable that no layer of the model owns, or one that is yet to be met: a weight under its own path."""
+        array = LiveVariable(variable)
+        weight = Weight.of(variable.path, array.shape, array.dtype)
+        self.arrays[weight.key] = array
+        self.keys[id(variable)] = found = VariableRef(weight, variable.name, bool(variable.trainable))
+        return found
 
     def kept(self, layer: Any, part: Part, place: str) -> tuple[Weight, ...]:
         """The layer's own variables, then those of the layers that it keeps, as `layer.weights` lists them."""
@@ -257,6 +274,8 @@ class _Refs:
 
     numbers: Mapping[int, int]
     names: Mapping[int, str]
+    opened: frozenset[int] = frozenset()
+    """Layers whose activation is an entry of its own: what they return is what that makes."""
 
     def of(self, tensor: Any) -> Ref:
         """The reference to a Keras tensor."""
@@ -285,8 +304,6 @@ def _attribute(layer: Any, name: str) -> Any:
 
 def _number_calls(nodes: Sequence[Any]) -> dict[int, int]:
     """For every node, the how-manieth call of its operation it is inside this function."""
-    opened: frozenset[int] = frozenset()
-    """Layers whose activation is an entry of its own: what they return is what that makes."""
     by_operation: dict[int, list[Any]] = {}
     for node in nodes:
         by_operation.setdefault(id(node.operation), []).append(node)
@@ -308,6 +325,12 @@ def _names(operations: Sequence[Any]) -> dict[int, str]:
     return names
 
 
+def _taken_as(dtype: str, layer: Any) -> str:
+    """The type in which a layer takes a tensor that it is called on."""
+    casts = layer.autocast and layer._convert_input_args and "float" in dtype
+    return str(layer.compute_dtype) if casts else dtype
+
+
 def _is_model(op: Any) -> bool:
     import keras
 
@@ -323,12 +346,6 @@ def _is_tensor(item: Any) -> bool:
 def _is_known(kind: str, module: str, registered_name: str | None) -> bool:
     """Whether the layer is Keras's own or registered; any other is opened."""
     return module.startswith("keras.") or bool(registered(kind, registered_name))
-def _taken_as(dtype: str, layer: Any) -> str:
-    """The type in which a layer takes a tensor that it is called on."""
-    casts = layer.autocast and layer._convert_input_args and "float" in dtype
-    return str(layer.compute_dtype) if casts else dtype
-
-
 
 
 def _registered_name(op: Any) -> str:

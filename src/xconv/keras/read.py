@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -35,7 +35,7 @@ def read(model: KerasModel) -> Graph:
         kind = Unknown if all("no rule" in p.what for p in problems) else Unsupported
         raise kind(f"{model.source or model.name} cannot be converted", problems=problems)
     reader = _Reader(model)
-    outputs = reader.inline(model, "", None, trainable=True)
+    outputs = map_structure(reader.held, reader.inline(model, "", None, trainable=True))
     if reader.problems:
         raise reader.error()
     inputs = map_structure(lambda ref: reader.inputs[ref.layer], model.inputs)
@@ -108,7 +108,7 @@ class _Reader:
             number = turn * max(len(entry.calls), 1) + index
             visit = _Visit(entry, f"{prefix}{name}", number, trainable and entry.trainable)
             results[name, index] = self.call(visit, results, model)
-        return map_structure(lambda ref: _pick(results, ref, prefix), model.outputs)
+        return map_structure(lambda ref: _picked(results, ref, prefix), model.outputs)
 
     def _entering(self, value: Value, port: Entry, prefix: str) -> Value:
         """What a nested model is called on, in the type of its input."""
@@ -124,7 +124,8 @@ class _Reader:
     def call(self, visit: _Visit, results: Mapping[tuple[str, int], Any], model: KerasModel) -> Any:
         """One call as nodes; None where it, or what it depends on, could not be read."""
         operands: list[Value | None] = []
-        args, kwargs = self._arguments(visit.call, visit.place, results, operands)
+        call = _by_key(visit.call, visit.entry.inner)
+        args, kwargs = self._arguments(call, visit.place, results, operands)
         if any(value is None for value in operands):
             return None
         values = [value for value in operands if value is not None]
@@ -154,12 +155,12 @@ class _Reader:
         """The call's arguments with a `Slot` for each tensor; fills `operands`."""
 
         def slot(leaf: Any) -> Any:
-            if isinstance(leaf, Ref):
-                operands.append(_pick(results, leaf, place))
-            elif isinstance(leaf, VariableRef):
-                operands.append(self._variable(leaf))
-            else:
+            found = _picked(results, leaf, place) if isinstance(leaf, (Ref, VariableRef)) else leaf
+            if isinstance(found, VariableRef):
+                found = self._variable(found)
+            elif not isinstance(leaf, Ref):
                 return leaf
+            operands.append(found)
             return Slot(len(operands) - 1)
 
         args = tuple(map_structure(slot, call.args))
@@ -212,6 +213,10 @@ class _Reader:
         self.by_name[name] = node
         self.casting.note(node)
         return node
+
+    def held(self, output: Value | VariableRef) -> Value:
+        """What the model returns, where it is a variable too."""
+        return self._variable(output) if isinstance(output, VariableRef) else output
 
     def _variable(self, ref: VariableRef) -> Value:
         """A free variable, in the type that the layer which owns it computes in."""
@@ -266,15 +271,40 @@ def _wired(wanted: Sequence[Slot | Made], given: Sequence[Value], made: Sequence
     return [given[item.index] if isinstance(item, Slot) else made[item.op][item.index] for item in wanted]
 
 
-def _pick(results: Mapping[tuple[str, int], Any], ref: Ref, place: str) -> Value | None:
-    """The value that a reference names."""
-    found = list(values_in(results[ref.layer, ref.call]))
+def _picked(results: Mapping[tuple[str, int], Any], ref: Ref | VariableRef, place: str) -> Any:
+    """The value that a reference names; a variable is made a value where it is used."""
+    if isinstance(ref, VariableRef):
+        return ref
+    found = list(_in_order(results[ref.layer, ref.call]))
     if not found:
         return None
     if ref.tensor >= len(found):
         raise Unreadable(f"output {ref.tensor} of {ref.layer!r} does not exist", place=place.rstrip("/"))
-    value: Value = found[ref.tensor]
-    return value
+    return found[ref.tensor]
+
+
+def _in_order(structure: Any) -> Iterator[Any]:
+    """The leaves in the order in which Keras counts the tensors that a call returns: dicts by sorted keys.
+
+    >>> list(_in_order({"b": 1, "a": [2, 3]}))
+    [2, 3, 1]
+    """
+    if isinstance(structure, Mapping):
+        structure = [structure[key] for key in sorted(structure)]
+    if isinstance(structure, (tuple, list)):
+        for item in structure:
+            yield from _in_order(item)
+    elif structure is not None:
+        yield structure
+
+
+def _by_key(call: Call, inner: KerasModel | None) -> Call:
+    """A call of a nested model on a dict in the order of the model's inputs."""
+    given = call.args[0] if len(call.args) == 1 else None
+    wanted = inner.inputs if inner is not None else None
+    if not isinstance(given, Mapping) or not isinstance(wanted, Mapping) or set(given) != set(wanted):
+        return call
+    return Call(({key: given[key] for key in wanted},), call.kwargs)
 
 
 def _placed(error: XConvError, place: str) -> XConvError:

@@ -17,7 +17,9 @@ def sequence(model: KerasModel, entries: Mapping[str, Entry], prefix: str) -> It
     """The calls in an order in which each comes after what it needs; ties in the order of the model."""
     rank = {entry.name: number for number, entry in enumerate(model.entries)}
     sorter: TopologicalSorter[tuple[str, int]] = TopologicalSorter()
-    wanted = [(ref.layer, ref.call) for ref in (*values_in(model.inputs), *values_in(model.outputs))]
+    wanted = [
+        (ref.layer, ref.call) for ref in (*values_in(model.inputs), *values_in(model.outputs)) if isinstance(ref, Ref)
+    ]
     seen: set[tuple[str, int]] = set()
     while wanted:
         key = wanted.pop()

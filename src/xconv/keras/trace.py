@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from xconv.errors import InvalidInput, Unsupported
-from xconv.graph import values_in
+from xconv.graph import map_structure, values_in
+from xconv.keras.traced_calls import returned, traced_calls
 from xconv.spec import Shape
 
 __all__ = ["InputShapes", "Traced", "input_shapes", "trace", "unbuilt"]
@@ -18,11 +19,16 @@ InputShapes: TypeAlias = "Sequence[Shape] | Mapping[str, Shape]"
 
 @dataclass(frozen=True, slots=True)
 class Traced:
-    """The graph of a call: a `keras.Function`, its inputs, and the symbolic tensors that stand for variables."""
+    """The graph of a call: a `keras.Function`, its inputs, and the symbolic tensors that stand for variables.
+
+    What a layer with weights computes of constants is a part of the graph too: `constants` are the tensors that stand
+    for these.
+    """
 
     function: Any
     inputs: Sequence[Any]
     variables: Sequence[tuple[Any, Any]] = ()
+    constants: Sequence[tuple[Any, Any]] = ()
 
 
 def trace(layer: Any, shapes: InputShapes, dtypes: Sequence[str] | None = None, arguments: Any = None) -> Traced:
@@ -38,11 +44,16 @@ def trace(layer: Any, shapes: InputShapes, dtypes: Sequence[str] | None = None, 
     tensors = [keras.Input(batch_shape=(None, *s[1:]), dtype=d) for s, d in zip(flat, kinds, strict=True)]
     given = dict(zip(shapes, tensors, strict=True)) if isinstance(shapes, Mapping) else tensors
     try:
-        return Traced(keras.Function(tensors, _call(layer, given, tensors, arguments)), tensors)
-    except Unsupported:
-        with _symbolic_variables(layer) as symbols:
+        with traced_calls() as constants:
             outputs = _call(layer, given, tensors, arguments)
-        return Traced(keras.Function([*tensors, *(tensor for tensor, _ in symbols)], outputs), tensors, symbols)
+        symbols: list[tuple[Any, Any]] = []
+    except Unsupported:
+        with traced_calls() as constants, _symbolic_variables(layer) as symbols:
+            outputs = _call(layer, given, tensors, arguments)
+    if arguments is not None:
+        outputs = returned(outputs, constants)
+    stand_ins = [tensor for tensor, _ in (*symbols, *constants)]
+    return Traced(keras.Function([*tensors, *stand_ins], outputs), tensors, symbols, constants)
 
 
 def input_shapes(model: Any) -> InputShapes:
@@ -92,6 +103,10 @@ def _call(layer: Any, given: Any, tensors: Sequence[Any], arguments: Any) -> Any
         ) from error
 
 
+_LISTS = frozenset({"_trainable_variables", "_non_trainable_variables"})
+"""Where Keras itself keeps a layer's variables."""
+
+
 @contextlib.contextmanager
 def _symbolic_variables(layer: Any) -> Iterator[list[tuple[Any, Any]]]:
     """The layer with its own variables replaced by symbolic tensors, for calls that put the variable first.
@@ -100,13 +115,13 @@ def _symbolic_variables(layer: Any) -> Iterator[list[tuple[Any, Any]]]:
     """
     import keras
 
-    own = {id(v) for v in (*layer._trainable_variables, *layer._non_trainable_variables)}
-    replaced = {name: item for name, item in vars(layer).items() if id(item) in own}
-    symbols = []
-    for name, variable in replaced.items():
-        tensor = keras.Input(batch_shape=tuple(variable.shape), dtype=str(variable.dtype))
-        symbols.append((tensor, variable))
-        vars(layer)[name] = tensor
+    own = (*layer._trainable_variables, *layer._non_trainable_variables)
+    symbols = [(keras.Input(batch_shape=tuple(v.shape), dtype=str(v.dtype)), v) for v in own]
+    tensors = {id(variable): tensor for tensor, variable in symbols}
+    kept = {name: item for name, item in vars(layer).items() if name not in _LISTS}
+    replaced = {name: item for name, item in kept.items() if any(id(leaf) in tensors for leaf in values_in(item))}
+    for name, item in replaced.items():
+        vars(layer)[name] = map_structure(lambda leaf: tensors.get(id(leaf), leaf), item)
     try:
         yield symbols
     finally:

@@ -146,16 +146,23 @@ class TakeAlong(Spec):
     aten_ops = "gather", "take_along_dim"
 
     @classmethod
-    def from_keras(cls, layer: KerasLayer) -> Op:
-        """The axis; the others have the same sizes."""
+    def from_keras(cls, layer: KerasLayer) -> Sequence[Op]:
+        """The axis; the others have the same sizes, or the numbers are the same along them."""
         axis, given = layer.argument(2, "axis"), layer.argument(1, "indices")
         if axis is None or given != Slot(1):
             raise Unsupported("take_along_axis of a flat tensor, or by an array", remedy="give an axis and a tensor")
         axis = axes.normal(axis, len(layer.inputs[0]))
-        pairs = enumerate(zip(*layer.inputs, strict=True))
-        if any(x != numbers and place != axis for place, (x, numbers) in pairs):
-            raise Unsupported("take_along_axis with other axes of unequal sizes", remedy="broadcast the indices before")
-        return Op(cls(axis))
+        if len(layer.inputs[0]) != len(layer.inputs[1]):
+            raise Unsupported("take_along_axis by indices of another rank", remedy="expand the indices before")
+        ops: list[Op] = []
+        for place, (size, numbers) in enumerate(zip(*layer.inputs, strict=True)):
+            if place == axis or size == numbers:
+                continue
+            if size is None or numbers != 1:
+                remedy = "broadcast the indices before"
+                raise Unsupported("take_along_axis with other axes of unequal sizes", remedy=remedy)
+            ops.append(Op(Take(place, (0,) * size), {}, f"wide{place}", (Made(len(ops) - 1) if ops else Slot(1),)))
+        return (*ops, Op(cls(axis), {}, "", (Slot(0), Made(len(ops) - 1) if ops else Slot(1))))
 
     @classmethod
     def from_torch(cls, call: AtenCall) -> Sequence[Op]:
@@ -194,10 +201,12 @@ class TakeAlong(Spec):
 
     @classmethod
     def examples(cls) -> Iterator[Example]:
-        """Inner and last axis."""
+        """Inner and last axis; numbers that are the same along other axes."""
         for axis in (1, 2):
             shapes = ((6, 5), (6, 5))
             yield Example("ops.TakeAlongAxis", shapes, {"axis": axis}, args=(Slot(0), Slot(1)), values="integers")
+        shapes = ((6, 5, 2), (3, 1, 1))
+        yield Example("ops.TakeAlongAxis", shapes, {"axis": 1}, args=(Slot(0), Slot(1)), values="integers")
 
 
 def _until(place: int, size: int | None) -> Item:

@@ -432,7 +432,7 @@ def _foreign_errors(name: str, dtype: str) -> Iterator[None]:
     """Translates torch's errors."""
     try:
         yield
-    except (RuntimeError, TypeError, NotImplementedError) as error:
+    except (RuntimeError, TypeError, IndexError, NotImplementedError) as error:
         text = str(error).strip().partition("\n")[0]
         if dtype == "float64":
             raise NoKernel(f"torch cannot run it in float64: {text}", place=name) from error
