@@ -14,10 +14,10 @@ from xconv.keras.composites import Part, owners, public_name
 from xconv.keras.quantized import DEQUANTIZE, note_on
 from xconv.keras.records import Call, Entry, KerasModel, Ref, VariableRef
 from xconv.keras.trace import InputShapes, Traced, input_shapes, trace, unbuilt
-from xconv.keras.variables import LiveConstant, LiveVariable
+from xconv.keras.variables import LiveVariable
 from xconv.layers.refused import REFUSED
 from xconv.registry import registered
-from xconv.weights import ArraySource, Weight
+from xconv.weights import ArraySource, NumpySource, Weight
 
 __all__ = ["is_keras_model", "read_live"]
 
@@ -87,8 +87,7 @@ class _Reading:
             made = self.entry(op, name_of, path, nodes_of, refs)
             entries += self.apart(op, made, path, nodes_of) if id(op) in opened else [made]
         inputs = map_structure(refs.of, function._inputs_struct if inputs is None else inputs)
-        outputs = map_structure(lambda item: self.symbols.get(id(item)) or refs.of(item), function._outputs_struct)
-        return KerasModel(name, tuple(entries), inputs, outputs, {}, shapes)
+        return KerasModel(name, tuple(entries), inputs, map_structure(refs.of, function._outputs_struct), {}, shapes)
 
     def entry(self, op: Any, name: str, path: str, nodes: Sequence[Any], refs: _Refs) -> Entry:
         """One layer, operation or nested model."""
@@ -169,8 +168,6 @@ class _Reading:
             found = trace(layer, shapes, dtypes, arguments)
             self.alive.append(found)
             self.symbols.update({id(tensor): self.keys[id(variable)] for tensor, variable in found.variables})
-            for place, (tensor, array) in enumerate(found.constants):
-                self.symbols[id(tensor)] = self.constant(array, f"{path}constant_{place}")
             return self.function(found.function, path, layer.name, found.inputs)
         finally:
             self.open.pop()
@@ -185,15 +182,17 @@ class _Reading:
                 return self.keys[id(item)]
             if hasattr(item, "regularizer") and hasattr(item, "path"):
                 return self.foreign(item)
+            if type(item).__name__ == "ndarray" and item.ndim:
+                return self.array(item, f"{node.operation.name}/constant_{len(self.arrays)}")
             return item
 
         args, kwargs = node.arguments.args, node.arguments.kwargs
         return Call(tuple(map_structure(leaf, item) for item in args), map_structure(leaf, dict(kwargs)))
 
-    def constant(self, array: Any, key: str) -> VariableRef:
-        """A tensor of the backend that a call holds, as a variable that does not train."""
-        self.arrays[key] = source = LiveConstant(array)
-        return VariableRef(Weight.of(key, source.shape, source.dtype), key.rpartition("/")[2], trainable=False)
+    def array(self, array: Any, key: str) -> VariableRef:
+        """An array that a call computes with, as a variable that does not train."""
+        self.arrays[key] = NumpySource(array)
+        return VariableRef(Weight.of(key, array.shape, array.dtype.name), key.rpartition("/")[2], trainable=False)
 
     def foreign(self, variable: Any) -> VariableRef:
         """A variable that no layer of the model owns, or one that is yet to be met: a weight under its own path."""
