@@ -172,11 +172,18 @@ class EntryReader:
             inner=inner,
             trainable=part.config.get("trainable") is not False,
             problem=self.problem,
-            remedy=DEQUANTIZE if self.problem.startswith("is quantised") else "",
+            remedy=_remedy(self.problem),
         )
         if part.kind in TENSORFLOW_KINDS and not self.problem:
             return as_operation(entry)
         return replace(entry, module="keras.src.ops.numpy") if self.is_op and not part.module else entry
+
+
+def _remedy(problem: str) -> str:
+    """What to do about a problem that the config tells of, where that is known."""
+    if problem.startswith("is quantised"):
+        return DEQUANTIZE
+    return "or give the live model" if problem.endswith(_OWN_CODE) else ""
 
 
 def _as_key(call: Call) -> Call:

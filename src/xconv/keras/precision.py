@@ -11,6 +11,8 @@ from typing import Any
 from xconv.errors import Mismatch, Unsupported
 from xconv.keras.adapters import Adapter, adapter_of
 from xconv.keras.depth import room_for
+from xconv.keras.remade import live_lambda, remade_classes
+from xconv.keras.trace import input_shapes
 from xconv.keras.variables import LiveVariable
 from xconv.keras.walk import all_layers, as_array, backend_of, family, graph_of
 
@@ -34,14 +36,14 @@ def rebuilt(model: Any, dtype: str, *, rounded: bool = False) -> Any:
     every weight is overwritten. What LoRA adds to a kernel is added; `rounded`, in the type of the model's own kernel.
 
     Raises:
-        Unsupported: a layer's config does not rebuild it, as with subclassed models and Lambdas.
+        Unsupported: a layer's config does not rebuild it.
     """
     config = model.get_config()
     try:
         with global_policy(model, dtype), room_for(len(getattr(model, "operations", ()))):
             copy = _from_config(model, _in_dtype(config, dtype))
             if not copy.built:
-                copy.build(_build_shape(model))
+                _build(copy, model)
     except (TypeError, ValueError, NotImplementedError, AttributeError, KeyError) as error:
         raise Unsupported(
             f"its config does not rebuild it in {dtype}: {_first_line(error)}",
@@ -55,10 +57,11 @@ def rebuilt(model: Any, dtype: str, *, rounded: bool = False) -> Any:
 
 def _from_config(model: Any, config: Any) -> Any:
     """The model of a config; a `from_config` that takes no classes finds them in a scope."""
-    make = type(model).from_config
+    classes = remade_classes(model)
+    make = classes.get(type(model).__name__, type(model)).from_config
     if "custom_objects" in inspect.signature(make).parameters:
-        return make(config, custom_objects=_classes(model))
-    with sys.modules[family(model)].utils.custom_object_scope(_classes(model)):
+        return make(config, custom_objects=classes)
+    with sys.modules[family(model)].utils.custom_object_scope(classes):
         return make(config)
 
 
@@ -66,21 +69,29 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0]
 
 
+def _build(copy: Any, model: Any) -> None:
+    """Make the copy's variables, by a call where the class does not say how."""
+    if family(model) == "tf_keras" or "build" in vars(type(model)) or graph_of(model) is not None:
+        copy.build(_build_shape(model))
+        return
+    keras, shapes = sys.modules["keras"], input_shapes(model)
+    if isinstance(shapes, Mapping):
+        copy({name: keras.KerasTensor(shape) for name, shape in shapes.items()})
+        return
+    tensors = [keras.KerasTensor(shape) for shape in shapes]
+    copy(tensors[0] if len(tensors) == 1 else tensors)
+
+
 def _build_shape(model: Any) -> Any:
     shapes = getattr(model, "_build_shapes_dict", None) or {}
     return next(iter(shapes.values())) if len(shapes) == 1 else model.input_shape
 
 
-def _classes(model: Any) -> dict[str, Any]:
-    kinds = {type(layer) for layer in all_layers(model)}
-    graphs = [layer for layer in all_layers(model) if graph_of(layer) is not None]
-    kinds |= {type(operation) for graph in graphs for operation in getattr(graph, "operations", ())}
-    return {kind.__name__: kind for kind in kinds if not kind.__module__.startswith(("keras.src.layers", "tf_keras."))}
-
-
 def _in_dtype(item: Any, dtype: str) -> Any:
     """A config with every float policy replaced, and every initialiser by zeros."""
     if isinstance(item, Mapping):
+        if item.get("class_name") == "Lambda" and item.get("module") == "keras.layers":
+            item = live_lambda(item)
         if item.get("class_name") in POLICIES and item["config"].get("name") in FLOATS:
             return {**item, "config": {**item["config"], "name": dtype}}
         return {key: _entry(str(key), value, dtype) for key, value in item.items()}
