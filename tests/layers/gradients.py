@@ -19,3 +19,11 @@ def _matrix(before: int, after: int, dtype: Any) -> Any:
     units = tf.eye(before, dtype=dtype)[None, :, :, None]
     found = tf.compat.v1.image.resize_area(units, (after, before))
     return tf.cast(found[0, :, :, 0], dtype)
+
+
+@tf.RegisterGradient("DenseBincount")
+def dense_bincount(operation: Any, gradient: Any) -> tuple[None, None, Any]:
+    """Counts, a row for each sample: what each weight counts to; numbers that are not counted get nothing."""
+    places, size, _ = operation.inputs
+    counted = tf.cast(tf.logical_and(places >= 0, places < size), gradient.dtype)
+    return None, None, counted * tf.gather(gradient, tf.clip_by_value(places, 0, size - 1), batch_dims=1)
