@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Literal
 
+from xconv.collector import paused
 from xconv.errors import InvalidInput
 from xconv.layout import Layout
 
@@ -32,6 +33,7 @@ __all__ = [
 Route = Literal["direct", "onnx"]
 
 
+@paused()
 def keras_to_torch(
     source: Any,
     *,
@@ -86,6 +88,7 @@ def keras_to_torch(
     return write(run(AFTER_LAYOUT, resolve(graph, "first", input_layout)), input_layout)
 
 
+@paused()
 def torch_to_keras(
     source: Any,
     example_inputs: Any = None,

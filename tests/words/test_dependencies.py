@@ -15,6 +15,7 @@ FLOORS = [
         "errors",
         "atomic",
         "axes",
+        "collector",
         "padding",
         "policies",
         "weights",

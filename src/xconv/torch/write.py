@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, TypeAlias
 
 import torch
@@ -182,14 +183,16 @@ class _Builder:
         module = empty_module(call)
         for name, weight in call.tensors.items():
             tensor = self._tensor(f"{path}.{name}", weight)
-            if name in module._parameters:
+            owner, _, leaf = name.rpartition(".")
+            holder = module.get_submodule(owner)
+            if leaf in holder._parameters:
                 check_floating(f"{path}.{name}", weight, tensor)
                 parameter = self._parameter(weight, tensor, step)
                 if f"{name}_lora_a" in call.tensors:
                     parameter.requires_grad_(False)
-                setattr(module, name, parameter)  # nn.LSTM keeps a list of them too
+                setattr(holder, leaf, parameter)  # nn.LSTM keeps a list of them too
             else:
-                module._buffers[name] = tensor
+                holder._buffers[leaf] = tensor
         self._place(path, module)
         return path
 
@@ -256,12 +259,22 @@ def empty_module(call: TorchCall) -> nn.Module:
     if not call.tensors:
         plain: nn.Module = cls(**call.config)
         return plain
-    device = {"device": "meta"} if call.target.startswith("torch.nn.") else {}
-    module: nn.Module = cls(**call.config, **device)
+    module: nn.Module
+    if call.target.startswith("torch.nn."):
+        module = _without_initial_values(cls)(**call.config, device="meta")
+        module.__class__ = cls
+    else:
+        module = cls(**call.config)
     for name, buffer in module.named_buffers(recurse=False):
         if name not in call.tensors and buffer is not None:
             module._buffers[name] = torch.zeros(buffer.shape, dtype=buffer.dtype)
     return module
+
+
+@cache
+def _without_initial_values(cls: type[nn.Module]) -> type[nn.Module]:
+    """A class that draws no numbers for its weights: even on the device without memory that takes a while."""
+    return type(cls.__name__, (cls,), {"reset_parameters": lambda self: None})
 
 
 def check_floating(name: str, weight: Weight, tensor: torch.Tensor) -> None:
