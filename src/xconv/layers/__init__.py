@@ -68,6 +68,10 @@ FILES: Mapping[str, str] = {
     "indexed": "ops.OneHot ops.Scatter ops.ScatterUpdate ops.SegmentMax ops.SegmentMin ops.SegmentProd ops.SegmentSum",
     "io": "ActivityRegularization Identity InputLayer",
     "layer_norm": "LayerNormalization RMSNormalization UnitNormalization ops.LayerNorm ops.Normalize ops.RMSNorm",
+    "linalg": (
+        "ops.Cholesky ops.CholeskyInverse ops.Det ops.Inv ops.Logdet ops.MatrixRank ops.Pinv ops.Qr ops.SVD "
+        "ops.Solve ops.SolveTriangular"
+    ),
     "masking": "Masking",
     "matmul": "Dot ops.Einsum ops.Matmul",
     "multi_head_attention": "GroupQueryAttention MultiHeadAttention",
@@ -101,6 +105,7 @@ FILES: Mapping[str, str] = {
     "softmax": "Softmax ops.Glu ops.LogSoftmax ops.Softmax",
     "sorting": "ops.Argsort ops.SearchSorted ops.Sort",
     "stacking": "ops.Append ops.ArraySplit ops.Dsplit ops.Dstack ops.Hsplit ops.Hstack ops.Vsplit ops.Vstack",
+    "spectral_norm": "SpectralNormalization",
     "take": "ops.Take ops.TakeAlongAxis",
     "tile": "ops.Cumprod ops.Cumsum ops.Flip ops.Repeat ops.Roll ops.Tile",
     "tokens": "CategoryEncoding Discretization HashedCrossing Hashing IntegerLookup",
@@ -135,6 +140,7 @@ ATEN_FILES: Mapping[str, str] = {
     "concat": "cat chunk concat concatenate split split_with_sizes stack tensor_split unbind unfold",
     "conv": "conv1d conv2d conv3d",
     "conv_transpose": "conv_transpose1d conv_transpose2d conv_transpose3d",
+    "custom": "custom",
     "dense": "linear",
     "described": "described",
     "diagonal": "diagonal",
@@ -153,6 +159,10 @@ ATEN_FILES: Mapping[str, str] = {
     "group_norm": "group_norm instance_norm native_group_norm",
     "indexed": "one_hot",
     "layer_norm": "_fused_rms_norm layer_norm native_layer_norm rms_norm",
+    "linalg": (
+        "cholesky cholesky_inverse det inverse linalg_cholesky linalg_det linalg_inv linalg_matrix_rank linalg_pinv "
+        "linalg_qr linalg_slogdet linalg_solve linalg_solve_triangular linalg_svdvals logdet slogdet"
+    ),
     "matmul": "addmm addmv baddbmm bilinear bmm dot einsum matmul mm mv outer tensordot vdot",
     "multi_head_attention": "multi_head_attention",
     "nan": "nan_to_num",
@@ -184,6 +194,7 @@ ATEN_FILES: Mapping[str, str] = {
     "sliding": "col2im im2col",
     "softmax": "_log_softmax _softmax glu log_softmax softmax special_log_softmax special_softmax",
     "sorting": "argsort bucketize msort searchsorted sort",
+    "spectral_norm": "spectral_norm",
     "take": "gather index index_select take_along_dim",
     "tile": "broadcast_to cumprod cumsum expand expand_as flip fliplr flipud repeat repeat_interleave roll tile",
     "top": "topk",

@@ -119,6 +119,7 @@ def _is_module_of(found: Any, package: str) -> bool:
 
 _HOMES: dict[str, Callable[[str, Any], bool]] = {
     "torch": _is_operation,
+    "torch.linalg": lambda name, found: inspect.isbuiltin(found),
     "torch.special": lambda name, found: name in torch.special.__all__,
     "torch.nn.functional": lambda name, found: _is_functional(found),
     "torch.nn": lambda name, found: _is_module_of(found, "torch.nn.modules."),

@@ -35,6 +35,7 @@ from xconv.torch.modules.indexed import (
     SegmentSum,
 )
 from xconv.torch.modules.io import Input
+from xconv.torch.modules.matrices import CholeskyInverse
 from xconv.torch.modules.mixtures import CutMix, MixUp, RandomErasing, RandomFlip
 from xconv.torch.modules.noise import GaussianDropout, GaussianNoise, StochasticDepth
 from xconv.torch.modules.norms import AxesNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, ChannelNorm, GroupNorm
@@ -43,6 +44,7 @@ from xconv.torch.modules.precision import Cast
 from xconv.torch.modules.recurrent import GRU, LSTM, RNN
 from xconv.torch.modules.resizes import CenterCrop, Resize, Resizing, UpSampling2D
 from xconv.torch.modules.scale import Normalization, PReLU, Rescaling, Scale
+from xconv.torch.modules.spectral import SpectralNorm
 from xconv.torch.modules.tokens import CategoryEncoding, Discretization, HashedCrossing, Hashing, IntegerLookup
 from xconv.torch.modules.transposed import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from xconv.torch.modules.warps import RandomPerspective, RandomRotation, RandomShear, RandomTranslation, RandomZoom
@@ -63,6 +65,7 @@ __all__ = [
     "CategoryEncoding",
     "CenterCrop",
     "ChannelNorm",
+    "CholeskyInverse",
     "ClippedReLU",
     "ContrastLimitedAdaptiveHistogramEqualization",
     "ConvTranspose1d",
@@ -119,6 +122,7 @@ __all__ = [
     "Solarization",
     "SparsePlus",
     "SparseSigmoid",
+    "SpectralNorm",
     "Squareplus",
     "StochasticDepth",
     "UpSampling2D",
