@@ -149,10 +149,12 @@ def regrouped(before: Sequence[int | None], after: Sequence[int | None], order: 
     """How `x.reshape(after)` is held when `x`, of shape `before`, is held as `x.transpose(order)` and only reshaped.
 
     None where that is not possible: axes that the reshape joins, or the parts of one that it splits, would have to
-    move. A size that is open (None) must stay an axis of its own.
+    move. A size that is open (None) must stay an axis of its own; the batch, axis 0, may be joined with axes after it.
 
     >>> regrouped((None, 8, 5, 6), (None, 8, 30), (0, 2, 3, 1)), regrouped((None, 8, 5, 6), (None, 240), (0, 2, 3, 1))
     ((0, 2, 1), None)
+    >>> regrouped((None, 4, 5, 6, 3), (None, 5, 6, 3), (0, 1, 4, 2, 3))
+    (0, 3, 1, 2)
     """
     blocks = _blocks(before, after)
     if blocks is None:
@@ -171,9 +173,10 @@ def _blocks(before: Sequence[int | None], after: Sequence[int | None]) -> list[t
     blocks: list[tuple[list[int], list[int]]] = []
     left, right = 0, 0
     while left < len(before) or right < len(after):
-        sources, targets = [], []
+        sources: list[int] = []
+        targets: list[int] = []
         if left < len(before) and right < len(after) and before[left] is None and after[right] is None:
-            sources, targets = [left], [right]
+            sources, targets = _open(before, after) if left == right == 0 else ([left], [right])
         else:
             size, other = 1, 1
             while not (sources or targets) or size != other:
@@ -190,6 +193,18 @@ def _blocks(before: Sequence[int | None], after: Sequence[int | None]) -> list[t
         left, right = left + len(sources), right + len(targets)
         blocks.append((sources, targets))
     return blocks
+
+
+def _open(before: Sequence[int | None], after: Sequence[int | None]) -> tuple[list[int], list[int]]:
+    """The open axes 0 before and after a reshape, with those after them that they are joined with."""
+    if None in (*before[1:], *after[1:]):
+        return [0], [0]
+    sizes, others = ([size or 1 for size in shape[1:]] for shape in (before, after))
+    left = right = 0
+    while math.prod(sizes[left:]) != math.prod(others[right:]):
+        more = math.prod(sizes[left:]) > math.prod(others[right:])
+        left, right = left + more, right + (not more)
+    return list(range(left + 1)), list(range(right + 1))
 
 
 def normal(axis: int, rank: int) -> int:

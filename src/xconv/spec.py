@@ -282,10 +282,18 @@ class Example:
     def layer(self, defaults: Mapping[str, Mapping[str, Any]]) -> KerasLayer:
         """The record that reading such a layer gives; `defaults` are Keras's, by class."""
         weights = tuple(Weight.of(f"layer/{i}", shape) for i, shape in enumerate(self.weights))
-        config = {**defaults.get(self.kind, {}), **self.config}
+        given = {key: _with_defaults(item, defaults) for key, item in self.config.items()}
+        config = {**defaults.get(self.kind, {}), **given}
         inputs = tuple((None, *shape) for shape in self.inputs)
         args = self.args or tuple(Slot(i) for i in range(len(inputs)))
         return KerasLayer(self.kind, config, weights, inputs, args, self.kwargs)
+
+
+def _with_defaults(item: Any, defaults: Mapping[str, Mapping[str, Any]]) -> Any:
+    """A wrapped layer of a config with Keras's defaults; anything else as it is."""
+    if not isinstance(item, Mapping) or item.get("class_name") not in defaults:
+        return item
+    return {**item, "config": {**defaults[item["class_name"]], **item["config"]}}
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,6 +145,8 @@ class EntryReader:
         """The config with defaults filled in, in Keras 3's words, its values made real."""
         if is_model(self.part):
             return {key: value for key, value in self.part.config.items() if key != "layers"}
+        if self.wrapped is not None and is_model(self.wrapped):
+            return {key: value for key, value in self.part.config.items() if key != "layer"}
         config = current(self.part.kind, decode_config(self.part.config))
         if self.is_op or self.part.kind not in DEFAULTS:
             return config

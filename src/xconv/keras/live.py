@@ -105,6 +105,8 @@ class _Reading:
             return bare
         if _is_model(op):
             return replace(bare, inner=self.model(op, f"{place}/"))
+        if kind == "TimeDistributed" and registered_name is None and self.is_opened(op.layer):
+            return replace(bare, config={"name": name}, inner=self.wrapped(op.layer, f"{place}/layer/"))
         if _is_known(kind, module, registered_name):
             config = _config(op)
             try:
@@ -118,6 +120,19 @@ class _Reading:
                 config = {**config, "dtype": float_policy(op)}
             return replace(bare, config=config, weights=weights)
         return self.opened(op, bare, place, nodes)
+
+    def is_opened(self, layer: Any) -> bool:
+        """Whether a layer is a model, or one that no rule knows."""
+        kind, module = type(layer).__name__, type(layer).__module__
+        own = None if module.startswith("keras.") else _registered_name(layer)
+        return _is_model(layer) or not _is_known(kind, module, own)
+
+    def wrapped(self, layer: Any, path: str) -> KerasModel:
+        """What a TimeDistributed calls for every step: a model, or a layer that is traced."""
+        if _is_model(layer):
+            return self.model(layer, path)
+        self.weights(layer, path.rstrip("/"))
+        return self.traced(layer, path, input_shapes(layer))
 
     def apart(self, op: Any, made: Entry, path: str, nodes: Sequence[Any]) -> Sequence[Entry]:
         """A layer without its activation, which is a function of the user's, and this function opened."""

@@ -58,10 +58,16 @@ def _has_masks(model: KerasModel) -> bool:
     return any(
         entry.kind == "Masking"
         or (entry.kind == "Embedding" and bool(entry.config.get("mask_zero")))
-        or any(isinstance(call.kwargs.get("mask"), Ref) for call in entry.calls)
+        or any(isinstance(call.kwargs.get(key), Ref) for call in entry.calls for key in ("mask", "query_mask"))
         or (entry.inner is not None and _has_masks(entry.inner))
         for entry in model.entries
     )
+
+
+def _looks(model: KerasModel) -> bool:
+    """Whether a model has layers that look at masks."""
+    kinds = TAKING | ATTENTION | QUERIED | {"Maximum", "Minimum", "Multiply"}
+    return any(entry.kind in kinds or (entry.inner is not None and _looks(entry.inner)) for entry in model.entries)
 
 
 def _with_masks(model: KerasModel, given: Sequence[bool]) -> tuple[KerasModel, tuple[bool, ...]]:
@@ -114,7 +120,9 @@ class _Walk:
         call, out = entry.calls[index], Ref(name, index)
         tensors = [item for item in values_in(call.args) if isinstance(item, Ref)]
         masks = [self.masks.get(ref) for ref in tensors]
-        if entry.inner is not None and entry.kind != "TimeDistributed":
+        if entry.inner is not None and entry.kind == "TimeDistributed":
+            self._each_step(entry, index, masks[0])
+        elif entry.inner is not None:
             self._nested(entry, index, masks)
         elif entry.kind == "Embedding" and entry.config.get("mask_zero"):
             self.masks[out] = self.op("NotEqual", (tensors[0], 0))
@@ -155,14 +163,29 @@ class _Walk:
                 self._say(entry, index, mask=list(masks))
             query = masks[0] if masks else None
         else:
-            given = dict(zip(ROLES, call.args, strict=False)) | {r: call.kwargs[r] for r in ROLES if r in call.kwargs}
-            found = {f"{role}_mask": self.masks.get(ref) for role, ref in given.items() if isinstance(ref, Ref)}
-            said = {key: ref for key, ref in found.items() if ref is not None and call.kwargs.get(key) is None}
-            if said:
-                self._say(entry, index, **said)
-            query = call.kwargs.get("query_mask") or found.get("query_mask")
+            query = self._attended_by_role(entry, index)
         if isinstance(query, Ref) and tensors:
             self.masks[Ref(entry.name, index)] = query
+
+    def _attended_by_role(self, entry: Entry, index: int) -> Ref | None:
+        """Attention of several heads, which takes a mask for each of its tensors; gives that of the query.
+
+        MultiHeadAttention looks at the query's own mask whatever it is called with, and when it runs it takes the masks
+        from its tensors, so that what comes later finds none: the second layer that attends to an encoder sees its
+        padding.
+        """
+        call = entry.calls[index]
+        given = dict(zip(ROLES, call.args, strict=False)) | {r: call.kwargs[r] for r in ROLES if r in call.kwargs}
+        refs = {role: ref for role, ref in given.items() if isinstance(ref, Ref)}
+        found = {f"{role}_mask": self.masks.get(ref) for role, ref in refs.items()}
+        takes = entry.kind == "MultiHeadAttention"
+        said = {key: ref for key, ref in found.items() if call.kwargs.get(key) is None}
+        said |= {"query_mask": found.get("query_mask")} if takes else {}
+        if any(ref != call.kwargs.get(key) for key, ref in said.items()):
+            self._say(entry, index, **said)
+        for ref in refs.values() if takes else ():
+            self.masks.pop(ref, None)
+        return found.get("query_mask")
 
     def _merged(self, entry: Entry, index: int, tensors: Sequence[Ref], masks: Sequence[Ref | None]) -> None:
         """A merging layer; some of them leave out what is masked."""
@@ -247,6 +270,24 @@ class _Walk:
             if masked:
                 self.masks[Ref(entry.name, index, place)] = Ref(entry.name, index, count)
                 count += 1
+
+    def _each_step(self, entry: Entry, index: int, mask: Ref | None) -> None:
+        """A model for every step, which is given that step's part of the mask."""
+        call, inner = entry.calls[index], entry.inner
+        said = call.kwargs.get("mask")
+        mask = said if isinstance(said, Ref) else mask
+        if inner is not None and mask is not None and _looks(inner):
+            raise Unsupported(
+                "TimeDistributed around a model that looks at masks, called with one",
+                place=entry.name,
+                remedy="call the model's layers by themselves",
+            )
+        if inner is not None and _has_masks(inner) and entry.name not in self.inner:
+            self.inner[entry.name] = _with_masks(inner, ())[0], (), ()
+        kwargs = {key: item for key, item in call.kwargs.items() if key != "mask"}
+        self.calls[entry.name, index] = Call(call.args, kwargs)
+        if mask is not None:
+            self.masks[Ref(entry.name, index)] = mask
 
     # ------------------------------------------------------------------------------------------------------ words
 

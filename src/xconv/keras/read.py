@@ -10,13 +10,14 @@ from typing import Any
 from xconv.errors import Mismatch, Problem, Unknown, Unreadable, Unsupported, XConvError
 from xconv.graph import Graph, Node, Value, map_structure, unique, values_in
 from xconv.keras.casting import Casting, has_policies
+from xconv.keras.distributed import has_statistics, inner_of
 from xconv.keras.masks import with_masks
 from xconv.keras.records import Call, Entry, KerasModel, Ref, VariableRef
 from xconv.keras.rules import check_unread, notes_on, rule_for, unreadable
 from xconv.keras.sequence import sequence
 from xconv.layers.io import Input, Variable
 from xconv.policies import FLOATS
-from xconv.spec import KerasLayer, Made, Op, Shape, Slot
+from xconv.spec import KerasLayer, Made, Op, Shape, Slot, Spec
 
 __all__ = ["read", "survey"]
 
@@ -130,6 +131,9 @@ class _Reader:
             return None
         values = [value for value in operands if value is not None]
         try:
+            each = inner_of(visit.entry)
+            if each is not None:
+                return self._distributed(visit, each, values[0])
             if visit.entry.inner is not None:
                 return self._opened(visit, visit.entry.inner, values)
             result = self._nodes(visit, args, kwargs, values)
@@ -148,6 +152,37 @@ class _Reader:
             first = replace(self.nodes[start], notes=(*notes, *self.nodes[start].notes))
             self.nodes[start] = self.by_name[first.name] = first
         return result
+
+    def _distributed(self, visit: _Visit, inner: KerasModel, value: Value) -> Value:
+        """A model for every step: all steps as samples, or one after the other where the batch counts."""
+        from xconv.layers.concat import Stack
+        from xconv.layers.distributed import known_steps
+        from xconv.layers.reshape import Regroup
+        from xconv.layers.slicing import WHOLE, Slicing
+
+        shape = self.shape(value)
+        steps = known_steps(visit.entry.kind, shape)
+        kind, live = visit.entry.kind, visit.trainable
+        bare = Node("", Input(()), layer=visit.place, call=visit.number, kind=kind, trainable=live)
+
+        def made(spec: Spec, name: str, *values: Value) -> Value:
+            return Value(self._node(Op(spec, {}, name), values, replace(bare, spec=spec, part=name)).name)
+
+        def called(given: Value, turn: int) -> Value:
+            found = self.inline(inner, f"{visit.place}/", [given], trainable=live, turn=turn)
+            results = list(values_in(found))
+            if len(results) != 1:
+                raise Unsupported("TimeDistributed around a model of several outputs", remedy="give it one output")
+            only: Value = results[0]
+            return only
+
+        if has_statistics(inner, live):
+            turns = [visit.number * steps + step for step in range(steps)]
+            rest = (WHOLE,) * (len(shape) - 2)
+            each = [made(Slicing((WHOLE, step, *rest)), f"step{step}", value) for step in range(steps)]
+            return made(Stack(1), "steps", *(called(step, turn) for step, turn in zip(each, turns, strict=True)))
+        result = called(made(Regroup((None, *shape[2:])), "samples", value), visit.number)
+        return made(Regroup((None, steps, *self.shape(result)[1:])), "steps", result)
 
     def _arguments(
         self, call: Call, place: str, results: Mapping[tuple[str, int], Any], operands: list[Value | None]
