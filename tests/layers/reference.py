@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 import torch
+from keras.src.activations import activations
 from keras.src.applications import convnext, inception_resnet_v2
 from keras.src.ops import core, image, linalg, math, nn
 from keras.src.ops import numpy as keras_numpy
@@ -27,7 +28,7 @@ SIZES = ((7, 6, 5), (8, 9, 4))
 """What stands in for unknown sizes: odd and even, unequal."""
 
 PRIVATE = (convnext, inception_resnet_v2)
-OPERATIONS = (keras_numpy, nn, math, core, linalg, image)
+OPERATIONS = (keras_numpy, nn, math, core, linalg, image, activations)
 
 
 @contextmanager

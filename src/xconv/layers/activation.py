@@ -179,6 +179,10 @@ class Activation(Spec):
         yield Example("ELU", ((4, 3),), {"alpha": 0.7})
         yield Example("ops.Gelu", ((4, 3),), {"approximate": True}, args=(Slot(0),), float64=False)
         yield Example("ops.Celu", ((4, 3),), {"alpha": 0.7}, args=(Slot(0),), float64=False)
+        for kind, name in OPERATIONS.items():
+            if name not in ("celu", "gelu"):
+                config = {"threshold": 0.25, "default_value": -1.5} if name == "threshold" else {}
+                yield Example(f"ops.{kind}", ((4, 3),), config, args=(Slot(0),), float64=name not in float32)
 
     @classmethod
     def torch_examples(cls) -> Iterator[TorchExample]:
