@@ -117,7 +117,8 @@ def _converted(kind: str, examples: Sequence[Example]) -> Support:
 def model_of(example: Example) -> KerasModel:
     """The records of a model that calls one layer, as reading a live one gives them."""
     record = example.layer(DEFAULTS)
-    values = (example.values,) * len(record.inputs) if isinstance(example.values, str) else example.values
+    words = example.values.split()
+    values = words * len(record.inputs) if len(words) == 1 else words
     inputs = tuple(
         Entry(f"in{place}", "InputLayer", "keras.layers", config=_input(shape, kind), calls=(Call(),))
         for place, (shape, kind) in enumerate(zip(record.inputs, values, strict=True))
@@ -142,7 +143,7 @@ def model_of(example: Example) -> KerasModel:
 
 
 def _input(shape: Shape, values: str) -> dict[str, Any]:
-    return {"batch_shape": shape, "dtype": {"integers": "int32", "boolean": "bool"}.get(values, "float32")}
+    return {"batch_shape": shape, "dtype": {"integers": "int32", "bits": "int32", "boolean": "bool"}.get(values, "float32")}
 
 
 def _in_torch(graph: Graph) -> Iterator[str]:
