@@ -25,7 +25,7 @@ from tests.layers.reference import Answer, each, noise
 from xconv import axes
 from xconv.api import for_keras
 from xconv.graph import Graph, Value, map_structure
-from xconv.keras.build import build
+from xconv.keras.build import build, variables_of
 from xconv.keras.defaults import DEFAULTS
 from xconv.keras.read import read as read_records
 from xconv.keras.records import Call, Entry, KerasModel, Ref
@@ -269,7 +269,7 @@ class Converted:
         for entry in self.records.entries:
             if entry.weights and entry.name in layers:
                 layer = layers[entry.name]
-                yield from zip(entry.weights, layer.weights, strict=True)
+                yield from zip(entry.weights, variables_of(layer), strict=True)
 
 
 def convert(graph: Graph, dtype: str, layout: str = "channels_last") -> Converted:

@@ -18,7 +18,7 @@ from xconv.keras.sequence import sequence
 if TYPE_CHECKING:
     from xconv.weights import Arrays
 
-__all__ = ["build"]
+__all__ = ["build", "variables_of"]
 
 
 def build(model: KerasModel, dtype: str | None = None) -> Any:
@@ -99,9 +99,19 @@ def _nothing(keras: Any) -> Any:
     return Nothing()
 
 
+def variables_of(layer: Any) -> list[Any]:
+    """The variables of a layer in the order in which its weights are given.
+
+    SpectralNormalization lists the kernel of the layer inside as its own, before its vector.
+    """
+    if type(layer).__name__ == "SpectralNormalization":
+        return [layer.vector_u, *layer.layer.weights]
+    return list(layer.weights)
+
+
 def _fill(layer: Any, entry: Entry, arrays: Arrays, dtype: str, backend: str) -> None:
     """Assign the weights to the layer's variables and to those of the layers it keeps, in creation order."""
-    variables = list(layer.weights)
+    variables = variables_of(layer)
     if len(variables) != len(entry.weights):
         raise Mismatch(
             f"{entry.kind} has {len(variables)} variables, it is given {len(entry.weights)}", place=entry.name

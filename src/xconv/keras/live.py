@@ -220,6 +220,8 @@ class _Reading:
     def kept(self, layer: Any, part: Part, place: str) -> tuple[Weight, ...]:
         """The layer's own variables, then those of the layers that it keeps, as `layer.weights` lists them."""
         result = list(self.weights(layer, place))
+        if part.kind == "SpectralNormalization":  # it lists the kernel of the layer inside as its own
+            result = result[-1:]
         for owner in list(owners(part, ()))[1:]:
             inside = layer
             for name in owner.path:

@@ -49,6 +49,6 @@ def identifier(name: str) -> str:
     """
     safe = re.sub(r"\W", "_", name, flags=re.ASCII) or "_"
     safe = f"_{safe}" if safe[0].isdigit() else safe
-    if safe in vars(builtins):
+    if safe in vars(builtins) or safe == "self":
         return f"{safe}_1"
     return f"{safe}_" if keyword.iskeyword(safe) else safe

@@ -13,13 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xconv.torch.modules import EinsumDense, MultiHeadAttention
+from xconv.torch.modules import EinsumDense, MultiHeadAttention, SpectralNorm
 
 __all__ = ["layer_call"]
 
 CLASSES: dict[str, type[nn.Module]] = {
     "einsum_dense": EinsumDense,
     "multi_head_attention": MultiHeadAttention,
+    "spectral_norm": SpectralNorm,
 }
 """The classes by the name of the operator that stands for a call of one; each says its constructor's `config()`."""
 
