@@ -14,7 +14,7 @@ from xconv.keras.composites import Part, owners, public_name
 from xconv.keras.quantized import DEQUANTIZE, note_on
 from xconv.keras.records import Call, Entry, KerasModel, Ref, VariableRef
 from xconv.keras.trace import InputShapes, Traced, input_shapes, trace, unbuilt
-from xconv.keras.variables import LiveVariable
+from xconv.keras.variables import LiveConstant, LiveVariable
 from xconv.layers.refused import REFUSED
 from xconv.registry import registered
 from xconv.weights import ArraySource, NumpySource, Weight
@@ -76,18 +76,20 @@ class _Reading:
         for node in sorted(nodes, key=lambda node: numbers[id(node)]):
             calls.setdefault(id(node.operation), []).append(node)
         opened = frozenset(id(op) for op in function.operations if _own_activation(op) is not None)
-        refs = _Refs(numbers, _names(function.operations), opened)
+        names = _names(function.operations)
+        refs = _Refs(numbers, names, opened, _parted(function.operations, calls, names))
         shapes = {refs.of(tensor): tuple(tensor.shape) for node in nodes for tensor in node.outputs}
         for op in function.operations:
             if mode_of(op) is None or self.options.dequantize:
                 self.weights(op, f"{path}{refs.names[id(op)]}")
         entries: list[Entry] = []
         for op in function.operations:
-            name_of, nodes_of = refs.names[id(op)], calls.get(id(op), [])
-            made = self.entry(op, name_of, path, nodes_of, refs)
-            entries += self.apart(op, made, path, nodes_of) if id(op) in opened else [made]
+            for name_of, nodes_of in refs.parts(op, calls.get(id(op), [])).items():
+                made = self.entry(op, name_of, path, nodes_of, refs)
+                entries += self.apart(op, made, path, nodes_of) if id(op) in opened else [made]
         inputs = map_structure(refs.of, function._inputs_struct if inputs is None else inputs)
-        return KerasModel(name, tuple(entries), inputs, map_structure(refs.of, function._outputs_struct), {}, shapes)
+        outputs = map_structure(lambda item: self.symbols.get(id(item)) or refs.of(item), function._outputs_struct)
+        return KerasModel(name, tuple(entries), inputs, outputs, {}, shapes)
 
     def entry(self, op: Any, name: str, path: str, nodes: Sequence[Any], refs: _Refs) -> Entry:
         """One layer, operation or nested model."""
@@ -100,7 +102,7 @@ class _Reading:
         kind = kind if registered_name else public_name(kind)
         bare = Entry(name, kind, module, registered_name, calls=calls, trainable=bool(op.trainable))
         if kind == "Lambda" and registered_name is None:
-            return self.opened(op, bare, place, nodes)
+            return self.opened(op, replace(bare, calls=self.flat(nodes, refs)), place, nodes)
         if kind in REFUSED and registered_name is None:
             return bare
         if _is_model(op):
@@ -119,7 +121,7 @@ class _Reading:
                 bare = replace(bare, notes=(note_on(mode),))
                 config = {**config, "dtype": float_policy(op)}
             return replace(bare, config=config, weights=weights)
-        return self.opened(op, bare, place, nodes)
+        return self.opened(op, replace(bare, calls=self.flat(nodes, refs)), place, nodes)
 
     def is_opened(self, layer: Any) -> bool:
         """Whether a layer is a model, or one that no rule knows."""
@@ -148,6 +150,12 @@ class _Reading:
         except Unsupported as error:
             return made, replace(last, problem=f"activation {function.name!r}: {error.summary}")
         return replace(made, config={**made.config, "activation": "linear"}), replace(last, inner=inner)
+
+    def flat(self, nodes: Sequence[Any], refs: _Refs) -> tuple[Call, ...]:
+        """The calls of a layer that is opened: their tensors alone, in the order in which its trace takes them."""
+        given = [[self.symbols.get(id(t)) or refs.of(t) for t in node.arguments.keras_tensors] for node in nodes]
+        training = [{key: v for key, v in node.arguments.kwargs.items() if key == "training"} for node in nodes]
+        return tuple(Call(tuple(tensors), kwargs) for tensors, kwargs in zip(given, training, strict=True))
 
     def opened(self, op: Any, bare: Entry, place: str, nodes: Sequence[Any]) -> Entry:
         """A layer that no rule knows, opened by tracing its call."""
@@ -183,6 +191,8 @@ class _Reading:
             found = trace(layer, shapes, dtypes, arguments)
             self.alive.append(found)
             self.symbols.update({id(tensor): self.keys[id(variable)] for tensor, variable in found.variables})
+            for place, (tensor, array) in enumerate(found.constants):
+                self.symbols[id(tensor)] = self.constant(array, f"{path}constant_{place}")
             return self.function(found.function, path, layer.name, found.inputs)
         finally:
             self.open.pop()
@@ -197,12 +207,21 @@ class _Reading:
                 return self.keys[id(item)]
             if hasattr(item, "regularizer") and hasattr(item, "path"):
                 return self.foreign(item)
+            if _is_backend_tensor(item):
+                number = _number(item)
+                key = f"{node.operation.name}/constant_{len(self.arrays)}"
+                return self.constant(item, key) if number is None else number
             if type(item).__name__ == "ndarray" and item.ndim:
                 return self.array(item, f"{node.operation.name}/constant_{len(self.arrays)}")
             return item
 
         args, kwargs = node.arguments.args, node.arguments.kwargs
         return Call(tuple(map_structure(leaf, item) for item in args), map_structure(leaf, dict(kwargs)))
+
+    def constant(self, array: Any, key: str) -> VariableRef:
+        """A tensor of the backend that a call holds, as a variable that does not train."""
+        self.arrays[key] = source = LiveConstant(array)
+        return VariableRef(Weight.of(key, source.shape, source.dtype), key.rpartition("/")[2], trainable=False)
 
     def array(self, array: Any, key: str) -> VariableRef:
         """An array that a call computes with, as a variable that does not train."""
@@ -293,12 +312,23 @@ class _Refs:
     opened: frozenset[int] = frozenset()
     """Layers whose activation is an entry of its own: what they return is what that makes."""
 
+    parted: Mapping[int, tuple[str, int]] = field(default_factory=dict)
+    """For calls of a layer that differ in more than their tensors, by node: an entry of their own, the number in it."""
+
     def of(self, tensor: Any) -> Ref:
         """The reference to a Keras tensor."""
         operation, node_index, tensor_index = tensor._keras_history
         node = operation._inbound_nodes[node_index]
-        name = self.names[id(operation)] + (_ACTIVATION if id(operation) in self.opened else "")
-        return Ref(name, self.numbers.get(id(node), 0), tensor_index)
+        name, number = self.parted.get(id(node), (self.names[id(operation)], self.numbers.get(id(node), 0)))
+        return Ref(name + (_ACTIVATION if id(operation) in self.opened else ""), number, tensor_index)
+
+    def parts(self, operation: Any, nodes: Sequence[Any]) -> dict[str, list[Any]]:
+        """The nodes of an operation by the name of their entry."""
+        found: dict[str, list[Any]] = {self.names[id(operation)]: []}
+        for node in nodes:
+            name, _ = self.parted.get(id(node), (self.names[id(operation)], 0))
+            found.setdefault(name, []).append(node)
+        return found
 
 
 _ACTIVATION = "/activation"
@@ -347,6 +377,38 @@ def _taken_as(dtype: str, layer: Any) -> str:
     return str(layer.compute_dtype) if casts else dtype
 
 
+def _parted(
+    operations: Sequence[Any], calls: Mapping[int, Sequence[Any]], names: Mapping[int, str]
+) -> dict[int, tuple[str, int]]:
+    """The calls of layers that are opened, by what they are opened for: shapes, and arguments that are no tensors."""
+    taken, found = set(names.values()), {}
+    for op in operations:
+        nodes = calls.get(id(op), ())
+        if len(nodes) < 2 or not hasattr(op, "trainable") or type(op).__module__.startswith("keras.") or _is_model(op):
+            continue
+        kinds: dict[str, tuple[str, list[Any]]] = {}
+        for node in nodes:
+            kind = _said(node)
+            if kind not in kinds:
+                kinds[kind] = (unique(names[id(op)], taken) if kinds else names[id(op)], [])
+                taken.add(kinds[kind][0])
+            name, same = kinds[kind]
+            found[id(node)] = name, len(same)
+            same.append(node)
+    return found
+
+
+def _said(node: Any) -> str:
+    """What a call says besides its tensors: their shapes, and all other arguments."""
+
+    def leaf(item: Any) -> Any:
+        if _is_tensor(item):
+            return f"tensor {tuple(item.shape)} {item.dtype}"
+        return f"array {id(item)}" if hasattr(item, "shape") else repr(item)
+
+    return repr(map_structure(leaf, [list(node.arguments.args), dict(node.arguments.kwargs)]))
+
+
 def _is_model(op: Any) -> bool:
     import keras
 
@@ -357,6 +419,22 @@ def _is_tensor(item: Any) -> bool:
     import keras
 
     return isinstance(item, keras.KerasTensor)
+
+
+def _is_backend_tensor(item: Any) -> bool:
+    import keras
+
+    return bool(keras.ops.is_tensor(item))
+
+
+def _number(tensor: Any) -> float | int | None:
+    """The number of a tensor without axes."""
+    import keras
+
+    if len(tensor.shape) or "bool" in str(tensor.dtype):
+        return None
+    number: float | int = keras.ops.convert_to_numpy(tensor).item()
+    return number
 
 
 def _is_known(kind: str, module: str, registered_name: str | None) -> bool:
