@@ -45,6 +45,7 @@ FILES: Mapping[str, str] = {
     "concat": "Concatenate ops.Concatenate ops.Split ops.Stack ops.Unstack",
     "contrast": "AutoContrast ContrastLimitedAdaptiveHistogramEqualization",
     "conv": "Conv1D Conv2D Conv3D DepthwiseConv1D DepthwiseConv2D SeparableConv1D SeparableConv2D",
+    "conv_lstm": "ConvLSTM1D ConvLSTM2D ConvLSTM3D",
     "conv_transpose": "Conv1DTranspose Conv2DTranspose Conv3DTranspose",
     "dense": "Dense",
     "described": "",
@@ -65,12 +66,20 @@ FILES: Mapping[str, str] = {
     "embedding": "Embedding ReversibleEmbedding",
     "expand": "ops.ExpandDims ops.Moveaxis ops.Squeeze ops.Swapaxes",
     "group_norm": "GroupNormalization",
+    "image_operations": (
+        "ops.AffineTransform ops.CropImages ops.ExtractPatches ops.GaussianBlur ops.HSVToRGB ops.PadImages "
+        "ops.PerspectiveTransform ops.RGBToGrayscale ops.RGBToHSV ops.SSIM ops.SobelEdges"
+    ),
     "indexed": "ops.OneHot ops.Scatter ops.ScatterUpdate ops.SegmentMax ops.SegmentMin ops.SegmentProd ops.SegmentSum",
     "io": "ActivityRegularization Identity InputLayer",
     "layer_norm": "LayerNormalization RMSNormalization UnitNormalization ops.LayerNorm ops.Normalize ops.RMSNorm",
     "linalg": (
         "ops.Cholesky ops.CholeskyInverse ops.Det ops.Inv ops.Logdet ops.MatrixRank ops.Pinv ops.Qr ops.SVD "
         "ops.Solve ops.SolveTriangular"
+    ),
+    "losses": (
+        "ops.BinaryCrossentropy ops.CategoricalCrossentropy ops.InTopK ops.MultiHot "
+        "ops.SparseCategoricalCrossentropy ops.Sparsemax"
     ),
     "masking": "Masking",
     "matmul": "Dot ops.Einsum ops.Matmul",
@@ -91,6 +100,10 @@ FILES: Mapping[str, str] = {
         "ops.Corrcoef ops.Correlate ops.Cross ops.Dot ops.Inner ops.Kron ops.Outer ops.Tensordot ops.Trace ops.Vdot"
     ),
     "quantile": "ops.Median ops.Nanmedian ops.Nanpercentile ops.Nanquantile ops.Percentile ops.Quantile",
+    "ranges": (
+        "ops.Digitize ops.ExtractSequences ops.Geomspace ops.IsIn ops.Linspace ops.Logspace ops.UnravelIndex "
+        "ops.Vander"
+    ),
     "recurrent": "Bidirectional GRU GRUCell LSTM LSTMCell RNN SimpleRNN SimpleRNNCell StackedRNNCells",
     "reduce": (
         "ops.All ops.Amax ops.Amin ops.Any ops.Argmax ops.Argmin ops.Logsumexp ops.Max ops.Mean ops.Min "
@@ -104,8 +117,8 @@ FILES: Mapping[str, str] = {
     "slicing": "ops.GetItem",
     "softmax": "Softmax ops.Glu ops.LogSoftmax ops.Softmax",
     "sorting": "ops.Argsort ops.SearchSorted ops.Sort",
-    "stacking": "ops.Append ops.ArraySplit ops.Dsplit ops.Dstack ops.Hsplit ops.Hstack ops.Vsplit ops.Vstack",
     "spectral_norm": "SpectralNormalization",
+    "stacking": "ops.Append ops.ArraySplit ops.Dsplit ops.Dstack ops.Hsplit ops.Hstack ops.Vsplit ops.Vstack",
     "take": "ops.Take ops.TakeAlongAxis",
     "tile": "ops.Cumprod ops.Cumsum ops.Flip ops.Repeat ops.Roll ops.Tile",
     "tokens": "CategoryEncoding Discretization HashedCrossing Hashing IntegerLookup",
@@ -139,6 +152,7 @@ ATEN_FILES: Mapping[str, str] = {
     "composed": "_cdist_forward cdist lerp",
     "concat": "cat chunk concat concatenate split split_with_sizes stack tensor_split unbind unfold",
     "conv": "conv1d conv2d conv3d",
+    "conv_lstm": "conv_recurrent",
     "conv_transpose": "conv_transpose1d conv_transpose2d conv_transpose3d",
     "custom": "custom",
     "dense": "linear",
