@@ -12,7 +12,7 @@ from xconv.layers.recurrent_stack import direction_roles, op_of_whole, ops_of_ce
 from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, TorchExample, Weights
 from xconv.weights import Weight
 
-__all__ = ["GATES", "KINDS", "STATES", "Recurrent"]
+__all__ = ["GATES", "KINDS", "STATES", "Recurrent", "in_config", "named"]
 
 KINDS = {"LSTM": "lstm", "GRU": "gru", "SimpleRNN": "rnn"}
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
@@ -92,14 +92,14 @@ class Recurrent(Spec):
         kind = next(kind for kind, name in KINDS.items() if name == self.kind)
         config: dict[str, Any] = {
             "units": self.units,
-            "activation": _in_config(self.activation),
+            "activation": in_config(self.activation),
             "use_bias": "bias" in weights,
             "return_sequences": self.sequences,
             "return_state": self.states,
             "go_backwards": self.backward,
         }
         if self.kind != "rnn":
-            config["recurrent_activation"] = _in_config(self.gate)
+            config["recurrent_activation"] = in_config(self.gate)
         if self.kind == "gru":
             config["reset_after"] = self.reset_after
         config |= {key: rate for key in ("dropout", "recurrent_dropout") if (rate := getattr(self, key))}
@@ -130,12 +130,13 @@ class Recurrent(Spec):
         config |= {"states": self.states, "merge": self.merge}
         if self.kind == "gru":
             config["reset_after"] = self.reset_after
-        config["nonlinearity" if self.kind == "rnn" else "activation"] = _named(self.activation)
-        more = {"recurrent_activation": _named(self.gate), "masked": self.masked, "zeros": self.zeros}
+        if self.kind == "rnn":
+            config["nonlinearity"] = named(self.activation)
+        more = {} if self.kind == "rnn" else {"activation": named(self.activation)}
+        more |= {"recurrent_activation": named(self.gate), "masked": self.masked, "zeros": self.zeros}
         more |= {"input_dropout": self.dropout, "recurrent_dropout": self.recurrent_dropout}
-        config |= {key: item for key, item in more.items() if item and item != "sigmoid"}
-        if self.kind != "rnn" and self.activation == "tanh":
-            del config["activation"]
+        usual = {"activation": "tanh", "recurrent_activation": "sigmoid"}
+        config |= {key: item for key, item in more.items() if item and item != usual.get(key)}
         tensors: dict[str, Weight] = {}
         for role in direction_roles(weights, self.both):
             name, _, way = role.partition("_")
@@ -177,12 +178,12 @@ class Recurrent(Spec):
         return recurrent_torch_examples()
 
 
-def _named(activation: str | Activation) -> Any:
+def named(activation: str | Activation) -> Any:
     """An activation as the modules take it."""
     return activation if isinstance(activation, str) else (activation.name, dict(activation.parameters))
 
 
-def _in_config(activation: str | Activation) -> Any:
+def in_config(activation: str | Activation) -> Any:
     """An activation as a layer's config says it."""
     if isinstance(activation, str):
         return activation

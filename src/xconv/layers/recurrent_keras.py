@@ -17,7 +17,7 @@ from xconv.layers.tile import Flip
 from xconv.spec import KerasLayer, Op, Slot, Weights
 from xconv.weights import Weight
 
-__all__ = ["ops_of_layer"]
+__all__ = ["NO_EFFECT", "activation_of", "flat_states", "ops_of_layer", "rate_of", "refuse_hidden_state"]
 
 CELLS = {"LSTMCell": "LSTM", "GRUCell": "GRU", "SimpleRNNCell": "SimpleRNN"}
 SEQUENCES = (*KINDS, "RNN")
@@ -131,7 +131,7 @@ class _Call:
         rank = 2 if is_cell else 3
         if layer.inputs[0][-1] is None or len(layer.inputs[0]) != rank:
             raise Mismatch(f"{layer.kind} gets an input of shape {layer.inputs[0]}")
-        return cls(layer, mask, list(_flat(given)), iter(layer.weights))
+        return cls(layer, mask, list(flat_states(given)), iter(layer.weights))
 
     # ---------------------------------------------------------------------------------------------------- layers
 
@@ -262,11 +262,11 @@ class _Call:
             KINDS[cell.kind],
             features,
             config["units"],
-            activation=_activation(config.get("activation", "tanh")),
+            activation=activation_of(config.get("activation", "tanh")),
             reset_after=bool(config.get("reset_after", True)) or cell.kind != "GRU",
-            gate="sigmoid" if cell.kind == "SimpleRNN" else _activation(recurrent),
-            dropout=_rate(config, "dropout"),
-            recurrent_dropout=_rate(config, "recurrent_dropout"),
+            gate="sigmoid" if cell.kind == "SimpleRNN" else activation_of(recurrent),
+            dropout=rate_of(config, "dropout"),
+            recurrent_dropout=rate_of(config, "recurrent_dropout"),
         )
         if spec.dropout and not spec.recurrent_dropout and config.get("implementation") == 1 and spec.kind != "rnn":
             raise Unsupported("dropout with implementation=1, which drops for each gate", remedy="use implementation=2")
@@ -295,13 +295,13 @@ class _Call:
         return _Outputs(list(every[:count]), list(every[count:]))
 
 
-def _flat(given: Any) -> Iterator[Slot]:
+def flat_states(given: Any) -> Iterator[Slot]:
     """The initial states, nested as the cells are, one after the other."""
     if isinstance(given, Slot):
         yield given
     elif isinstance(given, (list, tuple)):
         for item in given:
-            yield from _flat(item)
+            yield from flat_states(item)
     elif given is not None:
         raise Unsupported("initial states that are no tensors of the network", remedy="make them inputs of the model")
 
@@ -315,10 +315,15 @@ def _check_known(kind: str, config: Mapping[str, Any]) -> None:
 
 def _check_options(wrapped: _Wrapped) -> None:
     """Refuse what depends on the batches before, and time on the first axis."""
-    if wrapped.says("stateful"):
-        raise Unsupported(f"stateful {wrapped.kind}, whose result depends on the batches before", remedy=STATEFUL)
+    refuse_hidden_state(wrapped.kind, wrapped.config)
     if wrapped.says("time_major"):
         raise Unsupported(f"{wrapped.kind} with time_major=True", remedy="transpose the input")
+
+
+def refuse_hidden_state(kind: str, config: Mapping[str, Any] | KerasLayer) -> None:
+    """Refuse what depends on the batches before."""
+    if config.get("stateful"):
+        raise Unsupported(f"stateful {kind}, whose result depends on the batches before", remedy=STATEFUL)
 
 
 def _same(one: _Wrapped, two: _Wrapped) -> bool:
@@ -333,7 +338,7 @@ def _trains(key: str) -> bool:
     return key.endswith(TRAINING_ONLY) or "quantization" in key or "lora" in key
 
 
-def _activation(value: Any) -> str | Activation:
+def activation_of(value: Any) -> str | Activation:
     """An activation of a config: its name where that says it all."""
     spec = activation_op("linear" if value is None else value).spec
     if not isinstance(spec, Activation):
@@ -341,7 +346,8 @@ def _activation(value: Any) -> str | Activation:
     return spec.name if activation_op(spec.name).spec == spec else spec
 
 
-def _rate(config: Mapping[str, Any], key: str) -> float:
+def rate_of(config: Mapping[str, Any] | KerasLayer, key: str) -> float:
+    """A rate of dropout."""
     rate = float(config.get(key) or 0.0)
     if rate >= 1:
         raise Unsupported(f"{key}={rate:g}, which leaves nothing", remedy="use a rate below 1")

@@ -18,6 +18,7 @@ from xconv.torch.modules.colours import (
     RandomPosterization,
     RandomSaturation,
 )
+from xconv.torch.modules.conv_lstm import ConvLSTM
 from xconv.torch.modules.einsum import EinsumDense
 from xconv.torch.modules.histograms import (
     AutoContrast,
@@ -68,6 +69,7 @@ __all__ = [
     "CholeskyInverse",
     "ClippedReLU",
     "ContrastLimitedAdaptiveHistogramEqualization",
+    "ConvLSTM",
     "ConvTranspose1d",
     "ConvTranspose2d",
     "ConvTranspose3d",
