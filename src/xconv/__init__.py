@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from xconv.optimization.run import optimize
     from xconv.preprocessing.splitting import split_preprocessing
     from xconv.randomization import randomize
-    from xconv.registry import register
+    from xconv.registry import register, register_module, register_torch, unregister
     from xconv.torch.mapping import export_weights
     from xconv.torch.record import record
     from xconv.torch.values import weights_report
@@ -77,12 +77,15 @@ __all__ = [
     "randomize",
     "record",
     "register",
+    "register_module",
+    "register_torch",
     "same_features",
     "save",
     "split_preprocessing",
     "torch_to_keras",
     "torch_to_onnx",
     "transfer",
+    "unregister",
     "verify",
     "weights_report",
     "zoo",
@@ -120,6 +123,9 @@ _HOMES = {
     "randomize": "xconv.randomization",
     "record": "xconv.torch.record",
     "register": "xconv.registry",
+    "register_module": "xconv.registry",
+    "register_torch": "xconv.registry",
+    "unregister": "xconv.registry",
     "same_features": "xconv.extraction.counterparts",
     "save": "xconv.api",
     "split_preprocessing": "xconv.preprocessing.splitting",

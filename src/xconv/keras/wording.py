@@ -14,6 +14,7 @@ from typing import Any
 from xconv.graph import Graph, Node, map_structure, values_in
 from xconv.keras.names import layer_name
 from xconv.keras.records import Call, Entry, KerasModel, Ref
+from xconv.registry import back_of
 from xconv.spec import KerasLayer, Slot
 
 __all__ = ["joined", "worded"]
@@ -25,11 +26,16 @@ MERGES = ("Add", "Subtract", "Multiply", "Maximum", "Minimum")
 def worded(layer: KerasLayer, kind: str) -> KerasLayer:
     """The same layer in the words of a source layer of class `kind`; torch's own ReLU is a ReLU.
 
+    What a user's rule said of a class is said back as its `back` does.
+
     >>> worded(KerasLayer("Activation", {"activation": "relu"}), "relu").kind
     'ReLU'
     >>> worded(KerasLayer("Activation", {"activation": "relu"}), "Activation").kind
     'Activation'
     """
+    back = back_of(kind)
+    if back is not None:
+        return back(layer)
     is_keras = kind.removeprefix("ops.")[:1].isupper()
     if layer.kind == "Activation" and layer.config["activation"] in LIMITS and (kind == "ReLU" or not is_keras):
         limit = LIMITS[layer.config["activation"]]

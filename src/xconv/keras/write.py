@@ -108,12 +108,19 @@ class _Writer:
             return Ref(owner, len(entry.calls))
         name = unique(name, self.entries)
         is_op = layer.kind.startswith("ops.")
-        kind = layer.kind.removeprefix("ops.")
         config = {"name": name, **{key: item for key, item in layer.config.items() if key != "trainable"}}
         trainable = node.trainable and layer.config.get("trainable", True)
-        module = None if is_op else "keras.layers"
+        registered, (module, kind) = _home(layer.kind)
         self.entries[name] = Entry(
-            name, kind, module, is_op=is_op, config=config, calls=(call,), weights=layer.weights, trainable=trainable
+            name,
+            kind,
+            module,
+            registered,
+            is_op=is_op,
+            config=config,
+            calls=(call,),
+            weights=layer.weights,
+            trainable=trainable,
         )
         if layer.weights:
             self.owners[same] = name
@@ -130,6 +137,13 @@ class _Writer:
             if len(names) > 1:
                 what = f"{key} is shared by {', '.join(names)}, and Keras shares whole layers only"
                 self.problems.append(Problem(names[0], what, "untie the weights before the conversion"))
+
+
+def _home(kind: str) -> tuple[str | None, tuple[str | None, str]]:
+    """The registered name of a user's class, and the module and class of any."""
+    if ">" in kind:
+        return kind, ("builtins", kind.rpartition(">")[2])
+    return None, (None, kind.removeprefix("ops.")) if kind.startswith("ops.") else ("keras.layers", kind)
 
 
 def _word(kind: str) -> str:

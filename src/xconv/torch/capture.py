@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from xconv import axes
-from xconv.errors import InvalidInput, Unsupported
+from xconv.errors import InvalidInput, Unsupported, XConvError
 from xconv.inputs import SIZES
 from xconv.torch.bags import plain_bags
 from xconv.torch.exported import TRACED, examples
@@ -72,6 +72,8 @@ def capture(
             arguments, named = pytree.tree_unflatten(tensors, spec)
             shapes = _by_parameter(module, *pytree.tree_unflatten(free, spec))
             program = torch.export.export(module, arguments, named, dynamic_shapes=shapes)
+        except XConvError:
+            raise
         except Exception as error:  # torch.export lets through whatever the module raises
             check_takes(module, examples, keywords)
             raise _refused(module, error) from error

@@ -14,8 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from xconv.torch.custom import custom_call
 from xconv.torch.described import told
 from xconv.torch.modules import AveragePool, Normalization, Rescaling, SamePad
+from xconv.torch.modules.conv_lstm import ConvLSTM
 from xconv.torch.modules.described import Described
 from xconv.torch.modules.recurrent_form import KerasForm
 from xconv.torch.replaced import replaced
@@ -76,6 +78,31 @@ def _recurred(
     return [x.new_empty(shape) for shape in (*shapes, *((x.shape[0], units),) * count)]
 
 
+@torch.library.custom_op("xconv::conv_recurrent", mutates_args=())
+def conv_recurrent(
+    x: Tensor, states: Sequence[Tensor], mask: Tensor | None, params: Sequence[Tensor], settings: str
+) -> list[Tensor]:
+    """A ConvLSTM of xconv's own; `settings` is a JSON object."""
+    raise NotImplementedError(f"only recorded, never run: {settings}")
+
+
+def _convolved(
+    x: Tensor,
+    states: Sequence[Tensor],  # noqa: ARG001
+    mask: Tensor | None,  # noqa: ARG001
+    params: Sequence[Tensor],
+    settings: str,
+) -> list[Tensor]:
+    said = json.loads(settings)
+    filters, _, *kernel = params[0].shape
+    maps = [size for place, size in enumerate(x.shape) if place > 1 and place != said["axis"]]
+    geometry = zip(maps, kernel, said["stride"], said["dilation"], said["padding"], strict=True)
+    after = [(n + sum(pads) - (k - 1) * d - 1) // s + 1 for n, k, s, d, pads in geometry]
+    after.insert(said["axis"] - 2, filters // 4)
+    output = (x.shape[0], x.shape[1], *after) if said["sequences"] else (x.shape[0], *after)
+    return [x.new_empty(shape) for shape in (output, *((x.shape[0], *after),) * (2 if said["states"] else 0))]
+
+
 def _floating(x: Tensor) -> Tensor:
     return torch.empty_like(x, dtype=x.dtype if x.is_floating_point() else torch.get_default_dtype())
 
@@ -93,6 +120,7 @@ def _averaged(x: Tensor, kernel: Sequence[int], stride: Sequence[int], pads: Seq
 same_pad.register_fake(_padded)
 same_average.register_fake(_averaged)
 recurrent.register_fake(_recurred)
+conv_recurrent.register_fake(_convolved)
 rescaling.register_fake(lambda x, scale, offset, axis: _floating(x))
 normalization.register_fake(lambda x, mean, variance, invert: _floating(x))
 
@@ -104,21 +132,29 @@ def whole(module: nn.Module) -> AbstractContextManager[None]:
 
 def _method(module: nn.Module) -> tuple[str, Callable[..., Any]] | None:
     """The method that says the module in one call; None where it is said otherwise."""
+    if isinstance(module, ConvLSTM):
+        return "_whole", _in_one(module, conv_recurrent, module.params)
     if isinstance(module, KerasForm):
         return None if module.is_plain else ("_whole", _recurrent(module))
-    call = layer_call(module) or _call(module)
+    call = custom_call(module) or layer_call(module) or _call(module)
     return None if call is None else ("forward", call)
 
 
 def _recurrent(module: KerasForm) -> Callable[..., Any]:
     """A recurrent layer that is more than torch's kernel, in one call."""
-    settings = json.dumps(module.settings())
     ways = range(2 if module.bidirectional else 1)
+    return _in_one(module, recurrent, lambda: [weight for way in ways for weight in module.params(way)])
+
+
+def _in_one(
+    module: KerasForm | ConvLSTM, operator: Callable[..., list[Tensor]], params: Callable[[], list[Tensor]]
+) -> Callable[..., Any]:
+    """The call of an operator in the place of all steps."""
+    settings = json.dumps(module.settings())
 
     def call(x: Tensor, *rest: Tensor) -> Any:
         mask, states = (rest[0], rest[1:]) if module.masked else (None, rest)
-        params = [weight for way in ways for weight in module.params(way)]
-        given = recurrent(x, states, mask, params, settings)
+        given = operator(x, states, mask, params(), settings)
         return given[0] if len(given) == 1 else tuple(given)
 
     return call

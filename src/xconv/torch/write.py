@@ -163,6 +163,10 @@ class _Builder:
         name = identifier(step.name if path == step.path else path)
         if call.target == "Tensor":
             ((role, weight),) = call.tensors.items()
+            tied = self._tied(weight)
+            if tied is not None:
+                held = self.graph.create_node("get_attr", tied[0], name=f"{name}_held")
+                return self.graph.call_function(resolve_target("torch.permute"), (held, tied[1]))
             return self.graph.create_node("get_attr", self._variable(path, role, weight, step), name=name)
         if call.is_module:
             return self.graph.create_node("call_module", self._module(call, path, step), args, kwargs, name=name)
@@ -218,6 +222,16 @@ class _Builder:
         tensor = self._tensor(full, weight)
         self._container(parent).register_parameter(name, self._parameter(weight, tensor, step))
         return full
+
+    def _tied(self, weight: Weight) -> tuple[str, axes.Order] | None:
+        """The parameter that holds a free weight in another order of axes, and how to turn it."""
+        for other, tensor in self.tensors.items():
+            turned = other.key == weight.key and isinstance(tensor, nn.Parameter) and other != weight
+            if turned and other.split == other.source and weight.split == weight.source and other.key:
+                places = [other.order.index(axis) for axis in weight.order]
+                if tensor.shape == axes.apply(other.source, other.order):
+                    return self.names[other][0], tuple(places)
+        return None
 
     def _container(self, path: str) -> nn.Module:
         """The module at a path, made where it is not there."""
