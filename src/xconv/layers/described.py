@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from xconv import axes
-from xconv.errors import Mismatch, Unsupported
+from xconv.errors import Mismatch
 from xconv.layers.geometry import channel_axis, data_format
-from xconv.spec import AtenCall, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, Weights
+from xconv.layers.io import Variable
+from xconv.spec import AtenCall, KerasLayer, Made, Op, Order, Shape, Slot, Spec, TorchCall, Weights
+from xconv.weights import Weight
 
 __all__ = ["REQUIRED", "Defaults", "Described", "Picture", "Settings", "Told", "frozen", "picture_axis", "settings_of"]
 
@@ -104,10 +106,16 @@ class Told(Spec):
         from xconv.layers import RULES
 
         kind, settings, tensors = call["kind"], json.loads(call["settings"]), tuple(call["tensors"])
-        if not all(isinstance(item, Slot) for item in tensors):
-            raise Unsupported(f"{kind} of a tensor that the network holds", remedy="give it as an input")
         config = {**settings, "data_format": "channels_first"}
-        return RULES[kind].from_keras(KerasLayer(kind, config, inputs=call.inputs, args=tensors))
+        held = [item for item in tensors if isinstance(item, Weight)]
+        made = [Op(Variable(weight.shape), {"value": weight}, f"value{place}", ()) for place, weight in enumerate(held)]
+        given = tuple(Made(held.index(item)) if isinstance(item, Weight) else item for item in tensors)
+        shapes = tuple(call.inputs[item.index] if isinstance(item, Slot) else item.shape for item in tensors)
+        layer = KerasLayer(kind, config, inputs=shapes, args=tuple(Slot(place) for place in range(len(tensors))))
+        found = RULES[kind].from_keras(layer)
+        if not made or not isinstance(found, Op):
+            return found
+        return *made, replace(found, inputs=given)
 
 
 def _slots(inputs: Sequence[Shape]) -> tuple[Slot, ...]:
