@@ -65,6 +65,10 @@ FILES: Mapping[str, str] = {
     ),
     "embedding": "Embedding ReversibleEmbedding",
     "expand": "ops.ExpandDims ops.Moveaxis ops.Squeeze ops.Swapaxes",
+    "functional": (
+        "ops.AveragePool ops.BatchNorm ops.Conv ops.DepthwiseConv ops.Fold ops.MaxPool ops.Norm ops.SeparableConv "
+        "ops.Unfold"
+    ),
     "group_norm": "GroupNormalization",
     "image_operations": (
         "ops.AffineTransform ops.CropImages ops.ExtractPatches ops.GaussianBlur ops.HSVToRGB ops.PadImages "

@@ -22,7 +22,7 @@ from xconv.layers.geometry import (
     torch_padding,
 )
 from xconv.padding import Pads, effective, zero_pads
-from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Spec, TorchCall, TorchExample, Weights
+from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, TorchExample, Weights
 from xconv.weights import Weight
 
 __all__ = ["Conv", "SeparableConv"]
@@ -67,8 +67,12 @@ class Conv(Spec):
         return with_activation(layer, Op(spec, weights))
 
     @classmethod
-    def from_torch(cls, call: AtenCall) -> Op:
+    def from_torch(cls, call: AtenCall) -> Op | Sequence[Op]:
         """Weight (out, in/groups, *k); pads are numbers, or 'same' at stride 1 with the odd pixel after."""
+        if isinstance(call.get("weight"), Slot):
+            from xconv.layers.functional import computed_conv
+
+            return computed_conv(call)
         weights, kernel, stride, dilation = convolution_of(call)
         pads: Pads
         if isinstance(call["padding"], str):
