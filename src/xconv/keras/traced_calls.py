@@ -24,7 +24,8 @@ def traced_calls() -> Iterator[list[tuple[Any, Any]]]:
     import keras
 
     found: list[tuple[Any, Any]] = []
-    calls, layer, variable = sys.modules["keras.src.layers.layer"], keras.layers.Layer, keras.Variable
+    layer, variable = keras.layers.Layer, keras.Variable
+    calls: Any = sys.modules["keras.src.layers.layer"]
     own_node, own_call, own_symbolic = calls.Node, layer.__call__, layer.symbolic_call
     own_value, holder = variable.value, next(kind for kind in variable.__mro__ if "value" in vars(kind))
 

@@ -205,8 +205,8 @@ class TakeAlong(Spec):
         for axis in (1, 2):
             shapes = ((6, 5), (6, 5))
             yield Example("ops.TakeAlongAxis", shapes, {"axis": axis}, args=(Slot(0), Slot(1)), values="integers")
-        shapes = ((6, 5, 2), (3, 1, 1))
-        yield Example("ops.TakeAlongAxis", shapes, {"axis": 1}, args=(Slot(0), Slot(1)), values="integers")
+        wide = ((6, 5, 2), (3, 1, 1))
+        yield Example("ops.TakeAlongAxis", wide, {"axis": 1}, args=(Slot(0), Slot(1)), values="integers")
 
 
 def _until(place: int, size: int | None) -> Item:
