@@ -49,7 +49,7 @@ FILES: Mapping[str, str] = {
     "conv_transpose": "Conv1DTranspose Conv2DTranspose Conv3DTranspose",
     "dense": "Dense",
     "described": "",
-    "diagonal": "ops.Diagonal",
+    "diagonal": "ops.Diag ops.Diagflat ops.Diagonal",
     "distributed": "TimeDistributed",
     "dropout": (
         "AlphaDropout Dropout GaussianDropout GaussianNoise SpatialDropout1D SpatialDropout2D "
@@ -161,7 +161,7 @@ ATEN_FILES: Mapping[str, str] = {
     "custom": "custom",
     "dense": "linear",
     "described": "described",
-    "diagonal": "diagonal",
+    "diagonal": "diag diag_embed diagonal",
     "dropout": (
         "alpha_dropout drop_batch drop_path drop_unscaled dropout feature_dropout gaussian_dropout gaussian_noise"
     ),
