@@ -17,6 +17,9 @@ class Refusal:
 
 
 _STRINGS = "torch has no tensors of strings"
+_COMPLEX = "complex numbers, which no graph of xconv holds"
+_CODE = "it runs a Python function, which the graph holds as code"
+_VALUES = "the shape of its result depends on values"
 _FOREIGN = "replace it with layers or operations of Keras, or convert the parts before and after it"
 
 REFUSED: Mapping[str, Refusal] = {
@@ -37,5 +40,51 @@ REFUSED: Mapping[str, Refusal] = {
         _STRINGS, "call it before the model, and let the model take the numbers that it gives"
     ),
     "TorchModuleWrapper": Refusal("it already wraps a torch module", "take its `module`"),
+    "ops.AdaptiveAveragePool": Refusal(
+        "Keras 3.15 states a wrong shape for it in a graph", "use the layer AdaptiveAveragePooling1D, 2D or 3D"
+    ),
+    "ops.AdaptiveMaxPool": Refusal(
+        "Keras 3.15 states a wrong shape for it in a graph", "use the layer AdaptiveMaxPooling1D, 2D or 3D"
+    ),
+    "ops.Arange": Refusal(_VALUES, "give keras.ops.arange numbers, or use keras.ops.linspace"),
+    "ops.Argpartition": Refusal("which of the places it gives first is not defined", "use keras.ops.argsort or top_k"),
+    "ops.AssociativeScan": Refusal(_CODE, "use keras.ops.cumsum or cumprod, or write the steps out"),
+    "ops.Bincount": Refusal(_VALUES, "sum up keras.ops.one_hot"),
+    "ops.CTCDecode": Refusal("torch has no decoder of CTC", "take the network's outputs, and decode them outside"),
+    "ops.CTCLoss": Refusal(
+        "it belongs to the training; torch.nn.CTCLoss takes its arguments in another form",
+        "leave the loss out of the graph",
+    ),
+    "ops.Cond": Refusal(_CODE, "compute both branches, and choose with keras.ops.where"),
+    "ops.ConvTranspose": Refusal(
+        "a transposed convolution by a kernel that the network computes", "use the layer Conv1DTranspose, 2D or 3D"
+    ),
+    "ops.Eig": Refusal(_COMPLEX, "use matrices that are symmetric, and their singular values"),
+    "ops.Eigh": Refusal(
+        "the signs of eigenvectors are settled by no definition", "use keras.ops.svd with compute_uv=False"
+    ),
+    "ops.ForiLoop": Refusal(_CODE, "write the steps out"),
+    "ops.Histogram": Refusal("Keras 3.15 cannot run it in a graph", "count with keras.ops.digitize and one_hot"),
+    "ops.JVP": Refusal(_CODE, "leave derivatives out of the graph"),
+    "ops.Lstsq": Refusal("it takes one matrix, whose rows would be the batch", "multiply with keras.ops.pinv"),
+    "ops.LuFactor": Refusal(
+        "the backends of Keras number its pivots in unlike ways", "use keras.ops.solve, inv or det"
+    ),
+    "ops.Map": Refusal(_CODE, "write the function over the whole batch"),
+    "ops.Ndim": Refusal("it gives a number of Python, not a tensor", "use the rank of the symbolic tensor"),
+    "ops.Nonzero": Refusal(_VALUES, "use keras.ops.where with three arguments"),
+    "ops.Polar": Refusal(_COMPLEX, "keep cosine and sine apart"),
+    "ops.Scan": Refusal(_CODE, "use a recurrent layer, or write the steps out"),
+    "ops.SegmentReduction": Refusal(
+        "it is the base of other operations", "use keras.ops.segment_sum, max, min or prod"
+    ),
+    "ops.Slogdet": Refusal("Keras 3.15 states wrong shapes for it in a graph", "use keras.ops.det or logdet"),
+    "ops.Switch": Refusal(_CODE, "compute the branches, and choose with keras.ops.select"),
+    "ops.Unique": Refusal(_VALUES, "find them outside of the network"),
+    "ops.VectorizedMap": Refusal(_CODE, "write the function over the whole batch"),
+    "ops.View": Refusal("it reads the bits of one dtype as another's", "use keras.ops.cast"),
+    "ops.ViewAsComplex": Refusal(_COMPLEX, "keep the real and the imaginary part apart"),
+    "ops.ViewAsReal": Refusal(_COMPLEX, "keep the real and the imaginary part apart"),
+    "ops.WhileLoop": Refusal(_CODE, "write as many steps out as there are"),
 }
 """Reasons by class name; `ops.` in front for an operation of keras.ops. A class with a rule is not among them."""
