@@ -77,7 +77,7 @@ class _Reading:
             calls.setdefault(id(node.operation), []).append(node)
         opened = frozenset(id(op) for op in function.operations if _own_activation(op) is not None)
         names = _names(function.operations)
-        refs = _Refs(numbers, names, opened, _parted(function.operations, calls, names))
+        refs = _Refs(numbers, names, path, opened, _parted(function.operations, calls, names))
         shapes = {refs.of(tensor): tuple(tensor.shape) for node in nodes for tensor in node.outputs}
         for op in function.operations:
             if mode_of(op) is None or self.options.dequantize:
@@ -209,10 +209,9 @@ class _Reading:
                 return self.foreign(item)
             if _is_backend_tensor(item):
                 number = _number(item)
-                key = f"{node.operation.name}/constant_{len(self.arrays)}"
-                return self.constant(item, key) if number is None else number
+                return self.constant(item, refs.constant(node, len(self.arrays))) if number is None else number
             if type(item).__name__ == "ndarray" and item.ndim:
-                return self.array(item, f"{node.operation.name}/constant_{len(self.arrays)}")
+                return self.array(item, refs.constant(node, len(self.arrays)))
             return item
 
         args, kwargs = node.arguments.args, node.arguments.kwargs
@@ -309,6 +308,7 @@ class _Refs:
 
     numbers: Mapping[int, int]
     names: Mapping[int, str]
+    path: str = ""
     opened: frozenset[int] = frozenset()
     """Layers whose activation is an entry of its own: what they return is what that makes."""
 
@@ -321,6 +321,10 @@ class _Refs:
         node = operation._inbound_nodes[node_index]
         name, number = self.parted.get(id(node), (self.names[id(operation)], self.numbers.get(id(node), 0)))
         return Ref(name + (_ACTIVATION if id(operation) in self.opened else ""), number, tensor_index)
+
+    def constant(self, node: Any, number: int) -> str:
+        """The key of a constant that a call holds."""
+        return f"{self.path}{self.names[id(node.operation)]}/constant_{number}"
 
     def parts(self, operation: Any, nodes: Sequence[Any]) -> dict[str, list[Any]]:
         """The nodes of an operation by the name of their entry."""
