@@ -21,6 +21,7 @@ from xconv import axes
 from xconv.errors import InvalidInput, Unsupported, XConvError
 from xconv.inputs import SIZES
 from xconv.torch.bags import plain_bags
+from xconv.torch.causal_hints import no_causal_hints
 from xconv.torch.exported import TRACED, examples
 from xconv.torch.kept import kept
 from xconv.torch.labels import label_inputs, labelled
@@ -63,6 +64,7 @@ def capture(
         _in_inference(module),
         kept(module),
         whole(module),
+        no_causal_hints(),
         plain_bags(module),
         labelled(module, record),
         warnings.catch_warnings(),
