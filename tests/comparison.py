@@ -1,10 +1,38 @@
 """The one comparison of the suite: largest difference over largest expected value."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-__all__ = ["as_array", "assert_same"]
+__all__ = ["as_array", "assert_same", "told", "watched"]
+
+PARTS: list[str] = []
+WATCHERS: list[Callable[[str, float], None]] = []
+
+
+@contextmanager
+def told(what: str) -> Iterator[None]:
+    """Says in which part of a test something failed, or was compared."""
+    PARTS.append(what)
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(f"while comparing {what}")
+        raise
+    finally:
+        PARTS.pop()
+
+
+@contextmanager
+def watched(seen: Callable[[str, float], None]) -> Iterator[None]:
+    """Tells of every comparison meanwhile: its part, innermost, and the relative error."""
+    WATCHERS.append(seen)
+    try:
+        yield
+    finally:
+        WATCHERS.pop()
 
 
 def as_array(value: Any) -> np.ndarray[Any, Any]:
@@ -36,6 +64,8 @@ def assert_same(actual: Any, expected: Any, *, relative: float = 1e-10, dtype: b
     difference[finite] = np.abs(a[finite] - b[finite])
     largest, scale = difference.max(), np.abs(b[finite]).max(initial=0.0)
     error = largest / scale if scale else largest
+    for seen in WATCHERS:
+        seen(PARTS[-1] if PARTS else "", float(error))
     if error > relative:
         worst = tuple(int(i) for i in np.unravel_index(difference.argmax(), difference.shape))
         raise AssertionError(

@@ -16,7 +16,7 @@ from keras.src.ops import core, image, linalg, math, nn
 from keras.src.ops import numpy as keras_numpy
 
 import xconv
-from tests.comparison import assert_same
+from tests.comparison import assert_same, told
 from xconv import axes
 from xconv.graph import values_in
 from xconv.keras.live import read_live
@@ -60,7 +60,10 @@ def filled(item: Any, tensors: Any) -> Any:
 
 def model_of(kind: str, config: Any, args: Any, inputs: Any, values: str = "normal", **options: Any) -> Any:
     """A Functional model that calls one layer, with `options` as the call's keyword arguments."""
-    dtypes = [{"integers": "int32", "bits": "int32", "boolean": "bool"}.get(w, keras.config.floatx()) for w in each(values, inputs)]
+    dtypes = [
+        {"integers": "int32", "bits": "int32", "boolean": "bool"}.get(w, keras.config.floatx())
+        for w in each(values, inputs)
+    ]
     tensors = [keras.Input(shape, dtype=dtypes[i], name=f"in{i}") for i, shape in enumerate(inputs)]
     named = {} if kind.startswith("ops.") else {"name": "the_layer"}
     inner = {key: wrapped(item) for key, item in config.items() if is_layer(item)}
@@ -199,17 +202,26 @@ def assert_same_numbers(example: Example, sizes: Any = SIZES[0], training: bool 
             arrays.append(array.astype(dtype) if array.dtype.kind == "f" else array)
         expected = of_keras(model, arrays, seeds, training)
         actual = of_torch(module, arrays, seeds, training)
-    for got, want in zip(actual.outputs, expected.outputs, strict=True):
-        assert_same(got, want, relative=relative, dtype=got.is_floating_point())
-    for got, want in zip(actual.inputs, expected.inputs, strict=True):
-        if want is not None:
-            none = torch.zeros(tuple(want.shape), dtype=getattr(torch, dtype))
-            assert_same(none if got is None else got, tf.convert_to_tensor(want), relative=relative)
-    assert actual.weights.keys() >= {key for key, want in expected.weights.items() if want is not None}
-    for key, got in actual.weights.items():
-        if expected.weights.get(key) is None:
+    what = "in training" if training else "in inference"
+    with told(f"outputs {what}"):
+        for got, want in zip(actual.outputs, expected.outputs, strict=True):
+            assert_same(got, want, relative=relative, dtype=got.is_floating_point())
+    with told(f"gradients of inputs {what}"):
+        for got, want in zip(actual.inputs, expected.inputs, strict=True):
+            if want is not None:
+                none = torch.zeros(tuple(want.shape), dtype=getattr(torch, dtype))
+                assert_same(none if got is None else got, tf.convert_to_tensor(want), relative=relative)
+    with told(f"gradients of weights {what}"):
+        _assert_same_gradients(actual.weights, expected.weights, dtype, relative)
+
+
+def _assert_same_gradients(actual: dict[str, Any], expected: dict[str, Any], dtype: str, relative: float) -> None:
+    """Of the weights, by key."""
+    assert actual.keys() >= {key for key, want in expected.items() if want is not None}
+    for key, got in actual.items():
+        if expected.get(key) is None:
             continue
-        want = tf.convert_to_tensor(expected.weights[key])
+        want = tf.convert_to_tensor(expected[key])
         if tf.size(want) and dtype == "float64" and tf.reduce_max(tf.abs(want)) < 1e-12:
             assert got.abs().max() < 1e-12  # zero but for rounding, as for the bias of attention's keys
         else:

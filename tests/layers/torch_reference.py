@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -20,7 +19,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from tests.comparison import assert_same
+from tests.comparison import assert_same, told
 from tests.layers.reference import Answer, each, noise
 from xconv import axes
 from xconv.api import for_keras
@@ -61,16 +60,6 @@ SIZES = (9, 8, 7)
 """What stands in for open sizes when the numbers are compared."""
 TRACED = (12, 13, 14)
 """What stands in for them when the module is traced."""
-
-
-@contextmanager
-def told(what: str) -> Iterator[None]:
-    """Says in which part of a test something failed."""
-    try:
-        yield
-    except BaseException as error:
-        error.add_note(f"while comparing {what}")
-        raise
 
 
 # ---------------------------------------------------------------------------------------------------- modules
