@@ -48,7 +48,6 @@ FILES: Mapping[str, str] = {
     "conv_lstm": "ConvLSTM1D ConvLSTM2D ConvLSTM3D",
     "conv_transpose": "Conv1DTranspose Conv2DTranspose Conv3DTranspose",
     "dense": "Dense",
-    "described": "",
     "diagonal": "ops.Diag ops.Diagflat ops.Diagonal",
     "distributed": "TimeDistributed",
     "dropout": (
@@ -94,6 +93,7 @@ FILES: Mapping[str, str] = {
     ),
     "pad": "Cropping1D Cropping2D Cropping3D ZeroPadding1D ZeroPadding2D ZeroPadding3D",
     "pad_axes": "ops.Pad",
+    "pipeline": "Pipeline",
     "pool": (
         "AveragePooling1D AveragePooling2D AveragePooling3D GlobalAveragePooling1D GlobalAveragePooling2D "
         "GlobalAveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D GlobalMaxPooling3D MaxPooling1D "
@@ -121,7 +121,9 @@ FILES: Mapping[str, str] = {
     "slicing": "ops.GetItem",
     "softmax": "Softmax ops.Glu ops.LogSoftmax ops.Softmax",
     "sorting": "ops.Argsort ops.SearchSorted ops.Sort",
+    "spectra": "ops.FFT ops.FFT2 ops.IFFT2 ops.IRFFT ops.ISTFT ops.RFFT ops.STFT",
     "spectral_norm": "SpectralNormalization",
+    "spectrograms": "MelSpectrogram STFTSpectrogram",
     "stacking": "ops.Append ops.ArraySplit ops.Dsplit ops.Dstack ops.Hsplit ops.Hstack ops.Vsplit ops.Vstack",
     "take": "ops.Take ops.TakeAlongAxis",
     "tile": "ops.Cumprod ops.Cumsum ops.Flip ops.Repeat ops.Roll ops.Tile",
@@ -153,14 +155,14 @@ ATEN_FILES: Mapping[str, str] = {
     ),
     "attention": "scaled_dot_product_attention",
     "batch_norm": "_native_batch_norm_legit _native_batch_norm_legit_no_training batch_norm native_batch_norm",
-    "composed": "_cdist_forward cdist lerp",
+    "composed": "_cdist_forward addcdiv addcmul cdist convolution lerp",
     "concat": "cat chunk concat concatenate split split_with_sizes stack tensor_split unbind unfold",
     "conv": "conv1d conv2d conv3d",
     "conv_lstm": "conv_recurrent",
     "conv_transpose": "conv_transpose1d conv_transpose2d conv_transpose3d",
     "custom": "custom",
     "dense": "linear",
-    "described": "described",
+    "described": "described described_several",
     "diagonal": "diag diag_embed diagonal",
     "dropout": (
         "alpha_dropout drop_batch drop_path drop_unscaled dropout feature_dropout gaussian_dropout gaussian_noise"

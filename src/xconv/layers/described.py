@@ -94,11 +94,16 @@ def picture_axis(layer: KerasLayer) -> int:
     return channel_axis(layer)
 
 
+HOLDS = frozenset({"STFTSpectrogram"})
+"""Layers with weights of their own; any other tensor that a network holds is an input of a layer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Told(Spec):
     """Reads xconv's own modules, which torch.export sees as one call each."""
 
-    aten_ops = ("described",)
+    aten_ops = "described", "described_several"
+    holds = ("tensors",)
 
     @classmethod
     def from_torch(cls, call: AtenCall) -> Op | Sequence[Op]:
@@ -106,7 +111,10 @@ class Told(Spec):
         from xconv.layers import RULES
 
         kind, settings, tensors = call["kind"], json.loads(call["settings"]), tuple(call["tensors"])
-        config = {**settings, "data_format": "channels_first"}
+        config = {"data_format": "channels_first", **settings}
+        if kind in HOLDS:
+            weights = tuple(item for item in tensors if isinstance(item, Weight))
+            return RULES[kind].from_keras(KerasLayer(kind, config, weights, call.inputs))
         held = [item for item in tensors if isinstance(item, Weight)]
         made = [Op(Variable(weight.shape), {"value": weight}, f"value{place}", ()) for place, weight in enumerate(held)]
         given = tuple(Made(held.index(item)) if isinstance(item, Weight) else item for item in tensors)

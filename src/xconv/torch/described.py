@@ -22,9 +22,7 @@ __all__ = ["described", "told"]
 @torch.library.custom_op("xconv::described", mutates_args=())
 def described(tensors: Sequence[Tensor], kind: str, settings: str) -> Tensor:
     """What a module does in inference; `kind` is the class in Keras, `settings` a JSON object of its arguments."""
-    module = _made(kind, settings)
-    result: Tensor = module(*tensors)
-    return result.clone()
+    return _made(kind, settings).compute(*tensors).clone()
 
 
 def _like(tensors: Sequence[Tensor], kind: str, settings: str) -> Tensor:
@@ -32,6 +30,19 @@ def _like(tensors: Sequence[Tensor], kind: str, settings: str) -> Tensor:
 
 
 described.register_fake(_like)
+
+
+@torch.library.custom_op("xconv::described_several", mutates_args=())
+def described_several(tensors: Sequence[Tensor], kind: str, settings: str) -> list[Tensor]:
+    """The same of a module that gives several tensors."""
+    return [item.clone() for item in _made(kind, settings)(*tensors)]
+
+
+def _several(tensors: Sequence[Tensor], kind: str, settings: str) -> list[Tensor]:
+    return [torch.empty_like(item) for item in _made(kind, settings)(*tensors)]
+
+
+described_several.register_fake(_several)
 
 
 def _made(kind: str, settings: str) -> Described:
@@ -43,4 +54,6 @@ def _made(kind: str, settings: str) -> Described:
 def told(module: Described) -> Callable[..., Any]:
     """The call that says the module."""
     kind, settings = module.kind(), json.dumps(module.settings)
-    return lambda *tensors: described(list(tensors), kind, settings)
+    if module.several:
+        return lambda *tensors: tuple(described_several(list(tensors), kind, settings))
+    return lambda *tensors: described([*tensors, *module.held()], kind, settings)

@@ -56,17 +56,26 @@ from xconv.torch.modules.precision import Cast
 from xconv.torch.modules.recurrent import GRU, LSTM, RNN
 from xconv.torch.modules.resizes import CenterCrop, Resize, Resizing, UpSampling2D
 from xconv.torch.modules.scale import Normalization, PReLU, Rescaling, Scale
+from xconv.torch.modules.spectra import FFT, FFT2, IFFT2, IRFFT, ISTFT, RFFT, STFT
 from xconv.torch.modules.spectral import SpectralNorm
+from xconv.torch.modules.spectrograms import MelSpectrogram, STFTSpectrogram
 from xconv.torch.modules.tokens import CategoryEncoding, Discretization, HashedCrossing, Hashing, IntegerLookup
 from xconv.torch.modules.transposed import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from xconv.torch.modules.warps import RandomPerspective, RandomRotation, RandomShear, RandomTranslation, RandomZoom
 from xconv.torch.modules.windows import AveragePool, SamePad
 
 __all__ = [
+    "FFT",
+    "FFT2",
     "GRU",
+    "IFFT2",
+    "IRFFT",
+    "ISTFT",
     "LSTM",
+    "RFFT",
     "RNN",
     "SSIM",
+    "STFT",
     "AffineTransform",
     "AugMix",
     "AutoContrast",
@@ -101,6 +110,7 @@ __all__ = [
     "Hashing",
     "Input",
     "IntegerLookup",
+    "MelSpectrogram",
     "MixUp",
     "MultiHeadAttention",
     "Normalization",
@@ -132,6 +142,7 @@ __all__ = [
     "Rescaling",
     "Resize",
     "Resizing",
+    "STFTSpectrogram",
     "SamePad",
     "Scale",
     "Scatter",

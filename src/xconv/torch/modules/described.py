@@ -21,6 +21,8 @@ class Described(nn.Module):
     """
 
     keras_kind: ClassVar[str] = ""
+    several: ClassVar[bool] = False
+    """Whether it gives several tensors."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__()
@@ -30,6 +32,15 @@ class Described(nn.Module):
     def kind(cls) -> str:
         """The class of Keras: where nothing else is said, of the same name."""
         return cls.keras_kind or cls.__name__
+
+    def held(self) -> tuple[Tensor, ...]:
+        """Its weights, in Keras's order and arrangement."""
+        return ()
+
+    def compute(self, *tensors: Tensor) -> Tensor:
+        """The result for its inputs, and behind them its weights."""
+        result: Tensor = self(*tensors)
+        return result
 
     def like(self, *tensors: Tensor) -> Tensor:
         """An empty tensor of the shape and dtype of the result."""
