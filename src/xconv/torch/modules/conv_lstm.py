@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from xconv.torch.modules.steps import Drops, Named, activation, drawn, masked_step
+from xconv.torch.modules.steps import Drops, Named, drawn, function_of, masked_step
 
 __all__ = ["ConvLSTM"]
 
@@ -51,6 +51,7 @@ class ConvLSTM(nn.Module):
         self.kernel_size, self.stride, self.dilation = tuple(kernel_size), tuple(stride), tuple(dilation)
         self.padding = tuple(tuple(pair) for pair in padding)
         self.activation, self.recurrent_activation = activation, recurrent_activation
+        self.functions = function_of(activation), function_of(recurrent_activation)
         self.backward, self.sequences, self.states = backward, sequences, states
         self.masked, self.zeros = masked, zeros
         self.input_dropout, self.recurrent_dropout = input_dropout, recurrent_dropout
@@ -127,7 +128,7 @@ class ConvLSTM(nn.Module):
             product = step + torch.cat(made, 1)
         else:
             product = step + _convolution(functional.pad(h, flat), self.weight_hh, ones, ones)
-        gate, act = activation(self.recurrent_activation), activation(self.activation)
+        act, gate = self.functions
         enter, forget, new, out = product.chunk(GATES, 1)
         c = gate(forget) * c + gate(enter) * act(new)
         return gate(out) * act(c), c

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xconv.torch.modules.steps import Cell, Named, Weights, activation, drawn, masked_kernel, stepwise
+from xconv.torch.modules.steps import Cell, Named, Weights, drawn, function_of, masked_kernel, stepwise
 
 __all__ = ["KerasForm"]
 
@@ -39,6 +39,7 @@ class KerasForm(nn.Module):
         recurrent_dropout: float,
     ) -> None:
         self.activation, self.recurrent_activation, self.reset_after = of_state, of_gates, reset_after
+        self.functions = function_of(of_state), function_of(of_gates)
         self.backward, self.sequences, self.states, self.merge = backward, sequences, states, merge
         self.masked, self.zeros, self.input_dropout, self.recurrent_dropout = (
             masked,
@@ -146,7 +147,7 @@ class KerasForm(nn.Module):
         recurrent = drawn(states[0], self.recurrent_dropout if self.training else 0.0, gates)
         whole = mask is None or not (self.kind == "lstm" and self.states)
         if not self.has_kernel or recurrent or len(inputs) > 1 or not whole:
-            cell = Cell(self.kind, activation(self.activation), activation(self.recurrent_activation), self.reset_after)
+            cell = Cell(self.kind, *self.functions, self.reset_after)
             drops = inputs, recurrent
             return stepwise(cell, self._weights(way), x, states, mask, zeros=self.zeros, drops=drops)
         x = x * inputs[0].unsqueeze(1) if inputs else x

@@ -13,7 +13,7 @@ from torch.nn import functional
 from xconv.layers.activation import Activation, activation_op
 from xconv.torch.targets import resolve_target
 
-__all__ = ["Cell", "Drops", "Named", "Weights", "activation", "drawn", "masked_kernel", "masked_step", "stepwise"]
+__all__ = ["Cell", "Drops", "Named", "Weights", "drawn", "function_of", "masked_kernel", "masked_step", "stepwise"]
 
 Named: TypeAlias = "str | tuple[str, dict[str, Any]]"
 """An activation by Keras's name, or by its name and its parameters."""
@@ -43,10 +43,10 @@ class Cell:
     reset_after: bool = True
 
 
-def activation(name: Named) -> nn.Module:
+def function_of(name: Named) -> nn.Module:
     """The module of an activation.
 
-    >>> activation("hard_sigmoid"), activation(("elu", {"alpha": 0.5}))
+    >>> function_of("hard_sigmoid"), function_of(("elu", {"alpha": 0.5}))
     (Hardsigmoid(), ELU(alpha=0.5))
     """
     spec = activation_op(name).spec if isinstance(name, str) else Activation(name[0], tuple(name[1].items()))
