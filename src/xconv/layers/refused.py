@@ -86,5 +86,15 @@ REFUSED: Mapping[str, Refusal] = {
     "ops.ViewAsComplex": Refusal(_COMPLEX, "keep the real and the imaginary part apart"),
     "ops.ViewAsReal": Refusal(_COMPLEX, "keep the real and the imaginary part apart"),
     "ops.WhileLoop": Refusal(_CODE, "write as many steps out as there are"),
+    "ops.ElasticTransform": Refusal(
+        "it draws other random numbers at every call, in inference too", "use RandomElasticTransform, or remove it"
+    ),
+    "ops.MapCoordinates": Refusal(
+        "its result has the axes of its places alone, and none for the batch",
+        "use ops.image.affine_transform, or ops.take",
+    ),
+    "ops.ScaleAndTranslate": Refusal(
+        "its output shape names the size of the batch", "use ops.image.resize, or ops.image.affine_transform"
+    ),
 }
 """Reasons by class name; `ops.` in front for an operation of keras.ops. A class with a rule is not among them."""
