@@ -135,17 +135,49 @@ def test_what_depends_on_the_batches_before_is_refused():
         xconv.keras_to_torch(model)
 
 
-class Counter(keras.layers.Layer):
-    """A cell of the user's own."""
+class Leaky(keras.layers.Layer):
+    """A cell of the user's own, with weights."""
 
     state_size = output_size = 3
 
+    def build(self, shape):
+        self.kernel = self.add_weight(shape=(shape[-1], 3), name="kernel")
+        self.rate = self.add_weight(shape=(3,), name="rate")
+
     def call(self, inputs, states):
-        return states[0] + keras.ops.sum(inputs, -1, keepdims=True), [states[0] + 1.0]
+        h = states[0] + self.rate * keras.ops.tanh(keras.ops.matmul(inputs, self.kernel) - states[0])
+        return 2 * h, [h]
 
 
-def test_a_cell_of_the_users_own():
-    x = keras.Input((4, 2))
-    model = keras.Model(x, keras.layers.RNN(Counter())(x))
-    with pytest.raises(Unsupported, match="RNN around 'Counter'; build it of LSTMCell"):
+OWN = {
+    "the last step": (Leaky, {}),
+    "all steps backward": (Leaky, {"return_sequences": True, "go_backwards": True}),
+    "states": (Leaky, {"return_state": True}),
+    "a stack": (lambda: [keras.layers.GRUCell(4), Leaky()], {"return_sequences": True}),
+}
+
+
+@pytest.mark.parametrize("kind", OWN)
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_cell_of_the_users_own_is_unrolled(kind, masked):
+    make, options = OWN[kind]
+    with floats("float64"):
+        x, mask = keras.Input((4, 2)), keras.Input((4,), dtype="bool")
+        layer = keras.layers.RNN(make(), **options)
+        model = keras.Model([x, mask], layer(x, mask=mask) if masked else layer(x))
+        xconv.randomize(model)
+        module = xconv.keras_to_torch(model).double().eval()
+        array = np.random.default_rng(2).normal(size=(5, 4, 2))
+        valid = np.random.default_rng(3).uniform(size=(5, 4)) > 0.5
+        wanted = keras.tree.flatten(model([array, valid]))
+        got = keras.tree.flatten(module(torch.tensor(array), torch.tensor(valid)))
+    for actual, expected in zip(got, wanted, strict=True):
+        assert_same(actual, expected, relative=1e-10)
+    assert sum("rate" in name for name, _ in module.named_parameters()) == 1
+
+
+def test_such_a_cell_over_an_open_number_of_steps():
+    x = keras.Input((None, 2))
+    model = keras.Model(x, keras.layers.RNN(Leaky())(x))
+    with pytest.raises(Unsupported, match="needs a fixed number of steps"):
         xconv.keras_to_torch(model)

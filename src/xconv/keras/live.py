@@ -14,6 +14,7 @@ from xconv.keras.composites import Part, owners, public_name
 from xconv.keras.quantized import DEQUANTIZE, note_on
 from xconv.keras.records import Call, Entry, KerasModel, Ref, VariableRef
 from xconv.keras.trace import InputShapes, Traced, input_shapes, trace, unbuilt
+from xconv.keras.unrolled import Unrolled, is_own
 from xconv.keras.variables import LiveConstant, LiveVariable
 from xconv.layers.refused import REFUSED
 from xconv.registry import registered
@@ -101,8 +102,9 @@ class _Reading:
         registered_name = None if module.startswith("keras.") else _registered_name(op)
         kind = kind if registered_name else public_name(kind)
         bare = Entry(name, kind, module, registered_name, calls=calls, trainable=bool(op.trainable))
-        if kind == "Lambda" and registered_name is None:
-            return self.opened(op, replace(bare, calls=self.flat(nodes, refs)), place, nodes)
+        if registered_name is None and (kind == "Lambda" or (kind == "RNN" and is_own(op))):
+            layer = Unrolled(op) if kind == "RNN" else op
+            return self.opened(layer, replace(bare, calls=self.flat(nodes, refs)), place, nodes)
         if kind in REFUSED and registered_name is None:
             return bare
         if _is_model(op):
