@@ -165,7 +165,8 @@ ATEN_FILES: Mapping[str, str] = {
     "described": "described described_several",
     "diagonal": "diag diag_embed diagonal",
     "dropout": (
-        "alpha_dropout drop_batch drop_path drop_unscaled dropout feature_dropout gaussian_dropout gaussian_noise"
+        "alpha_dropout drop_batch drop_path drop_unscaled dropout feature_dropout gaussian_dropout gaussian_noise "
+        "shared_dropout"
     ),
     "einsum_dense": "einsum_dense",
     "elementwise": (

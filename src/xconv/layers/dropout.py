@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from xconv import axes
 from xconv.errors import Unsupported
 from xconv.layers.activation import Activation
-from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Spec, TorchCall, TorchExample, Weights
+from xconv.layers.places import renamed
+from xconv.spec import AtenCall, Example, KerasLayer, Moved, Op, Order, Shape, Spec, TorchCall, TorchExample, Weights
 
-__all__ = ["Dropout", "Noise", "SpatialDropout"]
+__all__ = ["Dropout", "Noise", "SharedDropout", "SpatialDropout"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +41,11 @@ class Dropout(Spec):
         shape = layer.get("noise_shape")
         kind = "alpha" if layer.kind == "AlphaDropout" else "plain"
         if shape is not None and kind == "plain" and any(size is not None for size in shape):
-            if shape[0] not in (None, 1) or any(size != 1 for size in shape[1:]):
-                raise Unsupported(f"noise_shape={shape}", remedy="use SpatialDropout, (None, 1, ..) or (1, 1, ..)")
             kind = "whole" if shape[0] is None else "batch"
-        elif shape is not None and any(size is not None for size in shape):
-            raise Unsupported(f"noise_shape={shape} of {layer.kind}")
+        if shape is not None and any(size is not None for size in shape):
+            over = _shared_axes(tuple(shape), layer.inputs[0])
+            if kind in ("plain", "alpha") or over != tuple(range(kind == "whole", len(shape))):
+                return Op(SharedDropout(float(layer["rate"]), over, kind == "alpha"))
         return Op(cls(float(layer["rate"]), kind))
 
     @classmethod
@@ -77,6 +80,9 @@ class Dropout(Spec):
         yield Example("Dropout", ((4, 5, 3),), {"rate": 0.3}, trains=False)
         yield Example("Dropout", ((4, 5, 3),), {"rate": 0.3, "noise_shape": (None, 1, 1, 1)}, trains=False)
         yield Example("Dropout", ((4, 3),), {"rate": 0.3, "noise_shape": (1, 1, 1)}, trains=False)
+        yield Example("Dropout", ((4, 5, 3),), {"rate": 0.3, "noise_shape": (None, 1, 5, 1)}, trains=False)
+        yield Example("Dropout", ((4, 3),), {"rate": 0.3, "noise_shape": (1, 4, None)}, trains=False)
+        yield Example("AlphaDropout", ((4, 3),), {"rate": 0.3, "noise_shape": (None, 1, 3)}, trains=False)
         yield Example("StochasticDepth", ((4, 3),), {"drop_path_rate": 0.3}, trains=False)
         yield Example("AlphaDropout", ((4, 3),), {"rate": 0.3}, trains=False)
 
@@ -85,6 +91,52 @@ class Dropout(Spec):
         """Plain and alpha, as functions of torch in inference."""
         for name in ("Dropout", "AlphaDropout"):
             yield TorchExample(f"torch.nn.{name}", ((4, 5, 3),), {"p": 0.3}, trains=False)
+
+
+def _shared_axes(noise: Shape, shape: Shape) -> tuple[int, ...]:
+    """The axes along which all is dropped together: where the noise has the size 1."""
+    known = len(noise) == len(shape) and noise[0] in (None, 1)
+    if not known or any(size not in (None, 1, own) for size, own in zip(noise, shape, strict=False)):
+        remedy = "give a size for each axis: 1, or None for that of the input"
+        raise Unsupported(f"noise_shape={noise} over {shape}", remedy=remedy)
+    return tuple(axis for axis, size in enumerate(noise) if size == 1)
+
+
+@dataclass(frozen=True, slots=True)
+class SharedDropout(Spec):
+    """In training, elements become 0 with probability `rate`, all along the axes `over` together; the rest grows."""
+
+    rate: float
+    over: tuple[int, ...]
+    alpha: bool = False
+    """Whether they become what SELU networks take instead of 0, and all is scaled and moved."""
+
+    order = Order.AXES
+    aten_ops = ("shared_dropout",)
+    holds = ("weights",)
+    training = Dropout.training
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Op:
+        """xconv's own module, which torch.export sees as one call."""
+        config = json.loads(call["config"])
+        call.get("weights")
+        return Op(cls(config["p"], tuple(config["dims"]), config["alpha"]), {}, "", tuple(call["inputs"]))
+
+    def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
+        """Dropout or AlphaDropout with a noise_shape."""
+        shape = tuple(1 if axis in self.over else None for axis in range(len(inputs[0])))
+        config = {"rate": self.rate, "noise_shape": shape}
+        return KerasLayer("AlphaDropout" if self.alpha else "Dropout", config, inputs=tuple(inputs))
+
+    def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
+        """xconv's SharedDropout."""
+        config = {"p": self.rate, "dims": self.over, "alpha": self.alpha}
+        return TorchCall("xconv.torch.modules.SharedDropout", config=config)
+
+    def moved(self, order: axes.Order, weights: Weights) -> Moved:
+        """The axes by their new places."""
+        return Moved(replace(self, over=renamed(self.over, order)[0]), weights, order)
 
 
 @dataclass(frozen=True, slots=True)

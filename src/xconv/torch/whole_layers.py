@@ -13,24 +13,26 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xconv.torch.modules import EinsumDense, MultiHeadAttention, SpectralNorm
+from xconv.torch.modules import EinsumDense, MultiHeadAttention, SharedDropout, SpectralNorm
 
 __all__ = ["layer_call"]
 
 CLASSES: dict[str, type[nn.Module]] = {
     "einsum_dense": EinsumDense,
     "multi_head_attention": MultiHeadAttention,
+    "shared_dropout": SharedDropout,
     "spectral_norm": SpectralNorm,
 }
 """The classes by the name of the operator that stands for a call of one; each says its constructor's `config()`."""
 
 
 def _run(cls: type[nn.Module], inputs: Sequence[Tensor], weights: Sequence[Tensor], config: str) -> list[Tensor]:
-    """What the layer computes in inference; tensors of its own that are no results are copied."""
+    """What the layer computes in inference; tensors of its own that it gives back are copied."""
     module = cls(**json.loads(config)).eval()
     names = [name for name, _ in (*module.named_parameters(), *module.named_buffers())]
     given = torch.func.functional_call(module, dict(zip(names, weights, strict=True)), tuple(inputs))
-    return list(given) if isinstance(given, tuple) else [given]
+    results = list(given) if isinstance(given, tuple) else [given]
+    return [item.clone() if any(item is x for x in inputs) else item for item in results]
 
 
 def _operator(name: str, cls: type[nn.Module]) -> Callable[..., list[Tensor]]:

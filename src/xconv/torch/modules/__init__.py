@@ -49,7 +49,7 @@ from xconv.torch.modules.indexed import (
 from xconv.torch.modules.io import Input
 from xconv.torch.modules.matrices import CholeskyInverse
 from xconv.torch.modules.mixtures import CutMix, MixUp, RandomErasing, RandomFlip
-from xconv.torch.modules.noise import GaussianDropout, GaussianNoise, StochasticDepth
+from xconv.torch.modules.noise import GaussianDropout, GaussianNoise, SharedDropout, StochasticDepth
 from xconv.torch.modules.norms import AxesNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, ChannelNorm, GroupNorm
 from xconv.torch.modules.policies import AugMix, RandAugment
 from xconv.torch.modules.precision import Cast
@@ -151,6 +151,7 @@ __all__ = [
     "SegmentMin",
     "SegmentProd",
     "SegmentSum",
+    "SharedDropout",
     "SobelEdges",
     "Solarization",
     "SparsePlus",

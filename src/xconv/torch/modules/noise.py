@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["GaussianDropout", "GaussianNoise", "StochasticDepth"]
+__all__ = ["GaussianDropout", "GaussianNoise", "SharedDropout", "StochasticDepth"]
+
+SELU = -1.6732632423543772 * 1.0507009873554805
+"""What a SELU tends to for large negative numbers."""
 
 
 class StochasticDepth(nn.Module):
@@ -30,6 +34,36 @@ class StochasticDepth(nn.Module):
 
     def extra_repr(self) -> str:
         return f"p={self.p}" if self.mode == "row" else f"p={self.p}, mode={self.mode!r}"
+
+
+class SharedDropout(nn.Module):
+    """Elements become 0 with probability `p`, all along the axes `dims` together; the others grow by 1 / (1 - p).
+
+    With `alpha` they become what a SELU tends to, and all is scaled and moved so that mean and variance stay.
+    """
+
+    def __init__(self, p: float, dims: Sequence[int], alpha: bool = False) -> None:
+        super().__init__()
+        self.p, self.dims, self.alpha = p, tuple(dims), alpha
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0.0:
+            return x
+        keep = 1.0 - self.p
+        shape = [1 if axis in self.dims else size for axis, size in enumerate(x.shape)]
+        kept = torch.empty(shape, dtype=x.dtype, device=x.device).bernoulli_(keep)
+        if not self.alpha:
+            return x * (kept / keep if keep else kept)
+        scale = (keep * (1.0 + self.p * SELU**2)) ** -0.5
+        result: Tensor = scale * (x * kept + SELU * (1.0 - kept)) - scale * SELU * self.p
+        return result
+
+    def config(self) -> dict[str, object]:
+        """The constructor's arguments."""
+        return {"p": self.p, "dims": self.dims, "alpha": self.alpha}
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}, dims={self.dims}" + (", alpha=True" if self.alpha else "")
 
 
 class GaussianDropout(nn.Module):
