@@ -96,3 +96,19 @@ def test_arguments() -> None:
     assert arguments_of(Named(), (x, x)) == ((x, x), {})
     with pytest.raises(xconv.InvalidInput, match="does not take"):
         xconv.torch_to_keras(Named(), {"scale": x})
+
+
+@pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")  # torch's own, about its own code
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_decomposed_program(transposed: bool) -> None:
+    """A program that torch has decomposed calls every convolution by one name."""
+    middle: nn.Module = nn.ConvTranspose2d(4, 5, 3, 2, 1, 1) if transposed else nn.Conv2d(4, 6, 3, 2, 1, groups=2)
+    module = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU(), middle, nn.GELU())
+    x = torch.randn(3, 3, 9, 11)
+    xconv.randomize(module.eval(), inputs=x)
+    program = torch.export.export(module, (x,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
+    model = xconv.torch_to_keras(program.run_decompositions())
+    kinds = [type(layer).__name__ for layer in model.layers]
+    assert kinds.count("Conv2DTranspose") == transposed
+    result = xconv.verify(model, module)
+    assert result.ok, str(result)
