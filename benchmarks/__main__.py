@@ -25,6 +25,7 @@ NAMES = {
     "pairs": "one network in two libraries: what differs, and what adapt=True makes of it",
     "diagnosis": "planted mistakes: whether diagnose names them",
     "zoo": "pretrained networks: every pair of keras.applications with torchvision and timm, from files as published",
+    "cases": "generated layers by the thousand: outputs, training and gradients in float64",
     "conversion": "seconds and memory of conversions, side by side with others; growth with depth and size",
     "forward": "eager speed of converted networks against hand-written ones, both ways",
     "throughput": "images a second in every precision, batch and mode; on a GPU where there is one",

@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import (
     applications_page,
+    cases_page,
     diagnosis_page,
     pairs_page,
     performance_page,
@@ -50,6 +51,7 @@ def write(results: Path = FOLDER, pages: Path = ROOT / "docs") -> None:
     plots.write(results, pages / "plots")
     for name, page in PAGES.items():
         page(results / f"{name}.jsonl", pages / f"{name}.md")
+    cases_page.write(results / "cases.jsonl", pages / "laws.md")
     performance_page.write(
         results / "conversion.jsonl",
         results / "forward.jsonl",
