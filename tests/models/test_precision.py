@@ -370,3 +370,80 @@ def test_a_file_holds_lora_merged(tmp_path: Path) -> None:
     model.save(tmp_path / "model.keras")
     module = xconv.keras_to_torch(tmp_path / "model.keras").eval()
     np.testing.assert_allclose(module(torch.tensor(IDS)).detach(), array(model(IDS)), rtol=1e-5, atol=1e-5)
+
+
+# ---------------------------------------------------------------- torch to Keras
+
+
+def policies(model: Any) -> list[tuple[str, str]]:
+    return [(type(layer).__name__, layer.dtype_policy.name) for layer in model.layers if layer.weights]
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
+def test_the_way_back_has_the_policies(under: Any, tmp_path: Path, policy: str) -> None:
+    under(policy)
+    layers = keras.layers
+    image = layers.Input((9, 8, 3))
+    x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(4, 3)(image)))
+    model = keras.Model(image, layers.Dense(3, dtype="float32")(layers.GlobalMaxPooling2D()(x)))
+    xconv.randomize(model)
+    under("float32")
+    back = xconv.torch_to_keras(xconv.keras_to_torch(model))
+    norm = "mixed_float16" if policy == "float16" else policy
+    assert policies(back)[::2] == [("Conv2D", policy), ("Dense", "float32")]
+    assert policies(back)[1] in (("BatchNormalization", policy), ("BatchNormalization", norm))
+    assert xconv.verify(model, back).ok
+    back.save(tmp_path / "back.keras")
+    np.testing.assert_array_equal(array(keras.models.load_model(tmp_path / "back.keras")(IMAGE)), array(back(IMAGE)))
+
+
+class Mixed(torch.nn.Module):
+    """What a person writes for mixed precision by hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.head = torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Linear(4, 5)
+        self.gain = torch.nn.Parameter(torch.full((5,), 1.5))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        functional = torch.nn.functional
+        x = functional.conv2d(x.half(), self.conv.weight.half(), self.conv.bias.half())
+        x = functional.relu(self.norm(x.float()).half()).mean((2, 3))
+        x = functional.linear(x, self.head.weight.half(), self.head.bias.half())
+        return torch.softmax((x * self.gain.half()).float(), -1)
+
+
+def test_explicit_casts_become_policies() -> None:
+    module = Mixed().eval()
+    xconv.randomize(module, 0, inputs=torch.randn(2, 3, 7, 6))
+    model = xconv.torch_to_keras(module, torch.randn(2, 3, 7, 6))
+    wanted = {("Conv2D", "mixed_float16"), ("BatchNormalization", "mixed_float16"), ("Dense", "mixed_float16")}
+    assert wanted <= set(policies(model))
+    assert {str(weight.dtype) for weight in model.weights} == {"float32"}
+    report = xconv.verify(model, module)
+    assert report.ok, report
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_module_in_half_precision(dtype: Any) -> None:
+    nn = torch.nn
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(80, 3)).eval()
+    xconv.randomize(module, 0, inputs=torch.randn(2, 3, 7, 6))
+    module = module.to(dtype)
+    model = xconv.torch_to_keras(module, torch.randn(2, 3, 7, 6, dtype=dtype))
+    assert {policy for _, policy in policies(model)} == {str(dtype).removeprefix("torch.")}
+    assert xconv.verify(model, module).ok
+
+
+def test_an_autocast_region_is_refused_by_name() -> None:
+    class Auto(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = torch.nn.Linear(4, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            with torch.autocast("cpu", torch.bfloat16):
+                return self.head(x)
+
+    with pytest.raises(Unsupported, match="autocast"):
+        xconv.torch_to_keras(Auto().eval(), torch.randn(2, 4))

@@ -11,6 +11,7 @@ from xconv.keras.defaults import DEFAULTS
 from xconv.keras.names import torch_path
 from xconv.keras.op_modules import module_of
 from xconv.keras.records import Entry, KerasModel
+from xconv.policies import LOW, compute_dtype, variable_dtype
 
 __all__ = ["described", "dtype_of", "layer_dtype"]
 
@@ -31,8 +32,17 @@ def described(entry: Entry, dtype: str) -> dict[str, Any]:
 
 def layer_dtype(entry: Entry, dtype: str) -> str:
     """The dtype of a layer's variables: the model's, unless the layer's own is not of floating point."""
-    own = entry.config.get("dtype")
-    return own if isinstance(own, str) and "float" not in own else dtype
+    own = _own_dtype(entry.config, dtype)
+    return variable_dtype(own) if own else dtype
+
+
+def _own_dtype(config: Mapping[str, Any], dtype: str) -> str | None:
+    """The dtype policy of a layer that is not the model's: of whole numbers, or where either has less than float32."""
+    own = config.get("dtype")
+    if not isinstance(own, str):
+        return None
+    kept = "float" not in own or (compute_dtype(own) in LOW and dtype != "float64") or dtype in LOW
+    return own if kept else None
 
 
 def dtype_of(model: KerasModel) -> str:
@@ -43,6 +53,8 @@ def dtype_of(model: KerasModel) -> str:
     """
     held = [(entry.name, weight.dtype) for entry in model.entries for weight in entry.weights if weight.key]
     weights = Counter(dtype for _, dtype in held if "float" in dtype)
+    if any(compute_dtype(str(entry.config.get("dtype"))) in LOW for entry in model.entries if not entry.is_op):
+        return "float32" if "float32" in weights or not weights else weights.most_common(1)[0][0]
     if len(weights) > 1:
         usual, _ = weights.most_common(1)[0]
         others = dict.fromkeys((name, dtype) for name, dtype in held if dtype in weights and dtype != usual)
@@ -60,11 +72,11 @@ def dtype_of(model: KerasModel) -> str:
 
 def _in_full(kind: str, config: Mapping[str, Any], dtype: str) -> dict[str, Any]:
     """The config, that of layers inside it too, with dtype and data format."""
-    full = {key: _nested(item, dtype) for key, item in config.items()}
     if kind == "InputLayer":
-        return full
-    own = full.get("dtype")
-    full["dtype"] = own if isinstance(own, str) and "float" not in own else dtype
+        return dict(config)
+    own = _own_dtype(config, dtype) or dtype
+    full = {key: _nested(item, own if "float" in own else dtype) for key, item in config.items()}
+    full["dtype"] = own
     defaults = DEFAULTS.get(kind, {})
     if "data_format" in defaults and full.get("data_format") is None:
         full["data_format"] = "channels_last"

@@ -9,6 +9,7 @@ from typing import Any
 from xconv.errors import Problem, Unsupported, XConvError
 from xconv.graph import Graph, Node, Value, map_structure, unique
 from xconv.keras.names import layer_name
+from xconv.keras.policies import value_types, with_policies, written_policy
 from xconv.keras.records import Call, Entry, KerasModel, Ref
 from xconv.keras.wording import joined, worded
 from xconv.layers.io import Input
@@ -25,6 +26,7 @@ def records_of(graph: Graph) -> KerasModel:
     Raises:
         Unsupported: every node that Keras cannot say, and weights that two layers of different kinds share.
     """
+    graph = with_policies(graph)
     writer = _Writer(graph)
     for node in graph.nodes:
         try:
@@ -67,9 +69,12 @@ class _Writer:
     """The entry of every layer with weights, so that another call of it is a call and not a copy."""
     problems: list[Problem] = field(default_factory=list)
     held: Mapping[Value, Shape] = field(default_factory=dict)
+    types: Mapping[Value, str] = field(default_factory=dict)
+    """The floating-point type of every value, where not all is of one."""
 
     def __post_init__(self) -> None:
         nodes = self.graph.nodes
+        self.types = value_types(self.graph)
         self.held = {Value(n.name, i): shape for n in nodes for i, shape in enumerate(n.shapes)}
 
     def add(self, node: Node) -> None:
@@ -109,6 +114,9 @@ class _Writer:
         name = unique(name, self.entries)
         is_op = layer.kind.startswith("ops.")
         config = {"name": name, **{key: item for key, item in layer.config.items() if key != "trainable"}}
+        policy = written_policy(node, self.types)
+        if policy and not is_op:
+            config = {"dtype": policy, **config}
         trainable = node.trainable and layer.config.get("trainable", True)
         registered, (module, kind) = _home(layer.kind)
         self.entries[name] = Entry(

@@ -76,7 +76,7 @@ def _read(program: Any, name: str, tried: frozenset[Any] = frozenset()) -> tuple
         graph, problems = _read(other, name, now_tried)
         if not problems:
             return graph, problems
-    reader.draft.note_wide()
+    reader.draft.without_plain_policies()
     nodes, arrays = tuple(reader.draft.nodes.values()), reader.draft.arrays
     computed = {weight.key: how for how, weight in reader.draft.computed.items()}
     graph = Graph(name or "model", nodes, tuple(reader.inputs), outputs, arrays, computed=computed)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from xconv.torch.custom import custom_call
 from xconv.torch.described import told
 from xconv.torch.modules import AveragePool, Normalization, Rescaling, SamePad
+from xconv.torch.modules.adapted import Adapted
 from xconv.torch.modules.conv_lstm import ConvLSTM
 from xconv.torch.modules.described import Described
 from xconv.torch.modules.recurrent_form import KerasForm
@@ -137,6 +139,8 @@ def _method(module: nn.Module) -> tuple[str, Callable[..., Any]] | None:
     if isinstance(module, KerasForm):
         return None if module.is_plain else ("_whole", _recurrent(module))
     call = custom_call(module) or layer_call(module) or _call(module)
+    if call is not None and isinstance(module, Adapted):
+        call = partial(module.within, call)
     return None if call is None else ("forward", call)
 
 

@@ -10,7 +10,7 @@ classes that it is made of.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,10 @@ class Adapted:
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         whole: Any = super().__reduce_ex__(protocol)
         return _empty, _made_of(type(self)), *whole[2:]
+
+    def within(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """What a function gives where it stands for the module's own `forward`."""
+        return function(*args, **kwargs)
 
 
 class Preceded(Adapted):

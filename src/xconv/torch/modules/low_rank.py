@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -34,9 +34,13 @@ class LowRank(Adapted):
         return found + (factor * added).to(found.dtype)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.within(super().forward, *args, **kwargs)  # type: ignore[misc]
+
+    def within(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """What a function gives that reads the weights as `forward` does: with what is added to them."""
         self.adding = True
         try:
-            return super().forward(*args, **kwargs)  # type: ignore[misc]
+            return super().within(function, *args, **kwargs)
         finally:
             self.adding = False
 

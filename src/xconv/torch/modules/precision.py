@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -44,6 +45,10 @@ class Computing(Adapted):
         return found
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.within(super().forward, *args, **kwargs)  # type: ignore[misc]
+
+    def within(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """What a function gives that computes as `forward` does: with casts of what it is called on and of weights."""
         inner, outer = getattr(torch, self.inner), getattr(torch, self.outer)
         args, kwargs = _cast(args, inner), _cast(kwargs, inner)
         parts = [part for part in self.modules() if isinstance(part, Computing)]
@@ -53,7 +58,7 @@ class Computing(Adapted):
         for part, weights in lists.items():
             part._flat_weights = [weight if weight is None else weight.to(inner) for weight in weights]
         try:
-            return _cast(super().forward(*args, **kwargs), outer)  # type: ignore[misc]
+            return _cast(super().within(function, *args, **kwargs), outer)
         finally:
             for part in parts:
                 part.casting = False

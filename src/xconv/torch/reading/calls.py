@@ -14,6 +14,7 @@ from xconv.errors import Mismatch, Unsupported
 from xconv.graph import Node, Value, values_in
 from xconv.passes.keep_names import idiom_notes
 from xconv.passes.unfold_pads import pad_notes
+from xconv.policies import policy_for
 from xconv.spec import AtenCall, Computed, Made, Numbers, Op, Shape, Slot, Spec
 from xconv.torch.arrays import dtype_name
 from xconv.torch.module_names import Names, source_of
@@ -112,6 +113,7 @@ class Calls:
             kind=said.kind if said is not None else operator_of(node.target)[0],
             trainable=not learned or any(learned),
             notes=tuple(notes),
+            policy=_policy(node, held),
         )
 
     def _check(self, values: Sequence[Value], outputs: Sequence[Shape]) -> None:
@@ -123,6 +125,23 @@ class Calls:
             pairs = zip(stated, inferred, strict=False)
             if len(stated) != len(inferred) or any(None not in pair and pair[0] != pair[1] for pair in pairs):
                 raise Mismatch(f"its result is {stated} in torch, but its rule gives {inferred}")
+
+
+def _policy(node: fx.Node, held: Sequence[Held]) -> str:
+    """The dtype policy of a call: what it gives, and what its weights are held in.
+
+    Raises:
+        Unsupported: no layer of Keras computes so.
+    """
+    results = [item for item in values_in(node.meta["val"]) if isinstance(item, torch.Tensor)]
+    if not results or not results[0].is_floating_point():
+        return ""
+    compute = dtype_name(results[0].dtype)
+    types = {item.weight.dtype for item in held if "float" in item.weight.dtype}
+    if len(types) > 1:
+        remedy = "give them one type"
+        raise Unsupported(f"it has weights of several types ({', '.join(sorted(types))})", remedy=remedy)
+    return policy_for(compute, types.pop() if types else None)
 
 
 def _wired(wanted: Sequence[Slot | Made], values: Sequence[Value], made: Sequence[Sequence[Value]]) -> list[Value]:

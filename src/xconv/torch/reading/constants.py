@@ -11,8 +11,9 @@ from torch import fx
 
 from xconv import axes
 from xconv.errors import Mismatch, Unsupported
+from xconv.policies import LOW
 from xconv.spec import Shape
-from xconv.torch.arrays import TensorSource
+from xconv.torch.arrays import TensorSource, dtype_name
 from xconv.torch.reading.draft import Draft
 from xconv.torch.reading.meanings import Counted, Filled, Held, Meaning, Meanings, depends
 from xconv.torch.reading.operators import (
@@ -27,6 +28,9 @@ from xconv.torch.reading.sizes import shape_of
 from xconv.weights import Weight
 
 __all__ = ["Constants"]
+
+CASTS = frozenset({"_to_copy", "to"})
+"""Operators that give a tensor in another type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +63,19 @@ class Constants:
                 return True
         if any(map(depends, found)):
             return False
+        if len(found) == 1 and name in CASTS and self._narrowed(node, found[0]):
+            return True
         if any(isinstance(item, Held) and item.learned for item in found):
             return len(found) == 1 and self._rearranged(node, name, arguments, found[0])
         return self._computed(node, found)
+
+    def _narrowed(self, node: fx.Node, held: Meaning) -> bool:
+        """A parameter in a type of less bits: the same parameter, in a layer of mixed precision."""
+        dtype = dtype_name(node.meta["val"].dtype)
+        if not isinstance(held, Held) or not held.learned or dtype not in LOW or held.weight.dtype != "float32":
+            return False
+        self.meanings.found[node] = replace(held, cast=dtype)
+        return True
 
     def copy(self, node: fx.Node, source: fx.Node) -> None:
         """A copy of a learned tensor that is written to later: from then on it is a tensor of its own."""
@@ -89,7 +103,8 @@ class Constants:
     def number_tensor(self, item: Held | float) -> torch.Tensor:
         """A constant as the tensor that it is."""
         if isinstance(item, Held):
-            return cast("torch.Tensor", item.weight.apply(self.draft.arrays[item.weight.key].tensor))
+            tensor = cast("torch.Tensor", item.weight.apply(self.draft.arrays[item.weight.key].tensor))
+            return tensor.to(getattr(torch, item.cast)) if item.cast else tensor
         return torch.as_tensor(item)
 
     def _made(self, node: fx.Node, name: str, arguments: Mapping[str, Any]) -> bool:

@@ -9,6 +9,7 @@ import torch
 
 from xconv.graph import Node, Value, unique, values_in
 from xconv.layers.io import Input, Variable
+from xconv.layers.unary import Cast
 from xconv.spec import Computed, Numbers, Op, Shape, Spec, Weights
 from xconv.torch.arrays import TensorSource, computed_tensor, dtype_name
 from xconv.torch.reading.meanings import Held, Meaning
@@ -27,6 +28,8 @@ class Draft:
     computed: dict[Computed, Weight] = field(default_factory=dict)
     """The weights that are made of several arrays; a layer that is called twice has them once."""
     dtypes: dict[Value, str] = field(default_factory=dict)
+    casts: dict[tuple[Value, str], Value] = field(default_factory=dict)
+    """Free tensors in a narrower type than they are held in."""
 
     def append(self, node: Node) -> list[Value]:
         """Add one node and give its values; its name is made unique by a suffix, its shapes are inferred."""
@@ -56,17 +59,10 @@ class Draft:
             if isinstance(value, Value) and isinstance(tensor, torch.Tensor):
                 self.dtypes[value] = dtype_name(tensor.dtype)
 
-    def note_wide(self) -> None:
-        """In a network of half precision, a note on the first node that torch computes in a wider type."""
-        held = {weight.dtype for node in self.nodes.values() for weight in node.weights.values() if weight.key}
-        narrow = {dtype for dtype in held if "float" in dtype}
-        wide = dict.fromkeys(value.node for value, dtype in self.dtypes.items() if dtype in ("float32", "float64"))
-        places = [name for name in wide if name in self.nodes]
-        if len(narrow) != 1 or not narrow <= {"float16", "bfloat16"} or not places:
-            return
-        first, more = self.nodes[places[0]], f", and {len(places) - 1} more" if places[1:] else ""
-        note = f"torch computes it{more} in a wider type; a Keras layer computes in {narrow.pop()}, by its dtype policy"
-        self.nodes[first.name] = replace(first, notes=(*first.notes, note))
+    def without_plain_policies(self) -> None:
+        """Drop the policies of a network that computes in float32 throughout, or in float64."""
+        if {node.policy for node in self.nodes.values()} - {""} in ({"float32"}, {"float64"}):
+            self.nodes.update({name: replace(node, policy="") for name, node in self.nodes.items()})
 
     def hold(self, key: str, tensor: torch.Tensor) -> Weight:
         """A tensor of the program under its own name."""
@@ -86,7 +82,12 @@ class Draft:
             spec, weights = Variable(weight.shape), {role: weight}
             node = Node(name, spec, weights=weights, layer=owner, kind="Variable", trainable=held.trains)
             self.variables[weight] = self.append(node)[0]
-        return self.variables[weight]
+        value = self.variables[weight]
+        if held.cast and (value, held.cast) not in self.casts:
+            made = self.append(Node(f"{value.node}.cast", Cast(held.cast), (value,), kind="to"))[0]
+            self.casts[value, held.cast] = made
+            self.dtypes[made] = held.cast
+        return self.casts[value, held.cast] if held.cast else value
 
     def weights_of(self, op: Op, name: str) -> Weights:
         """The weights of an Op, those too that are made of several arrays or of none."""

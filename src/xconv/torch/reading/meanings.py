@@ -30,6 +30,8 @@ class Held:
     trains: bool
     """Whether training changes it: a parameter that is not frozen."""
     note: str = ""
+    cast: str = ""
+    """The narrower type to which a parameter is cast where it is used; it is held in its own."""
 
 
 @dataclass(frozen=True, slots=True)
