@@ -152,3 +152,42 @@ def test_masks_pass_into_a_nested_model_and_out_of_it(tmp_path):
     chain = keras.Sequential([keras.Input((6,), dtype="int32"), encoder, decoder, layers.GRU(3)])
     assert_converts(chain, IDS)
     assert_converts(chain, IDS, source=as_file(tmp_path / "chain.keras"))
+
+
+def translator():
+    """Keras 3 finds no mask for a layer that is given states too, unless the call names it."""
+    ids, others = keras.Input((6,), dtype="int32"), keras.Input((6,), dtype="int32")
+    table = layers.Embedding(9, 4, mask_zero=True)
+    _, h, c = layers.LSTM(3, return_state=True)(table(ids))
+    x = layers.LSTM(3, return_sequences=True)(table(others), initial_state=[h, c])
+    return keras.Model([ids, others], layers.TimeDistributed(layers.Dense(5, activation="softmax"))(x))
+
+
+def test_states_and_masks(tmp_path):
+    assert_converts(translator(), IDS, IDS[::-1].copy())
+    assert_converts(translator(), IDS, IDS[::-1].copy(), source=as_file(tmp_path / "model.keras"))
+    x, states, mask = keras.Input((6, 3)), keras.Input((3,)), keras.Input((6,), dtype="bool")
+    model = keras.Model([x, states, mask], layers.GRU(3, return_sequences=True)(x, initial_state=states, mask=mask))
+    assert_converts(model, steps(3), steps(3, 1)[:, 0].copy(), IDS != 0)
+
+
+class Tagger(keras.Model):
+    """A model whose layers pass a mask on inside its call."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.steps = layers.Embedding(9, 4, mask_zero=True), layers.LSTM(3, return_sequences=True)
+        self.last = layers.Bidirectional(layers.GRU(2))
+
+    def call(self, x):
+        return self.last(self.steps(self.table(x)))
+
+
+def test_a_subclassed_model_and_an_open_number_of_steps():
+    model = Tagger()
+    model(IDS)
+    assert_converts(model, IDS)
+    ids = keras.Input((None,), dtype="int32")
+    x = layers.Embedding(9, 4, mask_zero=True)(ids)
+    x = layers.Bidirectional(layers.LSTM(3, return_sequences=True))(x)
+    assert_converts(keras.Model(ids, layers.GRU(2)(x)), IDS)

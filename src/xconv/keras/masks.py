@@ -50,14 +50,14 @@ def with_masks(model: KerasModel) -> KerasModel:
     Raises:
         Unsupported: a nested model is called with a mask and without one.
     """
-    return _with_masks(model, ())[0] if _has_masks(model) else model
+    return _with_masks(model, (), model.keras_version.startswith("2"))[0] if _has_masks(model) else model
 
 
 def _has_masks(model: KerasModel) -> bool:
     """Whether anything in a model makes a mask, or is called with one."""
     return any(
         entry.kind == "Masking"
-        or (entry.kind == "Embedding" and bool(entry.config.get("mask_zero")))
+        or _embeds_masked(entry)
         or any(isinstance(call.kwargs.get(key), Ref) for call in entry.calls for key in ("mask", "query_mask"))
         or (entry.inner is not None and _has_masks(entry.inner))
         for entry in model.entries
@@ -70,12 +70,17 @@ def _looks(model: KerasModel) -> bool:
     return any(entry.kind in kinds or (entry.inner is not None and _looks(entry.inner)) for entry in model.entries)
 
 
-def _with_masks(model: KerasModel, given: Sequence[bool]) -> tuple[KerasModel, tuple[bool, ...]]:
+def _embeds_masked(entry: Entry) -> bool:
+    """Whether it is a table of vectors whose zeros are padding."""
+    return entry.kind in ("Embedding", "ReversibleEmbedding") and bool(entry.config.get("mask_zero"))
+
+
+def _with_masks(model: KerasModel, given: Sequence[bool], old: bool) -> tuple[KerasModel, tuple[bool, ...]]:
     """A model whose inputs have masks as `given` says, each mask one more input; whose outputs have masks.
 
     These masks are further outputs.
     """
-    walk = _Walk({entry.name: entry for entry in model.entries})
+    walk = _Walk({entry.name: entry for entry in model.entries}, old)
     inputs = list(values_in(model.inputs))
     entering = [walk.entering(ref) for ref, masked in zip(inputs, given, strict=False) if masked]
     for name, index in sequence(model, walk.entries, ""):
@@ -91,11 +96,19 @@ def _with_masks(model: KerasModel, given: Sequence[bool]) -> tuple[KerasModel, t
     return said, tuple(ref is not None for ref in outputs)
 
 
+def _takes_one(call: Call) -> bool:
+    """Whether one argument of a call alone holds tensors; Keras 3 finds no mask for a layer that is given more."""
+    arguments = (*call.args, *call.kwargs.values())
+    return sum(any(isinstance(item, Ref) for item in values_in(argument)) for argument in arguments) == 1
+
+
 @dataclass(slots=True)
 class _Walk:
     """One walk over the calls of a model, each after what it needs."""
 
     entries: dict[str, Entry]
+    old: bool = False
+    """Whether Keras 2 calls the layers: it masks a call with initial states too, and merges without a look at masks."""
     masks: dict[Ref, Ref] = field(default_factory=dict)
     """The mask of every tensor that has one."""
     calls: dict[tuple[str, int], Call] = field(default_factory=dict)
@@ -124,7 +137,7 @@ class _Walk:
             self._each_step(entry, index, masks[0])
         elif entry.inner is not None:
             self._nested(entry, index, masks)
-        elif entry.kind == "Embedding" and entry.config.get("mask_zero"):
+        elif _embeds_masked(entry) and not call.kwargs.get("reverse"):
             self.masks[out] = self.op("NotEqual", (tensors[0], 0))
         elif entry.kind == "Masking":
             differs = self.op("NotEqual", (tensors[0], entry.config["mask_value"]))
@@ -145,7 +158,7 @@ class _Walk:
         mask = said if isinstance(said, Ref) else mask
         if mask is None:
             return
-        if entry.kind in TAKING and said is None:
+        if entry.kind in TAKING and said is None and (self.old or _takes_one(call)):
             self._say(entry, index, mask=mask)
         config = entry.config
         if entry.kind == "Bidirectional":
@@ -189,9 +202,9 @@ class _Walk:
 
     def _merged(self, entry: Entry, index: int, tensors: Sequence[Ref], masks: Sequence[Ref | None]) -> None:
         """A merging layer; some of them leave out what is masked."""
-        if entry.kind in ("Maximum", "Minimum") and any(masks):
+        if entry.kind in ("Maximum", "Minimum") and any(masks) and not self.old:
             self._extremes(entry, index, tensors, masks)
-        if entry.kind == "Multiply" and any(masks):
+        if entry.kind == "Multiply" and any(masks) and not self.old:
             self._factors(entry, index, tensors, masks)
         valid = [mask for mask in masks if mask is not None]
         if len(valid) == len(masks) and valid:
@@ -253,7 +266,7 @@ class _Walk:
         if inner is None or not (any(given) or _has_masks(inner)):
             return
         if entry.name not in self.inner:
-            changed, leaving = _with_masks(inner, given or (False,))
+            changed, leaving = _with_masks(inner, given or (False,), self.old)
             self.inner[entry.name] = changed, given, leaving
         _, before, leaving = self.inner[entry.name]
         if before != given:
@@ -283,7 +296,7 @@ class _Walk:
                 remedy="call the model's layers by themselves",
             )
         if inner is not None and _has_masks(inner) and entry.name not in self.inner:
-            self.inner[entry.name] = _with_masks(inner, ())[0], (), ()
+            self.inner[entry.name] = _with_masks(inner, (), self.old)[0], (), ()
         kwargs = {key: item for key, item in call.kwargs.items() if key != "mask"}
         self.calls[entry.name, index] = Call(call.args, kwargs)
         if mask is not None:
