@@ -47,6 +47,8 @@ def _cases() -> tuple[list[Any], list[Any]]:
 
 TORCH, KERAS = _cases()
 
+pytestmark = pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask:UserWarning")
+
 
 @pytest.fixture(scope="module", params=[*TORCH, *KERAS])
 def case(request: Any) -> Case:

@@ -451,5 +451,5 @@ def _same_statistics(case: Case, found: Converted, actual: StatefulAnswer, expec
         given = shapes[node.inputs[0]]
         count = BATCH * math.prod(next(sizes) if n is None else n for n in given[1:]) / node.spec.features
         kept = (1 - node.spec.momentum) * before[variance]
-        biased = (expected.buffers[variance] - kept) * ((count - 1) / count)
+        biased = (expected.buffers[variance] - kept) * (1 if node.spec.masked else (count - 1) / count)
         assert_same(actual.buffers[variance], kept + biased, relative=case.relative)

@@ -154,7 +154,9 @@ ATEN_FILES: Mapping[str, str] = {
         "adaptive_max_pool3d"
     ),
     "attention": "scaled_dot_product_attention",
-    "batch_norm": "_native_batch_norm_legit _native_batch_norm_legit_no_training batch_norm native_batch_norm",
+    "batch_norm": (
+        "_native_batch_norm_legit _native_batch_norm_legit_no_training batch_norm masked_batch_norm native_batch_norm"
+    ),
     "composed": "_cdist_forward addcdiv addcmul cdist convolution lerp",
     "concat": "cat chunk concat concatenate split split_with_sizes stack tensor_split unbind unfold",
     "conv": "conv1d conv2d conv3d",

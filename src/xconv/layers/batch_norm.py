@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -30,12 +31,17 @@ class BatchNorm(Spec):
     axis: int
     frozen: bool = False
     """Whether it uses and keeps its statistics in training too, as a Keras layer with trainable=False does."""
+    masked: bool = False
+    """Whether a second input, a mask over all axes but the channels', says what counts in training."""
 
     order = Order.SPATIAL
     wide = True
     keras_kinds = ("BatchNormalization",)
-    aten_ops = "_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "batch_norm", "native_batch_norm"
-    holds = "weight", "bias", "running_mean", "running_var"
+    aten_ops = (
+        *("_native_batch_norm_legit", "_native_batch_norm_legit_no_training", "batch_norm", "native_batch_norm"),
+        "masked_batch_norm",
+    )
+    holds = "weight", "bias", "running_mean", "running_var", "weights"
     training = "the moving variance takes torch's unbiased batch variance, Keras 3 takes the biased one: n/(n-1)"
 
     @classmethod
@@ -51,7 +57,12 @@ class BatchNorm(Spec):
         place = axes.normal(axis, len(layer.inputs[0]))
         momentum = round(1.0 - layer["momentum"], 12)
         frozen = not layer.get("trainable", True)
-        return Op(cls(weights["mean"].shape[0], layer["epsilon"], momentum, place, frozen), weights)
+        mask = layer.argument(2, "mask")
+        if mask is not None and (place != len(layer.inputs[0]) - 1 or not isinstance(mask, Slot)):
+            what = "a mask over another axis than the last" if isinstance(mask, Slot) else "a mask that is a constant"
+            raise Unsupported(f"BatchNormalization with {what}", remedy="normalise the last axis, without a mask")
+        spec = cls(weights["mean"].shape[0], layer["epsilon"], momentum, place, frozen, mask is not None)
+        return Op(spec, weights, "", (Slot(0), *(() if mask is None else (mask,))))
 
     @classmethod
     def from_torch(cls, call: AtenCall) -> Op | Sequence[Op]:
@@ -59,6 +70,8 @@ class BatchNorm(Spec):
 
         Without running statistics, those of the batch are computed, in inference too.
         """
+        if call.op == "masked_batch_norm":
+            return _with_mask(call)
         for key in ("input", "momentum"):
             call.get(key)
         weights = call.named(gamma="weight", beta="bias", mean="running_mean", variance="running_var")
@@ -80,7 +93,8 @@ class BatchNorm(Spec):
         }
         roles = ("gamma", "beta", "mean", "variance")
         arrays = tuple(weights[role] for role in roles if role in weights)
-        return KerasLayer("BatchNormalization", config, arrays, tuple(inputs))
+        kwargs = {"mask": Slot(1)} if self.masked else {}
+        return KerasLayer("BatchNormalization", config, arrays, tuple(inputs), (Slot(0),), kwargs)
 
     def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
         """nn.BatchNormNd; xconv's own class where it is frozen, or only one of gamma and beta is there."""
@@ -88,6 +102,10 @@ class BatchNorm(Spec):
         config = {"num_features": self.features, "eps": self.epsilon, "momentum": self.momentum}
         names = {"gamma": "weight", "beta": "bias", "mean": "running_mean", "variance": "running_var"}
         tensors = {names[role]: weight for role, weight in weights.items()}
+        if self.masked:
+            config |= {"scale": "gamma" in weights, "center": "beta" in weights, "frozen": self.frozen}
+            both = (Slot(0), Slot(1))
+            return TorchCall("xconv.torch.modules.MaskedBatchNorm", both, config=config, tensors=tensors)
         if ("gamma" in weights) == ("beta" in weights) and not self.frozen:
             return TorchCall(f"torch.nn.{kind}", config={**config, "affine": "gamma" in weights}, tensors=tensors)
         config |= {"scale": "gamma" in weights, "center": "beta" in weights, "frozen": self.frozen}
@@ -102,6 +120,10 @@ class BatchNorm(Spec):
         yield Example("BatchNormalization", ((5, 3),), {"scale": False}, four[1:])
         yield Example("BatchNormalization", ((3, 4, 5),), {"axis": 1, "center": False}, four[1:])
         yield Example("BatchNormalization", ((2, 4, 5, 3),), {"center": False, "scale": False}, four[2:])
+        words, mask, one = "normal boolean", {"mask": Slot(1)}, (Slot(0),)
+        plain, half = {"momentum": 0.9}, {"scale": False, "epsilon": 0.25}
+        yield Example("BatchNormalization", ((5, 3), (5,)), plain, four, one, values=words, kwargs=mask)
+        yield Example("BatchNormalization", ((5, 4, 3), (5, 4)), half, four[1:], one, values=words, kwargs=mask)
 
     @classmethod
     def torch_examples(cls) -> Iterator[TorchExample]:
@@ -114,6 +136,16 @@ class BatchNorm(Spec):
         bare = {"num_features": 3, "affine": False, "track_running_stats": False}
         yield TorchExample("torch.nn.BatchNorm2d", ((3, 5, 4),), bare)
         yield TorchExample("torch.nn.SyncBatchNorm", ((3, 5, 4),), {"num_features": 3}, trains=False)
+
+
+def _with_mask(call: AtenCall) -> Op:
+    """xconv's own module, which torch.export sees as one call; it holds a count of its batches too."""
+    config = json.loads(call["config"])
+    flags = {"gamma": config["scale"], "beta": config["center"], "mean": True, "variance": True}
+    roles = [role for role, there in flags.items() if there]
+    weights = dict(zip(roles, call["weights"], strict=False))
+    spec = BatchNorm(config["num_features"], config["eps"], config["momentum"], 1, config["frozen"], masked=True)
+    return Op(spec, weights, "", tuple(call["inputs"]))
 
 
 def _of_batch(shape: Shape, epsilon: float, weights: Weights) -> Sequence[Op]:

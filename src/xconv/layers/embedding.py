@@ -120,24 +120,25 @@ class ReversibleEmbedding(Spec):
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Sequence[Op]:
         """Variable embeddings, and a second one where the way back is not tied to it; a soft cap is a scaled tanh."""
-        for key in ("mask_zero", "reverse_dtype"):
-            if layer.get(key):
-                raise Unsupported(f"{key}={layer.get(key)!r}", remedy="rebuild the layer without it")
+        layer.get("mask_zero")  # the mask is a tensor of its own
         tied = bool(layer.get("tie_weights", True))
         weights = layer.named("embeddings") if tied else layer.named("embeddings", "reversed")
         rows, features = layer["input_dim"], layer["output_dim"]
         if weights["embeddings"].shape != (rows, features):
             raise Mismatch(f"the table has shape {weights['embeddings'].shape}, not {(rows, features)}")
-        cap = layer.get("logit_soft_cap")
+        cap, dtype = layer.get("logit_soft_cap"), layer.get("reverse_dtype")
         if not layer.argument(1, "reverse", False):
             return (Op(Embedding(rows, features), {"embeddings": weights["embeddings"]}),)
         kernel = weights["embeddings"] if tied else weights["reversed"].transpose((1, 0))
-        product = Op(Dense(features, rows, len(layer.inputs[0]) - 1), {"kernel": kernel}, "reverse")
+        rank = len(layer.inputs[0])
+        product = (Op(Dense(features, rows, rank - 1), {"kernel": kernel}, "reverse"),)
+        if dtype is not None:
+            product = _product_in(dtype, rank, "embeddings" if tied else "reversed", kernel)
         if cap is None:
-            return (product,)
+            return product
         number = float(cap)
         return (
-            product,
+            *product,
             Op(Elementwise("divide", (Slot(0), number)), {}, "over_cap"),
             Op(Activation("tanh"), {}, "bounded"),
             Op(Elementwise("multiply", (Slot(0), number)), {}, "times_cap"),

@@ -13,12 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xconv.torch.modules import EinsumDense, MultiHeadAttention, SharedDropout, SpectralNorm
+from xconv.torch.modules import EinsumDense, MaskedBatchNorm, MultiHeadAttention, SharedDropout, SpectralNorm
 
 __all__ = ["layer_call"]
 
 CLASSES: dict[str, type[nn.Module]] = {
     "einsum_dense": EinsumDense,
+    "masked_batch_norm": MaskedBatchNorm,
     "multi_head_attention": MultiHeadAttention,
     "shared_dropout": SharedDropout,
     "spectral_norm": SpectralNorm,

@@ -50,7 +50,15 @@ from xconv.torch.modules.io import Input
 from xconv.torch.modules.matrices import CholeskyInverse
 from xconv.torch.modules.mixtures import CutMix, MixUp, RandomErasing, RandomFlip
 from xconv.torch.modules.noise import GaussianDropout, GaussianNoise, SharedDropout, StochasticDepth
-from xconv.torch.modules.norms import AxesNorm, BatchNorm1d, BatchNorm2d, BatchNorm3d, ChannelNorm, GroupNorm
+from xconv.torch.modules.norms import (
+    AxesNorm,
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    ChannelNorm,
+    GroupNorm,
+    MaskedBatchNorm,
+)
 from xconv.torch.modules.policies import AugMix, RandAugment
 from xconv.torch.modules.precision import Cast
 from xconv.torch.modules.recurrent import GRU, LSTM, RNN
@@ -110,6 +118,7 @@ __all__ = [
     "Hashing",
     "Input",
     "IntegerLookup",
+    "MaskedBatchNorm",
     "MelSpectrogram",
     "MixUp",
     "MultiHeadAttention",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["AxesNorm", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "ChannelNorm", "GroupNorm"]
+__all__ = ["AxesNorm", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "ChannelNorm", "GroupNorm", "MaskedBatchNorm"]
 
 
 class _BatchNorm(nn.modules.batchnorm._BatchNorm):
@@ -61,6 +61,37 @@ class BatchNorm2d(_BatchNorm, nn.BatchNorm2d):
 
 class BatchNorm3d(_BatchNorm, nn.BatchNorm3d):
     """nn.BatchNorm3d with gamma or beta absent, or frozen."""
+
+
+class MaskedBatchNorm(_BatchNorm):
+    """Batch normalisation whose statistics in training are those of the places where a mask holds, as in Keras.
+
+    The mask has all axes of the input but the channels'. The running variance takes the batch's own, biased one.
+    """
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:  # type: ignore[override]
+        if self.frozen or not self.training:
+            mean, variance, gamma, beta = self.running_mean, self.running_var, self.weight, self.bias
+            return functional.batch_norm(x, mean, variance, gamma, beta, training=False, eps=self.eps)
+        there, dims = mask.bool().unsqueeze(1), [axis for axis in range(x.dim()) if axis != 1]
+        count = there.expand_as(x).to(x.dtype).sum(dims, keepdim=True) + 1e-7
+        mean = torch.where(there, x, 0.0).sum(dims, keepdim=True) / count
+        variance = torch.where(there, x - mean, 0.0).square().sum(dims, keepdim=True) / count
+        with torch.no_grad():
+            for name, found in (("running_mean", mean), ("running_var", variance)):
+                self.get_buffer(name).lerp_(found.flatten(), float(self.momentum or 0.0))
+            self.get_buffer("num_batches_tracked").add_(1)
+        y = (x - mean) * torch.rsqrt(variance + self.eps)
+        shape = (-1, *(1,) * (x.dim() - 2))
+        held = dict(self.named_parameters(recurse=False))
+        y = y * held["weight"].view(shape) if "weight" in held else y
+        return y + held["bias"].view(shape) if "bias" in held else y
+
+    def config(self) -> dict[str, object]:
+        """The constructor's arguments."""
+        config = {"num_features": self.num_features, "eps": self.eps, "momentum": self.momentum}
+        held = dict(self.named_parameters(recurse=False))
+        return {**config, "scale": "weight" in held, "center": "bias" in held, "frozen": self.frozen}
 
 
 class GroupNorm(nn.GroupNorm):
