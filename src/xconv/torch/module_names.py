@@ -68,9 +68,13 @@ class Names:
     def _owner_of_parameters(self, node: fx.Node) -> str:
         """The module whose parameters the call takes directly, where it is a layer and not a free parameter."""
         name = _operation(node)
+        if name in ("to", "to_copy"):
+            return ""
         if name in ("add", "mul", "sub", "div", "expand", "index", "cat", "where", "matmul", "permute", "select"):
             return ""
-        for argument in node.all_input_nodes:
+        for given in node.all_input_nodes:
+            cast = _operation(given) in ("to", "to_copy") and len(given.all_input_nodes) == 1
+            argument = given.all_input_nodes[0] if cast else given
             full = self.owners.get(argument.name)
             if full and argument.op == "placeholder":
                 return full.rpartition(".")[0]
