@@ -28,15 +28,23 @@ def resized(x: Tensor, size: Size, interpolation: str, *, antialias: bool = Fals
     antialias = antialias and interpolation not in ("nearest", "area")
     if interpolation == "bilinear" and not antialias:
         return functional.interpolate(floating(x), tuple(size), mode="bilinear", align_corners=False)
-    variant = "a=-0.5" if interpolation == "bicubic" else ""
-    kernel = Kernel(interpolation, antialias or interpolation == "area", variant=variant, places=SINGLE)
-    down, across = (matrix(kernel, old, new) for old, new in zip(x.shape[2:], size, strict=True))
+    antialias = antialias or interpolation == "area"
+    down = _weights(interpolation, antialias, x.shape[2], size[0])
+    across = _weights(interpolation, antialias, x.shape[3], size[1])
     if interpolation == "nearest":
-        rows, columns = (torch.as_tensor(weights.argmax(1), device=x.device) for weights in (down, across))
+        rows, columns = (weights.argmax(1).to(x.device) for weights in (down, across))
         return x[:, :, rows][..., columns]
     held = floating(x)
-    left, right = (torch.as_tensor(weights, dtype=held.dtype, device=held.device) for weights in (down, across))
-    return left @ (held @ right.T)
+    made: Tensor = down.to(held) @ (held @ across.to(held).T)
+    return made
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _weights(interpolation: str, antialias: bool, before: int, after: int) -> Tensor:
+    """The matrix of TensorFlow's kernel, (after, before), in float64; compiled code holds it as a constant."""
+    variant = "a=-0.5" if interpolation == "bicubic" else ""
+    kernel = Kernel(interpolation, antialias, variant=variant, places=SINGLE)
+    return torch.from_numpy(matrix(kernel, before, after).astype("float64"))
 
 
 def _part(x: Tensor, size: Size) -> Tensor:
