@@ -49,4 +49,4 @@ def read_keras2(model: Any) -> KerasModel:
         raise Unsupported(
             "a subclassed tf_keras model has no graph", place=model.name, remedy="rebuild it with the functional API"
         ) from error
-    return parse_model(config, arrays_of, source=f"the live model {model.name!r}")
+    return parse_model(config, arrays_of, source=f"the live model {model.name!r}", keras_version="2")

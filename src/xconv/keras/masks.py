@@ -37,7 +37,7 @@ PASSING = frozenset(
 """Layers whose output has the mask of their input."""
 
 MERGING = frozenset({"Add", "Average", "Maximum", "Minimum", "Multiply", "Subtract"})
-"""Layers whose output has a mask where all inputs have one: what is valid in any of them."""
+"""Layers whose output has a mask where all inputs have one."""
 
 ATTENTION = frozenset({"GroupQueryAttention", "MultiHeadAttention"})
 QUERIED = frozenset({"AdditiveAttention", "Attention"})
@@ -207,11 +207,15 @@ class _Walk:
         if entry.kind == "Multiply" and any(masks) and not self.old:
             self._factors(entry, index, tensors, masks)
         valid = [mask for mask in masks if mask is not None]
-        if len(valid) == len(masks) and valid:
-            joined = valid[0]
-            for mask in valid[1:]:
-                joined = self.op("LogicalOr", (joined, mask))
-            self.masks[Ref(entry.name, index)] = joined
+        if valid and (self.old or len(valid) == len(masks)):
+            self.masks[Ref(entry.name, index)] = self._joined(valid)
+
+    def _joined(self, valid: Sequence[Ref]) -> Ref:
+        """What is valid in any of them; in Keras 2, what is valid in all."""
+        joined = valid[0]
+        for mask in valid[1:]:
+            joined = self.op("LogicalAnd" if self.old else "LogicalOr", (joined, mask))
+        return joined
 
     def _extremes(self, entry: Entry, index: int, tensors: Sequence[Ref], masks: Sequence[Ref | None]) -> None:
         """The tensors two by two: where one is masked, the other stands in for it."""
@@ -236,10 +240,7 @@ class _Walk:
         ]
         valid = [mask for mask in masks if mask is not None]
         if len(valid) == len(masks):
-            joined = valid[0]
-            for mask in valid[1:]:
-                joined = self.op("LogicalOr", (joined, mask))
-            made[0] = self.op("Where", (self._spread(joined), made[0], 0))
+            made[0] = self.op("Where", (self._spread(self._joined(valid)), made[0], 0))
         self.calls[entry.name, index] = replace(entry.calls[index], args=(made,))
 
     def _concatenated(self, entry: Entry, tensors: Sequence[Ref], masks: Sequence[Ref | None]) -> Ref:
@@ -252,7 +253,7 @@ class _Walk:
                 nothing = self.op("ZerosLike", (tensor,))
                 parts.append(self.op("LogicalOr", (self._spread(mask), nothing)))
         whole = self.op("Concatenate", (parts,), axis=entry.config.get("axis", -1))
-        return self.op("Any", (whole,), axis=-1, keepdims=False)
+        return self.op("All" if self.old else "Any", (whole,), axis=-1, keepdims=False)
 
     def _nested(self, entry: Entry, index: int, masks: Sequence[Ref | None]) -> None:
         """A nested model: masks go in as inputs and come out as outputs."""

@@ -128,6 +128,8 @@ class _Call:
         if mask is not None and not isinstance(mask, Slot):
             raise Unsupported(f"{layer.kind} with a mask that is no tensor of the network", remedy="make it an input")
         given = layer.argument(1, "states" if is_cell else "initial_state")
+        if given is None and layer.args and isinstance(layer.args[0], (list, tuple)):
+            given = layer.args[0][1:]  # Keras 2 records the states beside the sequence
         rank = 2 if is_cell else 3
         if layer.inputs[0][-1] is None or len(layer.inputs[0]) != rank:
             raise Mismatch(f"{layer.kind} gets an input of shape {layer.inputs[0]}")
