@@ -27,6 +27,8 @@ __all__ = ["SIZES", "assert_same_numbers", "class_of", "each", "floats", "model_
 SIZES = ((7, 6, 5), (8, 9, 4))
 """What stands in for unknown sizes: odd and even, unequal."""
 
+INTERVALS = {"positive": (0.5, 2), "above": (1.1, 3), "unit": (-0.9, 0.9)}
+
 PRIVATE = (convnext, inception_resnet_v2)
 OPERATIONS = (keras_numpy, nn, math, core, linalg, image, activations)
 
@@ -108,14 +110,10 @@ def randomise(model: Any, random: np.random.Generator) -> None:
 def noise(shape: Any, values: str, random: np.random.Generator) -> np.ndarray[Any, Any]:
     """What the example asks to be fed."""
     match values:
-        case "positive":
-            return random.uniform(0.5, 2, shape)
-        case "unit":
-            return random.uniform(-0.9, 0.9, shape)
-        case "integers":
-            return random.integers(0, 4, shape).astype(np.int32)
-        case "bits":
-            return random.integers(0, 2, shape).astype(np.int32)
+        case "positive" | "above" | "unit":
+            return random.uniform(*INTERVALS[values], shape)
+        case "integers" | "bits":
+            return random.integers(0, 4 if values == "integers" else 2, shape).astype(np.int32)
         case "definite":
             matrices = random.normal(size=shape)
             return matrices @ matrices.swapaxes(-1, -2) + np.eye(shape[-1])
@@ -137,7 +135,8 @@ class Answer:
 
 def of_keras(model: Any, arrays: Any, seeds: Any, training: bool) -> Answer:
     """Keras's outputs and gradients; gradients of weights by their key."""
-    variables = {key: source.variable for key, source in read_live(model).arrays.items()}
+    arrays_of = read_live(model).arrays.items()
+    variables = {key: source.variable for key, source in arrays_of if hasattr(source, "variable")}  # no constants
     trainable = {key: variable for key, variable in variables.items() if variable.trainable}
     tensors = [tf.constant(array) for array in arrays]
     with tf.GradientTape() as tape:

@@ -27,7 +27,7 @@ from xconv.spec import (
     Weights,
 )
 
-__all__ = ["NanReductions", "NanToNum", "cleaned"]
+__all__ = ["NanReductions", "NanToNum", "cleaned", "nothing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +80,15 @@ class NanToNum(Spec):
 
 
 def cleaned(recipe: Recipe, item: Taken, number: float) -> Taken:
-    """A number in the place of what is none."""
+    """A number in the place of what is none; 0 and 1 leave integers what they are."""
+    if number in (0, 1):
+        return recipe.where(recipe.each("isnan", item), int(number), item)
     return recipe.add(NanToNum(number, inf, -inf), item)
+
+
+def nothing(recipe: Recipe, item: Taken, over: tuple[int, ...], *, keepdims: bool = False) -> Taken:
+    """NaN where one is among the numbers, without a gradient."""
+    return recipe.each("detach", recipe.reduce("sum", item, over, keepdims=keepdims))
 
 
 def _reduced(layer: KerasLayer, recipe: Recipe) -> tuple[Slot, tuple[int, ...], bool]:
@@ -105,7 +112,7 @@ def _extreme(name: str, number: float) -> Method:
         x, over, keepdims = _reduced(layer, recipe)
         found = recipe.reduce(name, cleaned(recipe, x, number), over, keepdims=keepdims)
         none = recipe.reduce("all", recipe.each("isnan", x), over, keepdims=keepdims)
-        return recipe.where(none, recipe.reduce("sum", x, over, keepdims=keepdims), found)
+        return recipe.where(none, nothing(recipe, x, over, keepdims=keepdims), found)
 
     return extreme
 

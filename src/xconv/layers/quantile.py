@@ -7,7 +7,7 @@ from math import ceil, inf, prod
 from typing import Any, ClassVar
 
 from xconv.errors import Mismatch, Unsupported
-from xconv.layers.nan import cleaned
+from xconv.layers.nan import cleaned, nothing
 from xconv.layers.places import places_of
 from xconv.layers.recipe import Composed, Method, Recipe
 from xconv.layers.sorting import Sort
@@ -38,7 +38,7 @@ def _quantile(*, scale: float, spares: bool) -> Method:
         found = [_found(recipe, lines, share / scale, spares=spares) for share in shares]
         if not spares:
             holes = recipe.reduce("any", recipe.each("isnan", x), over)
-            found = [recipe.where(holes, recipe.reduce("sum", x, over), item) for item in found]
+            found = [recipe.where(holes, nothing(recipe, x, over), item) for item in found]
         if keepdims:
             found = [recipe.expanded(item, *over) for item in found]
         return stacked(recipe, found, 0) if isinstance(given, (list, tuple)) else found[0]
@@ -93,8 +93,7 @@ def _counted(recipe: Recipe, lines: Taken, share: float) -> Taken:
     high = recipe.both("multiply", high, recipe.both("subtract", 1.0, part))
     found = recipe.both("add", high, recipe.both("multiply", low, part))
     none = recipe.both("equal", count, 0.0)
-    total = recipe.reduce("sum", lines, (last,), keepdims=True)
-    return recipe.squeezed(recipe.where(none, total, found), last)
+    return recipe.squeezed(recipe.where(none, nothing(recipe, lines, (last,), keepdims=True), found), last)
 
 
 METHODS: Mapping[str, Method] = {

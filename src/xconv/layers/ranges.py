@@ -88,13 +88,20 @@ def _vander(layer: KerasLayer, recipe: Recipe) -> Taken:
 def _numbers(value: Any, what: str) -> list[float]:
     """A constant row of numbers."""
     given = value.tolist() if hasattr(value, "tolist") else value
+    given = [given] if isinstance(given, (int, float)) else given
     if not isinstance(given, (list, tuple)) or not all(isinstance(item, (int, float)) for item in given):
         raise Unsupported(f"{what} of numbers that are no row", remedy="give it a row of numbers")
     return list(given)
 
 
 def _digitize(layer: KerasLayer, recipe: Recipe) -> Taken:
-    x, bins = layer.argument(0, "x"), _numbers(layer.argument(1, "bins"), "digitize")
+    x, given = layer.argument(0, "x"), layer.argument(1, "bins")
+    if isinstance(given, Slot):
+        rank = recipe.rank(x)
+        row = recipe.expanded(recipe.flat(given), *range(rank))
+        above = recipe.cast(recipe.both("greater_equal", recipe.expanded(x, -1), row), "int32")
+        return recipe.cast(recipe.reduce("sum", above, (rank,)), "int32")
+    bins = _numbers(given, "digitize")
     total: Taken | None = None
     for edge in bins:
         above = recipe.cast(recipe.both("greater_equal", x, float(edge)), "int32")

@@ -152,14 +152,15 @@ class ISTFT(Described):
 
 
 def window_of(window: Window, length: int, full: int, like: Tensor) -> Tensor:
-    """A window by its name or numbers, in the middle of `full` places."""
+    """A window by its name or numbers, in the middle of `full` places; as in TensorFlow, odd ones are symmetric."""
+    even = length % 2 == 0
     dtype, device = like.dtype, like.device
     if window is None:
         return torch.ones(full, dtype=dtype, device=device)
     if window == "hann":
-        made = torch.hann_window(length, dtype=dtype, device=device)
+        made = torch.hann_window(length, periodic=even, dtype=dtype, device=device)
     elif window == "hamming":
-        made = torch.hamming_window(length, dtype=dtype, device=device)
+        made = torch.hamming_window(length, periodic=even, dtype=dtype, device=device)
     else:
         made = torch.tensor(window, dtype=dtype, device=device)
     left = (full - length) // 2
