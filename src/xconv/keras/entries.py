@@ -183,7 +183,7 @@ class EntryReader:
 
 def _remedy(problem: str) -> str:
     """What to do about a problem that the config tells of, where that is known."""
-    if problem.startswith("is quantised"):
+    if problem.startswith("is quantized"):
         return DEQUANTIZE
     return "or give the live model" if problem.endswith(_OWN_CODE) else ""
 
@@ -208,7 +208,7 @@ def _problem(part: Part) -> str:
         if value.get("class_name") in _QUANTIZED:
             said = value.get("config")
             mode = said.get("mode", said.get("name", "")) if isinstance(said, Mapping) else ""
-            return f"is quantised ({mode})"
+            return f"is quantized ({mode})"
     for key in _VOCABULARY:
         if isinstance(part.config.get(key), str):
             return (
