@@ -78,6 +78,9 @@ def keras_to_torch(
         if weights is not None or config is not None:
             remedy = "load the weights into the model first"
             raise InvalidInput("weights= and config= belong to the direct route", remedy=remedy)
+        if dtype is not None or dequantize or lora != "merge":
+            remedy = "leave them out, or take the direct route"
+            raise InvalidInput("dtype=, dequantize= and lora= belong to the direct route", remedy=remedy)
         return keras_through_onnx(source, input_layout)
     from xconv.layout import resolve
     from xconv.passes import AFTER_LAYOUT, BEFORE_LAYOUT, run

@@ -215,6 +215,9 @@ def test_a_dtype_that_is_no_policy_is_refused() -> None:
         xconv.keras_to_torch(network(), dtype="float8")
     with pytest.raises(InvalidInput, match="lora='drop'"):
         xconv.keras_to_torch(network(), lora="drop")
+    for option in ({"dtype": "float32"}, {"dequantize": True}, {"lora": "keep"}):
+        with pytest.raises(InvalidInput, match="direct route"):
+            xconv.keras_to_torch(network(), route="onnx", **option)
 
 
 def test_a_wrapper_of_another_policy_than_its_layer_is_refused() -> None:
