@@ -109,6 +109,23 @@ def test_a_layer_finds_no_mask_where_an_earlier_one_took_it():
     assert_exact(model, xconv.keras_to_torch(model), [TARGET])
 
 
+SCALED = {
+    "scores": lambda x, _: layers.MultiHeadAttention(2, 3)(x, x, return_attention_scores=True)[1],
+    "shared heads": lambda x, _: layers.GroupQueryAttention(3, 4, 2)(x, x),
+    "the operation": lambda _, p: keras.ops.dot_product_attention(p, p, p),
+    "its own scale": lambda _, p: keras.ops.dot_product_attention(p, p, p, is_causal=True, scale=0.3),
+}
+
+
+@pytest.mark.parametrize("name", SCALED)
+def test_a_scale_that_tensorflow_rounds_is_told(name):
+    x, p = keras.Input((5, 6), name="x"), keras.Input((5, 4, 3), name="p")
+    model = keras.Model([x, p], [SCALED[name](x, p), layers.Dense(2)(x), p * 2.0])
+    xconv.randomize(model)
+    report = xconv.verify(model, xconv.keras_to_torch(model))
+    assert "float32 constants" in str(report), str(report)
+
+
 class Called(nn.Module):
     """Attention, called in some way, with masks that it holds."""
 

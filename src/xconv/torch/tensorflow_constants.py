@@ -82,6 +82,8 @@ class TensorflowConstants(TorchFunctionMode):
             rule = None
         elif name == "scaled_dot_product_attention" and kind != "DotProductAttention":
             rule = _attention_layer
+        elif name == "mul" and kind == "DotProductAttention":
+            rule = _queries_of_operation
         if rule is not None and args and isinstance(args[0], Tensor) and plain(args[0]).dtype == torch.float64:
             found = outside(rule, args, given)
             if found is not None:
@@ -102,8 +104,11 @@ class TensorflowConstants(TorchFunctionMode):
     def _kind_of_attention(self) -> str:
         """The class of the layer whose scale is kept in float32 that is running, or that holds or lies in it."""
         here = f"{_path(self.layer)}/" if self.layer else ""
-        found = (kind for path, kind in self.attention.items() if here.startswith(f"{path}/") or path.startswith(here))
-        return next(found, "")
+        for path, kind in self.attention.items():
+            part = kind == "DotProductAttention" and here.startswith(f"{path}_")  # the calls of an operation's parts
+            if part or here.startswith(f"{path}/") or path.startswith(here):
+                return kind
+        return ""
 
 
 def _attention_layers(kinds: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -176,6 +181,15 @@ def _queries(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Found:
     if not isinstance(given, float) or given != args[0].shape[-1] ** -0.5 or single(given) == given:
         return None
     return torch.mul(args[0], single(given)), "1/sqrt(head size) of attention"
+
+
+def _queries_of_operation(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Found:
+    """The same for the operation, whose default scale TensorFlow computes in float32."""
+    given, size = _argument(args, kwargs, 1, "other", None), args[0].shape[-1]
+    if not isinstance(given, float):
+        return None
+    rounded = float(1 / torch.tensor(size, dtype=torch.float32).sqrt()) if given == size**-0.5 else single(given)
+    return None if rounded == given else (torch.mul(args[0], rounded), "the scale of attention")
 
 
 def _heads(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Found:
