@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from string import ascii_lowercase
 
 from xconv import axes
 from xconv.errors import Mismatch, Unsupported
 from xconv.layers.activation import Activation
 from xconv.layers.dense import Dense
 from xconv.layers.elementwise import Elementwise
+from xconv.layers.io import Variable
+from xconv.layers.matmul import Einsum
+from xconv.layers.steps import Steps
+from xconv.layers.unary import Cast
 from xconv.spec import (
     AtenCall,
     Example,
@@ -24,6 +29,7 @@ from xconv.spec import (
     TorchExample,
     Weights,
 )
+from xconv.weights import Weight
 
 __all__ = ["Embedding", "ReversibleEmbedding"]
 
@@ -131,7 +137,7 @@ class ReversibleEmbedding(Spec):
             return (Op(Embedding(rows, features), {"embeddings": weights["embeddings"]}),)
         kernel = weights["embeddings"] if tied else weights["reversed"].transpose((1, 0))
         rank = len(layer.inputs[0])
-        product = (Op(Dense(features, rows, rank - 1), {"kernel": kernel}, "reverse"),)
+        product: tuple[Op, ...] = (Op(Dense(features, rows), {"kernel": kernel}, "reverse"),)
         if dtype is not None:
             product = _product_in(dtype, rank, "embeddings" if tied else "reversed", kernel)
         if cap is None:
@@ -170,6 +176,21 @@ class ReversibleEmbedding(Spec):
 
     @classmethod
     def examples(cls) -> Iterator[Example]:
-        """The rows; the product needs a call argument."""
-        config = {"input_dim": 4, "output_dim": 3}
-        yield Example("ReversibleEmbedding", ((5,),), config, ((4, 3),), values="integers")
+        """The rows; the product, with a table of its own, a cap, in another dtype."""
+        kind, config, back = "ReversibleEmbedding", {"input_dim": 4, "output_dim": 3}, {"reverse": True}
+        yield Example(kind, ((5,),), {**config, "mask_zero": True}, ((4, 3),), values="integers")
+        yield Example(kind, ((5, 3),), config, ((4, 3),), kwargs=back)
+        capped = {**config, "tie_weights": False, "logit_soft_cap": 2.5}
+        yield Example(kind, ((5, 3),), capped, ((4, 3), (3, 4)), kwargs=back)
+        single = {**config, "reverse_dtype": "float32"}
+        yield Example(kind, ((2, 5, 3),), single, ((4, 3),), float64=False, kwargs=back)
+
+
+def _product_in(dtype: str, rank: int, role: str, kernel: Weight) -> tuple[Op, ...]:
+    """Vectors times every row of a table, both of them cast first."""
+    lead, steps = ascii_lowercase[: rank - 1], Steps()
+    vectors = steps.add(Cast(dtype), Slot(0), name="vectors")
+    table = steps.add(Variable(kernel.shape), weights={role: kernel}, name=role)
+    rows = steps.add(Cast(dtype), table, name="rows")
+    steps.add(Einsum(f"{lead}y,zy->{lead}z"), vectors, rows, name="reverse")
+    return steps.done()
