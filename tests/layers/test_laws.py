@@ -21,7 +21,10 @@ CASES = [(family, example) for family in families() for example in family.exampl
 EXAMPLES = [example for _, example in CASES]
 NAMES = [f"{family.__name__}-{example.kind}-{number}" for number, (family, example) in enumerate(CASES)]
 
-pytestmark = pytest.mark.filterwarnings("ignore:You passed `rms_scaling=True`:UserWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:You passed `rms_scaling=True`:UserWarning"),
+    pytest.mark.filterwarnings("ignore:NotImplemented should not be used:DeprecationWarning"),  # Keras's tensordot
+]
 
 WORDS = {"bool": "boolean", "int32": "integers"}
 

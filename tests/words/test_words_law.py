@@ -115,6 +115,7 @@ def test_the_table_of_files_is_what_the_files_say():
         "recurrent_examples",
         "recurrent_keras",
         "recurrent_stack",
+        "refused",
         "steps",
     }
     assert files - set(FILES) - set(ATEN_FILES) == shared, "a family's file is missing in xconv.layers.FILES"
