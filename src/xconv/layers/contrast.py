@@ -34,6 +34,11 @@ class Contrast(Picture):
         if layer.kind == CLAHE:
             _check_tiles(layer, axis, settings)
         else:
+            if axis == 1 and "trainable" in layer.config:  # as Keras wrote it; xconv's own module means the picture
+                raise Unsupported(
+                    "data_format='channels_first', for which Keras 3.15 spreads each column over all channels",
+                    remedy="use data_format='channels_last'",
+                )
             settings["value_range"] = tuple(sorted(settings["value_range"]))
         return Op(cls(layer.kind, tuple(settings.items()), axis))
 
