@@ -111,6 +111,7 @@ def test_the_table_of_files_is_what_the_files_say():
         "attention_scores",
         "geometry",
         "places",
+        "policy_cast",
         "recipe",
         "recurrent_examples",
         "recurrent_keras",
