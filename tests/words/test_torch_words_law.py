@@ -199,12 +199,12 @@ def test_a_call_is_read_and_every_argument_of_it(name: str) -> None:
     assert call.unread - {"cudnn_enabled"} == {"surprise"}
 
 
-@pytest.mark.parametrize("name", ["conv2d", "batch_norm"])
-def test_a_weight_that_the_network_computes_is_refused(name: str) -> None:
-    """A kernel made by another layer is no weight."""
+@pytest.mark.parametrize(("name", "words"), [("conv2d", "computed kernel, with a bias"), ("batch_norm", "weight")])
+def test_a_weight_that_the_network_computes_is_refused(name: str, words: str) -> None:
+    """What another layer makes is no weight."""
     arguments, shape, _ = CALLS[name]
     call = AtenCall(name, {**arguments, "weight": Slot(1)}, (shape, (4, 3)), (None,), ("float32",) * 2)
-    with pytest.raises(Unsupported, match="weight"):
+    with pytest.raises(Unsupported, match=words):
         ATEN_RULES[name].from_torch(call)
 
 

@@ -16,7 +16,7 @@ from xconv.layers.conv import Conv
 from xconv.layers.dense import Dense
 from xconv.layers.elementwise import Elementwise
 from xconv.layers.pool import GlobalPool, Pool
-from xconv.layers.recurrent import Recurrent
+from xconv.layers.recurrent import Recurrent, named
 from xconv.spec import KerasLayer, Slot, Spec, TorchCall
 
 __all__ = ["constructed", "inserted_line", "is_module", "names_of", "removed_line", "replaced_line", "said"]
@@ -57,7 +57,8 @@ def _recurrent(spec: Recurrent) -> str:
     words = [f"{spec.kind} of {spec.units} units"]
     words += [f"both ways ({spec.merge})"] if spec.both else ["backward"] if spec.backward else []
     words += ["all steps" if spec.sequences else "last step"] + (["final states"] if spec.states else [])
-    words += [spec.activation] if spec.kind == "rnn" else []
+    words += [str(named(spec.activation))] if spec.kind == "rnn" or spec.activation != "tanh" else []
+    words += [f"gates {named(spec.gate)}"] if spec.gate != "sigmoid" else []
     words += ["reset before the product"] if spec.kind == "gru" and not spec.reset_after else []
     return ", ".join(words)
 
