@@ -25,6 +25,8 @@ from xconv.weights import NumpySource
 __all__ = ["Support", "model_of", "short", "supported", "table_of"]
 
 LAYER = "the_layer"
+DTYPES = {"integers": "int32", "bits": "int32", "boolean": "bool"}
+"""What an example asks to be fed -> the dtype of the input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,7 @@ def model_of(example: Example) -> KerasModel:
 
 
 def _input(shape: Shape, values: str) -> dict[str, Any]:
-    return {"batch_shape": shape, "dtype": {"integers": "int32", "bits": "int32", "boolean": "bool"}.get(values, "float32")}
+    return {"batch_shape": shape, "dtype": DTYPES.get(values, "float32")}
 
 
 def _in_torch(graph: Graph) -> Iterator[str]:

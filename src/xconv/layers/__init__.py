@@ -105,8 +105,7 @@ FILES: Mapping[str, str] = {
     ),
     "quantile": "ops.Median ops.Nanmedian ops.Nanpercentile ops.Nanquantile ops.Percentile ops.Quantile",
     "ranges": (
-        "ops.Digitize ops.ExtractSequences ops.Geomspace ops.IsIn ops.Linspace ops.Logspace ops.UnravelIndex "
-        "ops.Vander"
+        "ops.Digitize ops.ExtractSequences ops.Geomspace ops.IsIn ops.Linspace ops.Logspace ops.UnravelIndex ops.Vander"
     ),
     "recurrent": "Bidirectional GRU GRUCell LSTM LSTMCell RNN SimpleRNN SimpleRNNCell StackedRNNCells",
     "reduce": (

@@ -15,7 +15,8 @@ from xconv.graph import map_structure
 from xconv.preprocessing.description import FIRST, KEEP, LAST, Preprocessing
 from xconv.preprocessing.steps import Step, normalise
 from xconv.preprocessing.torch_transform import TorchTransform
-from xconv.torch.modules import Input, Normalization, Rescaling
+from xconv.torch.modules.io import Input
+from xconv.torch.modules.scale import Normalization, Rescaling
 from xconv.torch.network import Network
 from xconv.torch.program import Program, Result
 from xconv.torch.record import KEY, Record

@@ -17,11 +17,12 @@ from torch import Tensor, nn
 
 from xconv.torch.custom import custom_call
 from xconv.torch.described import told
-from xconv.torch.modules import AveragePool, Normalization, Rescaling, SamePad
 from xconv.torch.modules.adapted import Adapted
 from xconv.torch.modules.conv_lstm import ConvLSTM
 from xconv.torch.modules.described import Described
 from xconv.torch.modules.recurrent_form import KerasForm
+from xconv.torch.modules.scale import Normalization, Rescaling
+from xconv.torch.modules.windows import AveragePool, SamePad
 from xconv.torch.replaced import replaced
 from xconv.torch.whole_layers import layer_call
 

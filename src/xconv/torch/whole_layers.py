@@ -13,7 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xconv.torch.modules import EinsumDense, MaskedBatchNorm, MultiHeadAttention, SharedDropout, SpectralNorm
+from xconv.torch.modules.attention import MultiHeadAttention
+from xconv.torch.modules.einsum import EinsumDense
+from xconv.torch.modules.noise import SharedDropout
+from xconv.torch.modules.norms import MaskedBatchNorm
+from xconv.torch.modules.spectral import SpectralNorm
 
 __all__ = ["layer_call"]
 

@@ -15,7 +15,7 @@ from xconv.layers.pad import Pad
 from xconv.layers.pool import Pool, fits_torch
 from xconv.padding import Pads, effective, is_symmetric, zero_pads
 from xconv.spec import Spec
-from xconv.torch.modules import AveragePool, SamePad
+from xconv.torch.modules.windows import AveragePool, SamePad
 from xconv.torch.targets import resolve_target
 
 __all__ = ["CONVS", "POOLS", "TIMM", "before_window", "layer_of", "needs_other_class", "outer_pads", "pool_of"]

@@ -4,169 +4,53 @@ Constructor arguments are plain data. Every module can be compiled in one graph,
 pickled and moved to another dtype.
 """
 
-from xconv.torch.modules.activations import ClippedReLU, Exponential, SparsePlus, SparseSigmoid, Squareplus
-from xconv.torch.modules.attention import MultiHeadAttention
-from xconv.torch.modules.blurs import RandomElasticTransform, RandomGaussianBlur, RandomSharpness
-from xconv.torch.modules.colours import (
-    RandomBrightness,
-    RandomColorDegeneration,
-    RandomColorJitter,
-    RandomContrast,
-    RandomGrayscale,
-    RandomHue,
-    RandomInvert,
-    RandomPosterization,
-    RandomSaturation,
-)
-from xconv.torch.modules.conv_lstm import ConvLSTM
-from xconv.torch.modules.einsum import EinsumDense
-from xconv.torch.modules.histograms import (
-    AutoContrast,
-    ContrastLimitedAdaptiveHistogramEqualization,
-    Equalization,
-    Solarization,
-)
-from xconv.torch.modules.image_operations import (
-    SSIM,
-    AffineTransform,
-    ExtractPatches,
-    GaussianBlur,
-    HSVToRGB,
-    PerspectiveTransform,
-    RGBToGrayscale,
-    RGBToHSV,
-    SobelEdges,
-)
-from xconv.torch.modules.indexed import (
-    OneHot,
-    Scatter,
-    ScatterUpdate,
-    SegmentMax,
-    SegmentMin,
-    SegmentProd,
-    SegmentSum,
-)
-from xconv.torch.modules.io import Input
-from xconv.torch.modules.matrices import CholeskyInverse
-from xconv.torch.modules.mixtures import CutMix, MixUp, RandomErasing, RandomFlip
-from xconv.torch.modules.noise import GaussianDropout, GaussianNoise, SharedDropout, StochasticDepth
-from xconv.torch.modules.norms import (
-    AxesNorm,
-    BatchNorm1d,
-    BatchNorm2d,
-    BatchNorm3d,
-    ChannelNorm,
-    GroupNorm,
-    MaskedBatchNorm,
-)
-from xconv.torch.modules.policies import AugMix, RandAugment
-from xconv.torch.modules.precision import Cast
-from xconv.torch.modules.recurrent import GRU, LSTM, RNN
-from xconv.torch.modules.resizes import CenterCrop, Resize, Resizing, UpSampling2D
-from xconv.torch.modules.scale import Normalization, PReLU, Rescaling, Scale
-from xconv.torch.modules.spectra import FFT, FFT2, IFFT2, IRFFT, ISTFT, RFFT, STFT
-from xconv.torch.modules.spectral import SpectralNorm
-from xconv.torch.modules.spectrograms import MelSpectrogram, STFTSpectrogram
-from xconv.torch.modules.tokens import CategoryEncoding, Discretization, HashedCrossing, Hashing, IntegerLookup
-from xconv.torch.modules.transposed import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
-from xconv.torch.modules.warps import RandomPerspective, RandomRotation, RandomShear, RandomTranslation, RandomZoom
-from xconv.torch.modules.windows import AveragePool, SamePad
+from __future__ import annotations
 
-__all__ = [
-    "FFT",
-    "FFT2",
-    "GRU",
-    "IFFT2",
-    "IRFFT",
-    "ISTFT",
-    "LSTM",
-    "RFFT",
-    "RNN",
-    "SSIM",
-    "STFT",
-    "AffineTransform",
-    "AugMix",
-    "AutoContrast",
-    "AveragePool",
-    "AxesNorm",
-    "BatchNorm1d",
-    "BatchNorm2d",
-    "BatchNorm3d",
-    "Cast",
-    "CategoryEncoding",
-    "CenterCrop",
-    "ChannelNorm",
-    "CholeskyInverse",
-    "ClippedReLU",
-    "ContrastLimitedAdaptiveHistogramEqualization",
-    "ConvLSTM",
-    "ConvTranspose1d",
-    "ConvTranspose2d",
-    "ConvTranspose3d",
-    "CutMix",
-    "Discretization",
-    "EinsumDense",
-    "Equalization",
-    "Exponential",
-    "ExtractPatches",
-    "GaussianBlur",
-    "GaussianDropout",
-    "GaussianNoise",
-    "GroupNorm",
-    "HSVToRGB",
-    "HashedCrossing",
-    "Hashing",
-    "Input",
-    "IntegerLookup",
-    "MaskedBatchNorm",
-    "MelSpectrogram",
-    "MixUp",
-    "MultiHeadAttention",
-    "Normalization",
-    "OneHot",
-    "PReLU",
-    "PerspectiveTransform",
-    "RGBToGrayscale",
-    "RGBToHSV",
-    "RandAugment",
-    "RandomBrightness",
-    "RandomColorDegeneration",
-    "RandomColorJitter",
-    "RandomContrast",
-    "RandomElasticTransform",
-    "RandomErasing",
-    "RandomFlip",
-    "RandomGaussianBlur",
-    "RandomGrayscale",
-    "RandomHue",
-    "RandomInvert",
-    "RandomPerspective",
-    "RandomPosterization",
-    "RandomRotation",
-    "RandomSaturation",
-    "RandomSharpness",
-    "RandomShear",
-    "RandomTranslation",
-    "RandomZoom",
-    "Rescaling",
-    "Resize",
-    "Resizing",
-    "STFTSpectrogram",
-    "SamePad",
-    "Scale",
-    "Scatter",
-    "ScatterUpdate",
-    "SegmentMax",
-    "SegmentMin",
-    "SegmentProd",
-    "SegmentSum",
-    "SharedDropout",
-    "SobelEdges",
-    "Solarization",
-    "SparsePlus",
-    "SparseSigmoid",
-    "SpectralNorm",
-    "Squareplus",
-    "StochasticDepth",
-    "UpSampling2D",
-]
+from collections.abc import Mapping
+
+from xconv.lazy import loader
+
+FILES: Mapping[str, str] = {
+    "activations": "ClippedReLU Exponential SparsePlus SparseSigmoid Squareplus",
+    "attention": "MultiHeadAttention",
+    "blurs": "RandomElasticTransform RandomGaussianBlur RandomSharpness",
+    "colours": (
+        "RandomBrightness RandomColorDegeneration RandomColorJitter RandomContrast RandomGrayscale RandomHue "
+        "RandomInvert RandomPosterization RandomSaturation"
+    ),
+    "conv_lstm": "ConvLSTM",
+    "einsum": "EinsumDense",
+    "histograms": "AutoContrast ContrastLimitedAdaptiveHistogramEqualization Equalization Solarization",
+    "image_operations": (
+        "SSIM AffineTransform ExtractPatches GaussianBlur HSVToRGB PerspectiveTransform RGBToGrayscale "
+        "RGBToHSV SobelEdges"
+    ),
+    "indexed": "OneHot Scatter ScatterUpdate SegmentMax SegmentMin SegmentProd SegmentSum",
+    "io": "Input",
+    "matrices": "CholeskyInverse",
+    "mixtures": "CutMix MixUp RandomErasing RandomFlip",
+    "noise": "GaussianDropout GaussianNoise SharedDropout StochasticDepth",
+    "norms": "AxesNorm BatchNorm1d BatchNorm2d BatchNorm3d ChannelNorm GroupNorm MaskedBatchNorm",
+    "policies": "AugMix RandAugment",
+    "precision": "Cast",
+    "recurrent": "GRU LSTM RNN",
+    "resizes": "CenterCrop Resize Resizing UpSampling2D",
+    "scale": "Normalization PReLU Rescaling Scale",
+    "spectra": "FFT FFT2 IFFT2 IRFFT ISTFT RFFT STFT",
+    "spectral": "SpectralNorm",
+    "spectrograms": "MelSpectrogram STFTSpectrogram",
+    "tokens": "CategoryEncoding Discretization HashedCrossing Hashing IntegerLookup",
+    "transposed": "ConvTranspose1d ConvTranspose2d ConvTranspose3d",
+    "warps": "RandomPerspective RandomRotation RandomShear RandomTranslation RandomZoom",
+    "windows": "AveragePool SamePad",
+}
+"""For every file of this folder, its classes; one is loaded when a network needs it."""
+
+HOMES = {name: f"{__name__}.{file}" for file, names in FILES.items() for name in names.split()}
+
+__all__ = sorted(HOMES)  # noqa: PLE0605 - the table says it
+__getattr__ = loader(__name__, HOMES)
+
+
+def __dir__() -> list[str]:
+    return __all__
