@@ -339,8 +339,6 @@ class Spec:
     """Whether Keras computes it in float32 under a policy of less, with its variables as they are."""
     training: ClassVar[str] = ""
     """How training differs between the two frameworks; empty where it does not."""
-    restrictions: ClassVar[str] = ""
-    """What of its layers is refused, in a few words; empty where nothing is."""
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op | Sequence[Op]:
