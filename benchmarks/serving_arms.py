@@ -47,15 +47,12 @@ def source(task: Task) -> Row:
 
 def _exported(model: Any, folder: Path) -> Row:
     """tf2onnx's export, which onnxruntime and OpenVINO run."""
-    try:
-        import tf2onnx
-    except ImportError as error:
-        return {"onnx": str(error)}
-    import tensorflow as tf
+    import xconv
 
-    signature = (tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name="image"),)
-    function = tf.function(lambda image: model(image, training=False))
-    tf2onnx.convert.from_function(function, input_signature=signature, opset=17, output_path=folder / "model.onnx")
+    try:
+        xconv.keras_to_onnx(model, folder / "model.onnx")
+    except xconv.XConvError as error:
+        return {"onnx": str(error)}
     return {"onnx": "made"}
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import ROOT, in_full
-from benchmarks.stored import FOLDER, GENERATED, last_run
+from benchmarks.stored import FOLDER, GENERATED, newest
 from benchmarks.table import markdown, ratio, scientific, seconds
 
 __all__ = ["ALLOCATORS", "TITLES", "write"]
@@ -30,10 +30,10 @@ ALLOCATORS = {
 }
 
 TEXT = """\
-What a converted network costs to serve on a CPU, one run of `python -m benchmarks.serving` on {machine}, {threads}
-threads, float32. Milliseconds of one call, the median over all calls of {processes} processes, with the tenth and the
-ninetieth percentile; in brackets how many times as long as `xconv.optimize` it takes: more than 1 means that
-`xconv.optimize` is ahead.
+What a converted network costs to serve on a CPU: `python -m benchmarks.serving` on {machine}, {threads} threads,
+float32; a network with one allocator is one run, side by side. Milliseconds of one call, the median over all calls of
+{processes} processes, with the tenth and the ninetieth percentile; in brackets how many times as long as
+`xconv.optimize` it takes: more than 1 means that `xconv.optimize` is ahead.
 
 - Every arm is a process of its own, and they run in turn. Inputs are fresh noise in rotation. The outputs were compared
   with TensorFlow's before anything was timed (largest difference {difference}); torchvision's networks have weights of
@@ -48,14 +48,14 @@ ninetieth percentile; in brackets how many times as long as `xconv.optimize` it 
 def write(
     results: Path = FOLDER / "serving.jsonl", target: Path = ROOT / "docs" / "serving.md", plots: str = "plots"
 ) -> None:
-    """Writes the page from the newest run; without results nothing is written.
+    """Writes the page from the newest rows; without results nothing is written.
 
     Args:
         results: the rows.
         target: the page.
         plots: the folder of the plots, from the page.
     """
-    rows = last_run(results)
+    rows = newest(results, "network", "allocator", "arm", "batch")
     if len(rows) < 2:
         return
     parts = ["# Serving on a CPU", GENERATED, *_parts(rows)]
