@@ -80,6 +80,7 @@ def _parts(rows: Sequence[Row]) -> Iterator[str]:
         yield f"## {network}"
         yield _table(mine)
         yield from _failures(failed)
+        yield from _gaps(mine)
         yield from _steps(mine)
     yield from _operators(cells)
 
@@ -124,6 +125,30 @@ def _steps(cells: Sequence[Row]) -> Iterator[str]:
     if lines:
         head = ("step", "batch", "before and after", "times as fast", "kept")
         yield f"Steps, with {ALLOCATORS[chosen[0]['allocator']]}:\n\n" + markdown(head, lines)
+
+
+def _gaps(cells: Sequence[Row]) -> Iterator[str]:
+    """Where onnxruntime spends less or more than `xconv.optimize`, by the operators of both under a profiler."""
+    known = {(row["arm"], row["batch"], row["allocator"]): row for row in cells if "operators" in row}
+    lines = []
+    for (arm, batch, allocator), ours in known.items():
+        theirs = known.get(("onnxruntime", batch, allocator))
+        if arm == "xconv_optimized" and theirs is not None:
+            told = (
+                f"{part} {here:.2f} ms here and {there:.2f} ms there" for part, here, there in _parted(ours, theirs)
+            )
+            faster = ratio(theirs["median"] / ours["median"])
+            lines.append(f"- batch {batch}, onnxruntime takes {faster} times as long: {', '.join(told)}.")
+    if lines:
+        yield "Against onnxruntime, under a profiler, which takes time itself:\n\n" + "\n".join(lines)
+
+
+def _parted(ours: Row, theirs: Row) -> Iterator[tuple[str, float, float]]:
+    """Milliseconds in convolutions, and in all else."""
+    costs = [{name: cost for name, (cost, _) in row["operators"].items()} for row in (ours, theirs)]
+    inside = [sum(cost for name, cost in each.items() if "conv" in name.lower()) for each in costs]
+    yield "convolutions", inside[0], inside[1]
+    yield "all else", sum(costs[0].values()) - inside[0], sum(costs[1].values()) - inside[1]
 
 
 def _milliseconds(step: Row) -> str:
