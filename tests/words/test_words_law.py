@@ -12,8 +12,8 @@ from xconv.keras.read import read
 from xconv.keras.records import Call, Entry, KerasModel, Ref
 from xconv.keras.rules import NO_EFFECT, TRAINING_ONLY
 from xconv.layers import ATEN_FILES, FILES, RULES, families
-from xconv.layers.restrictions import RESTRICTIONS
 from xconv.layers.io import Variable
+from xconv.layers.restrictions import RESTRICTIONS
 from xconv.spec import KerasLayer, Op, Slot, Spec
 
 CASES = [(family, example) for family in families() for example in family.examples()]

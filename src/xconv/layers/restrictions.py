@@ -1,4 +1,4 @@
-"""What of a Keras layer is refused although the layer is converted, in a few words; the errors say why, and what to do."""
+"""What is refused of Keras layers that are converted otherwise, in a few words; the errors say why."""
 
 from __future__ import annotations
 
