@@ -21,16 +21,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import cases_page
 from benchmarks.machine import ROOT, describe, versions
-from benchmarks.measure import run_arm
 from benchmarks.options import parsed
+from benchmarks.pieces import pieces
 from benchmarks.stored import FOLDER, append, read
 
 RESULTS = FOLDER / "cases.jsonl"
 QUICK = {"cases": 4, "only": ["test_generated.test_dense", "test_torch_generated.test_linear"]}
 VERSIONS = ("xconv", "torch", "keras", "tensorflow", "numpy", "hypothesis")
 THREADS = {"OMP_NUM_THREADS": "1", "TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
-CRASHES = 20
-"""How many cases of a group may end their process before the group is given up."""
 
 Row = dict[str, Any]
 
@@ -75,19 +73,13 @@ def _is_given(decorator: ast.expr) -> bool:
 
 
 def measure(group: str, cases: int, seed: int, seconds: float) -> Row:
-    """The counts of one group; a process that ends too early is followed by another, behind the case that ended it."""
+    """The counts of one group; the case that ends its process is a failure."""
     row: Row = {"group": group, "distinct": 0, "seconds": 0.0, "layers": {}, "failures": []}
-    start = 0
-    for _ in range(CRASHES):
-        arguments = (group, str(cases), str(seed), str(start))
-        found = run_arm("benchmarks.cases_arm", *arguments, environment=THREADS, timeout=seconds)
+    arguments = (group, str(cases), str(seed))
+    for found in pieces("benchmarks.cases_arm", *arguments, environment=THREADS, timeout=seconds):
         merge(row, found)
-        if "error" not in found or "done" in found:
-            return row
-        row["failures"].append({"layer": "", "case": found.get("case", ""), "error": found["error"]})
-        if "running" not in found:
-            return row
-        start = found["running"] + 1
+        if "error" in found:
+            row["failures"].append({"layer": "", "case": found.get("case", ""), "error": found["error"]})
     return row
 
 

@@ -14,6 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import (
     applications_page,
     cases_page,
+    coverage_page,
     diagnosis_page,
     pairs_page,
     performance_page,
@@ -52,6 +53,7 @@ def write(results: Path = FOLDER, pages: Path = ROOT / "docs") -> None:
     for name, page in PAGES.items():
         page(results / f"{name}.jsonl", pages / f"{name}.md")
     cases_page.write(results / "cases.jsonl", pages / "laws.md")
+    coverage_page.write(results / "coverage.jsonl", pages / "comparison.md")
     performance_page.write(
         results / "conversion.jsonl",
         results / "forward.jsonl",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import cases, cases_arm, cases_page
+from benchmarks import cases, cases_arm, cases_page, pieces
 from benchmarks.stored import append
 from tests.comparison import assert_same, told
 from tests.layers import test_generated
@@ -74,7 +74,7 @@ def test_a_crash_is_the_failure_of_one_case(monkeypatch: pytest.MonkeyPatch) -> 
         started.append(arguments[-1])
         return answers[len(started) - 1]
 
-    monkeypatch.setattr(cases, "run_arm", run_arm)
+    monkeypatch.setattr(pieces, "run_arm", run_arm)
     row = cases.measure("test_generated.test_dense", 3, 0, seconds=1)
     assert started == ["0", "2"]
     assert row["failures"] == [{"layer": "", "case": "the second", "error": "killed by SIGABRT"}]
