@@ -275,3 +275,31 @@ def test_ctrl_c_leaves_the_old_file_whole(keras_file: Path, tmp_path: Path) -> N
     assert "Traceback" not in said
     assert target.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["m.pt2"]
+
+
+def test_layers_prints_what_becomes_of_keras(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["layers"]) == 0
+    said = capsys.readouterr().out
+    lines = {line.split()[0]: line for line in said.splitlines()}
+    assert "nn.Conv2d" in lines["Conv2D"]
+    assert "both" in lines["Conv2D"]
+    assert "refused" in lines["StringLookup"]
+    assert "torch has no tensors of strings" in lines["StringLookup"]
+    assert "einsum" in lines["ops.Einsum"]
+
+
+def test_layers_shows_one_class_or_those_with_a_part_of_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["layers", "lstm", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["kind"], row["directions"], row["refused"]) == ("LSTM", "both", False)
+    assert row["torch"]
+    assert run(["layers", "ConvLSTM", "--json"]) == 0
+    assert [row["kind"] for row in json.loads(capsys.readouterr().out)] == ["ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"]
+
+
+def test_layers_refuses_a_name_that_there_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["layers", "LSTN"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "'LSTN'" in said.err
+    assert "xconv layers" in said.err

@@ -40,6 +40,7 @@ REFUSED: Mapping[str, Refusal] = {
         _STRINGS, "call it before the model, and let the model take the numbers that it gives"
     ),
     "TorchModuleWrapper": Refusal("it already wraps a torch module", "take its `module`"),
+    "Wrapper": Refusal("it is the base of other layers and computes nothing", "use the layer that it wraps"),
     "ops.AdaptiveAveragePool": Refusal(
         "Keras 3.15 states a wrong shape for it in a graph", "use the layer AdaptiveAveragePooling1D, 2D or 3D"
     ),
