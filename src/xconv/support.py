@@ -66,9 +66,9 @@ class Support:
 def supported() -> tuple[Support, ...]:
     """Every class that xconv converts or refuses by name, layers first, by name.
 
-    >>> row = next(row for row in supported() if row.kind == "UpSampling2D")
+    >>> row = next(row for row in supported() if row.kind == "UpSampling1D")
     >>> row.torch, row.keras, row.directions
-    (('torch.nn.Upsample',), ('UpSampling2D',), 'both')
+    (('torch.nn.Upsample',), ('UpSampling1D',), 'both')
     """
     examples: dict[str, list[Example]] = {}
     for family in dict.fromkeys(RULES.values()):
