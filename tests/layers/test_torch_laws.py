@@ -47,7 +47,10 @@ def _cases() -> tuple[list[Any], list[Any]]:
 
 TORCH, KERAS = _cases()
 
-pytestmark = pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask:UserWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask:UserWarning"),
+    pytest.mark.filterwarnings("ignore:torch.cholesky is deprecated:UserWarning"),  # and read all the same
+]
 
 
 @pytest.fixture(scope="module", params=[*TORCH, *KERAS])
