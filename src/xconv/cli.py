@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from math import prod
 from pathlib import Path
@@ -109,6 +109,12 @@ def convert(
     verify: Annotated[bool, typer.Option(help="Compare the result with the source before it is saved.")] = False,
     strict: Annotated[bool, typer.Option(help="Refuse NaN, infinities and negative variances in the weights.")] = False,
     route: Annotated[Route, typer.Option(help="onnx goes through ONNX, and says what it loses.")] = Route.DIRECT,
+    dtype: Annotated[
+        str | None, typer.Option("--dtype", help="From Keras: another dtype policy for all layers, such as float32.")
+    ] = None,
+    dequantize: Annotated[
+        bool, typer.Option("--dequantize", help="From Keras: quantised layers as the float layers they stand for.")
+    ] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -118,7 +124,10 @@ def convert(
     state_dict alone. A .keras file is written without Keras; only --verify needs it.
     """
     to_keras = _writes_keras(model, output, weights or config)
-    task = _Task(model, output, input_layout or _layout(to_keras), verify, strict, route is Route.ONNX)
+    numbers = {"dtype": dtype, "dequantize": dequantize}
+    task = _Task(model, output, input_layout or _layout(to_keras), verify, strict, route is Route.ONNX, numbers)
+    if any(numbers.values()) and (to_keras or task.through_onnx or ".onnx" in (model.suffix, output.suffix)):
+        raise InvalidInput("--dtype and --dequantize are for a Keras model that becomes a file of torch")
     with _steps(as_json or quiet) as step:
         step(f"converting {model.name}")
         if output.suffix == ".onnx":
@@ -378,6 +387,8 @@ class _Task:
     verify: bool
     strict: bool
     through_onnx: bool = False
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    """What `keras_to_torch` is told of dtypes."""
 
     def check(self, found: Sequence[Problem]) -> None:
         """Refuse weights that no trained network has, where that is asked for."""
@@ -460,7 +471,8 @@ def _to_torch(task: _Task, weights: Path | None, config: Path | None, step: Call
 
         module = module_of(task.model, task.layout.value, through=task.through_onnx)
     else:
-        module = xconv.keras_to_torch(task.model, input_layout=task.layout.value, weights=weights, config=config)
+        options = {"weights": weights, "config": config, **task.numbers}
+        module = xconv.keras_to_torch(task.model, input_layout=task.layout.value, **options)
     found = xconv.weights_report(module)
     task.check(found)
     report = None

@@ -303,3 +303,20 @@ def test_layers_refuses_a_name_that_there_is_not(capsys: pytest.CaptureFixture[s
     assert said.out == ""
     assert "'LSTN'" in said.err
     assert "xconv layers" in said.err
+
+
+def test_mixed_precision_is_converted_as_it_is_or_in_float32(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = keras.Input((6,))
+    dense = layers.Dense(4, dtype="mixed_bfloat16")(image)
+    source, target = tmp_path / "mixed.keras", tmp_path / "mixed.safetensors"
+    keras.Model(image, layers.Dense(2, dtype="float32")(dense)).save(source)
+    numbers = torch.linspace(-1, 1, 12).reshape(2, 6)
+    assert run(["convert", str(source), "-o", str(target)]) == 0
+    mixed = xconv.load(target)(numbers)
+    assert run(["convert", str(source), "-o", str(target), "--dtype", "float32"]) == 0
+    plain = xconv.load(target)(numbers)
+    assert 0 < (mixed - plain).abs().max() < 0.05
+    assert run(["convert", str(source), "-o", str(tmp_path / "m.onnx"), "--dtype", "float32"]) == 2
+    assert "for a Keras model that becomes a file of torch" in capsys.readouterr().err
