@@ -43,7 +43,7 @@ def measure(name: str, cases: int, seed: int, start: int, say: Callable[[Row], N
     began = time.perf_counter()
     for number, values in enumerate(examples[start:], start):
         say({**row, "running": number, "case": told_of(values)})
-        count(row, values, judged(test.hypothesis.inner_test, values))
+        count(row, layer_of(values, function), values, judged(test.hypothesis.inner_test, values))
         row["seconds"] = spent(began)
         if number % CLEARED == CLEARED - 1:
             _let_go()
@@ -93,11 +93,11 @@ def judged(test: Callable[..., None], values: Mapping[str, Any]) -> Row:
     return {"parts": parts} if parts else {"error": "nothing was compared"}
 
 
-def _rest(example: Example | TorchExample, parts: Mapping[str, float]) -> None:
+def _rest(example: Example | TorchExample | None, parts: Mapping[str, float]) -> None:
     """The mode of a Keras layer that was not compared yet."""
     from tests.layers.reference import assert_same_numbers
 
-    if isinstance(example, TorchExample):
+    if not isinstance(example, Example):
         return
     modes = {part.rpartition(" ")[2] for part in parts}
     if "inference" not in modes:
@@ -106,28 +106,34 @@ def _rest(example: Example | TorchExample, parts: Mapping[str, float]) -> None:
         assert_same_numbers(example, training=True)
 
 
-def count(row: Row, values: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+def count(row: Row, layer: str, values: Mapping[str, Any], found: Mapping[str, Any]) -> None:
     """Adds a case to the counts of its layer, or to the failures."""
     example = _example(values)
-    empty = {"float64": 0, "float32": 0, "skipped": 0, "parts": {}, "worst": 0.0}
-    counts = row["layers"].setdefault(layer_of(example), empty)
+    counts = row["layers"].setdefault(layer, {"float64": 0, "float32": 0, "skipped": 0, "parts": {}, "worst": 0.0})
     if "error" in found:
-        row["failures"].append({"layer": layer_of(example), "case": told_of(values), "error": found["error"]})
+        row["failures"].append({"layer": layer, "case": told_of(values), "error": found["error"]})
     elif "skipped" in found:
         counts["skipped"] += 1
+    elif example is not None and not example.float64:
+        counts["float32"] += 1
     else:
-        counts["float64" if example.float64 else "float32"] += 1
-        for part, error in found["parts"].items() if example.float64 else ():
+        counts["float64"] += 1
+        for part, error in found["parts"].items():
             counts["parts"][part] = counts["parts"].get(part, 0) + 1
             counts["worst"] = max(counts["worst"], error)
 
 
-def layer_of(example: Example | TorchExample) -> str:
-    """The class or function, and what it wraps.
+def layer_of(values: Mapping[str, Any], test: str) -> str:
+    """The class or function of a case, and what it wraps; for a test that builds models around operations, its name.
 
-    >>> layer_of(Example("TimeDistributed", ((3, 2),), {"layer": {"class_name": "Dense", "config": {}}}))
-    'TimeDistributed(Dense)'
+    >>> layer_of({"example": Example("RNN", ((3, 2),), {"cell": {"class_name": "GRUCell", "config": {}}})}, "")
+    'RNN(GRUCell)'
+    >>> layer_of({"axis": 2}, "test_batch_normalization")
+    'ops in a model: batch normalization'
     """
+    example = _example(values)
+    if example is None:
+        return f"ops in a model: {test.removeprefix('test_').replace('_', ' ')}"
     if isinstance(example, TorchExample):
         return example.target
     inner = [example.config.get(key) for key in ("layer", "cell")]
@@ -140,8 +146,8 @@ def told_of(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in values.items())
 
 
-def _example(values: Mapping[str, Any]) -> Example | TorchExample:
-    return next(value for value in values.values() if isinstance(value, (Example, TorchExample)))
+def _example(values: Mapping[str, Any]) -> Example | TorchExample | None:
+    return next((value for value in values.values() if isinstance(value, (Example, TorchExample))), None)
 
 
 def _let_go() -> None:

@@ -131,7 +131,7 @@ def _tables(layers: Mapping[str, Row]) -> Iterable[str]:
 
 
 def _side(name: str) -> str:
-    if name.startswith("ops."):
+    if name.startswith(("ops.", "ops ")):
         return SIDES[1]
     return SIDES[2] if name.startswith(("torch.", "Tensor.", "operator.")) else SIDES[0]
 

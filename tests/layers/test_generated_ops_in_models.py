@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from keras import ops
 
 import xconv
-from tests.comparison import assert_same
+from tests.comparison import assert_same, told
 from tests.layers.reference import floats, of_keras, of_torch
 
 few = settings(max_examples=5)
@@ -28,11 +28,13 @@ def assert_same_model(build, *shapes):
         arrays = [random.normal(size=(3, *shape)) for shape in shapes]
         expected = of_keras(model, arrays, seeds, training=False)
         actual = of_torch(module, arrays, seeds, training=False)
-    for got, want in zip(actual.outputs, expected.outputs, strict=True):
-        assert_same(got, want)
-    for got, want in zip(actual.inputs, expected.inputs, strict=True):
-        if want is not None:
-            assert_same(got, np.asarray(want))
+    with told("outputs in inference"):
+        for got, want in zip(actual.outputs, expected.outputs, strict=True):
+            assert_same(got, want)
+    with told("gradients of inputs in inference"):
+        for got, want in zip(actual.inputs, expected.inputs, strict=True):
+            if want is not None:
+                assert_same(got, np.asarray(want))
     back = xconv.torch_to_keras(module)
     narrow = [array.astype("float32") for array in arrays]
     found = back(narrow if len(narrow) > 1 else narrow[0])

@@ -51,7 +51,7 @@ def test_what_differs_and_what_compares_nothing_are_failures() -> None:
     operation = Example("ops.Tanh", ((3,),))
     row: dict[str, Any] = {"layers": {}, "failures": []}
     for test in (differs, lambda example: pytest.skip("no reason")):
-        cases_arm.count(row, {"example": operation}, cases_arm.judged(test, {"example": operation}))
+        cases_arm.count(row, operation.kind, {"example": operation}, cases_arm.judged(test, {"example": operation}))
     (failure,) = row["failures"]
     assert failure["layer"] == "ops.Tanh"
     assert failure["case"] == f"example={operation!r}"
