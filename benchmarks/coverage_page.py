@@ -11,6 +11,7 @@ from benchmarks.machine import ROOT, in_short
 from benchmarks.rival_operators import NOBUCO, ONNX2TF
 from benchmarks.stored import FOLDER, GENERATED, read
 from benchmarks.table import markdown
+from xconv.layers import families
 
 __all__ = ["totals", "write"]
 
@@ -70,8 +71,9 @@ A dash is where a tool's documentation says nothing of it.
 HEAD = ("way", "right", "wrong", "refused", "layers right", "in part", "operations right", "in part")
 TRIED = """\
 {examples} examples of {layers} layers and {operations} operations of Keras, with which xconv's own tests reach every
-option, in float32 in inference, with random weights, against Keras on TensorFlow. Right is within 1e-4 of the largest
-value of each output. A layer is right where all its examples are, and in part where some are. {machine}; {software}.
+option{left_families}; in float32 in inference, with random weights, against Keras on TensorFlow. Right is within 1e-4
+of the largest value of each output. A layer is right where all its examples are, and in part where some are. {machine};
+{software}.
 
 {table}
 
@@ -89,12 +91,12 @@ def write(results: Path = FOLDER / "coverage.jsonl", target: Path = ROOT / "docs
     counts = next((row["counts"] for row in reversed(rows) if row["kind"] == "counts" and "counts" in row), None)
     if counts is None:
         return
-    families = {row["family"]: row for row in rows if row["kind"] == "family"}
+    tried = {row["family"]: row for row in rows if row["kind"] == "family"}
     of = {(row["what"], row["tool"]): row for row in counts}
     core = of["core ATen", "xconv"]
     text = PAGE.format(
         generated=GENERATED,
-        tried=_tried(list(families.values())) if families else "Not measured yet.",
+        tried=_tried(list(tried.values())) if tried else "Not measured yet.",
         counted=markdown(("what", "tool", "covered", "of"), [_count_cells(row) for row in counts]),
         refused=", ".join(of["keras.layers", "xconv"]["refused"]),
         rules=core["rules"],
@@ -136,6 +138,7 @@ def _tried(rows: Sequence[Row]) -> str:
     more = without.get("Keras's export", left) - left
     return TRIED.format(
         examples=sum(some.values()),
+        left_families=_left_families(rows),
         layers=len(layers),
         operations=len(kinds) - len(layers),
         machine=in_short(newest["machine"]),
@@ -145,6 +148,13 @@ def _tried(rows: Sequence[Row]) -> str:
         torch_left=f"; {more} more do not run on Keras's torch backend, and count as refused there" if more else "",
         wrong=_wrong(rows),
     )
+
+
+def _left_families(rows: Sequence[Row]) -> str:
+    """How many families were tried, where it is not all of them."""
+    there = {family.__name__ for family in families() if any(True for _ in family.examples())}
+    tried = there & {row["family"] for row in rows}
+    return "" if tried == there else f" ({len(tried)} of {len(there)} families of layers so far)"
 
 
 def _by_kind(rows: Iterable[Row]) -> dict[str, dict[str, list[str]]]:
