@@ -23,7 +23,7 @@ def broken() -> Any:
     """A Lambda and an unknown layer, with layers behind them."""
     image = keras.Input((6, 7, 3), name="image")
     x = layers.Conv2D(2, 3, name="conv", kernel_regularizer="l2")(image)
-    left = layers.Lambda(lambda t: t * 2, output_shape=(4, 5, 2), name="twice")(x)
+    left = layers.Lambda(lambda t: t.numpy() * 2, output_shape=(4, 5, 2), name="twice")(x)
     x = layers.Add(name="sum")([left, layers.Dropout(0.5, name="drop")(x)])
     unheard = Unheard(name="unheard")
     unheard.compute_output_spec = lambda t: keras.KerasTensor(t.shape, t.dtype)

@@ -16,7 +16,7 @@ from keras import layers
 from torch import nn
 
 import xconv
-from xconv.errors import Mismatch, Unsupported, Unwritable, XConvError
+from xconv.errors import Mismatch, Unwritable, XConvError
 
 resource = pytest.importorskip("resource")
 SHAPE = (9, 11, 3)
@@ -145,14 +145,17 @@ def test_overflow_in_a_cast_is_told_by_layer_and_count(cast: str, into: str) -> 
     assert all(text in str(report) for text in said)
 
 
-def test_a_keras_model_in_half_precision_is_refused_and_untouched() -> None:
+def test_numbers_for_a_keras_model_in_half_precision_are_rounded_and_told() -> None:
     keras.config.set_dtype_policy("float16")
     target = model()
     keras.config.set_dtype_policy("float32")
-    before = target.get_weights()
-    with pytest.raises(Unsupported, match="dtype policy 'float16'; rebuild the model under the float32 policy"):
-        xconv.transfer(Torch().eval(), target)
-    assert all(np.array_equal(a, b) for a, b in zip(before, target.get_weights(), strict=True))
+    source = Torch().eval()
+    report = xconv.transfer(source, target)
+    assert report.verdict == "exact"
+    assert "to float16, by at most" in str(report)
+    kernel = target.layers[-1].get_weights()[0]
+    assert kernel.dtype == np.float16
+    assert np.array_equal(kernel, source.fc.weight.detach().numpy().T.astype(np.float16))
 
 
 def test_numbers_of_a_file_are_told_too(tmp_path: Path) -> None:

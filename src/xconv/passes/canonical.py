@@ -25,6 +25,7 @@ from xconv.layers.dropout import Dropout, Noise, SpatialDropout
 from xconv.layers.io import Identity
 from xconv.layers.pad import Pad
 from xconv.layers.pad_axes import PadAxes
+from xconv.layers.policy_cast import PolicyCast
 from xconv.layers.pool import GlobalPool, Pool
 from xconv.layers.reduce import Reduce
 from xconv.layers.reshape import Flatten, Permute, Reshape
@@ -57,6 +58,13 @@ SILENT = (Dropout, SpatialDropout, Noise, Identity)
 def fold_all_pads(graph: Graph) -> Graph:
     """The graph with every zero pad inside the convolution or pool behind it, uneven ones too."""
     return fold_pads(graph, uneven=True)
+
+
+def drop_casts(graph: Graph) -> Graph:
+    """The graph without the casts of dtype policies, which are rounding and no meaning."""
+    casts = [node for node in graph.nodes if isinstance(node.spec, PolicyCast) and not node.spec.every]
+    changes: dict[str, Node | None] = dict.fromkeys(node.name for node in casts)
+    return graph.rebuilt(changes, {Value(node.name): node.inputs[0] for node in casts}) if casts else graph
 
 
 def drop_identities(graph: Graph) -> Graph:
@@ -130,6 +138,7 @@ def _convolution(node: Node, rank: int) -> Node:
 
 
 CANONICAL = (
+    drop_casts,
     name_variables,
     name_pools,
     sequence_pools,

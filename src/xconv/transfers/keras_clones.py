@@ -50,10 +50,10 @@ class Remade:
         several = isinstance(first, (list, tuple))
         parts = list(first) if several else [first]
         for place in range(len(parts)):
-            for inserted in self._inserted(layer.name, place):
+            for inserted in self._inserted(layer, place):
                 parts[place] = inserted(parts[place])
         made = layer(parts if several else parts[0], *others, **kwargs)
-        for behind in self._following(layer.name):
+        for behind in self._following(layer):
             made = behind(made)
         return made
 
@@ -62,15 +62,21 @@ class Remade:
 
         layers = []
         for layer in given.layers:
-            layers += [*self._inserted(layer.name, 0), self._clone(layer), *self._following(layer.name)]
+            layers += [*self._inserted(layer, 0), self._clone(layer), *self._following(layer)]
         return keras.Sequential([keras.Input(batch_shape=given.input_shape), *layers], name=given.name)
 
-    def _inserted(self, name: str, operand: int) -> list[Any]:
-        found = enumerate(self.before.get((name, operand), []))
-        return [_layer(said, f"{name}_{said[0].lower()}_{number}_{operand}") for number, said in found]
+    def _inserted(self, layer: Any, operand: int) -> list[Any]:
+        found = enumerate(self.before.get((layer.name, operand), []))
+        return [_beside(layer, said, f"{said[0].lower()}_{number}_{operand}") for number, said in found]
 
-    def _following(self, name: str) -> list[Any]:
-        return [_layer(said, f"{name}_{said[0].lower()}") for said in (self.after.get(name),) if said]
+    def _following(self, layer: Any) -> list[Any]:
+        return [_beside(layer, said, said[0].lower()) for said in (self.after.get(layer.name),) if said]
+
+
+def _beside(layer: Any, said: Layer, name: str) -> Any:
+    """A layer with the dtype policy of the one beside which it stands."""
+    kind, config = said
+    return _layer((kind, {"dtype": layer.dtype_policy, **config}), f"{layer.name}_{name}")
 
 
 def _layer(said: Layer, name: str) -> Any:
@@ -78,5 +84,6 @@ def _layer(said: Layer, name: str) -> Any:
 
     kind, config = said
     if kind.startswith("ops."):
-        return partial(getattr(keras.ops, kind.removeprefix("ops.")), **config)
+        arguments = {key: item for key, item in config.items() if key != "dtype"}
+        return partial(getattr(keras.ops, kind.removeprefix("ops.")), **arguments)
     return getattr(keras.layers, kind)(**config, name=name)
