@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -264,11 +263,13 @@ def test_a_reader_that_goes_away_is_no_error(keras_file: Path) -> None:
 def test_ctrl_c_leaves_the_old_file_whole(keras_file: Path, tmp_path: Path) -> None:
     target = tmp_path / "m.pt2"
     target.write_bytes(b"old")
-    slow = "import os, time; os.fsync = lambda handle: time.sleep(100); from xconv.cli import main; main()"
+    wait = "os.fsync = lambda handle: (print('syncing', flush=True), time.sleep(100))"
+    slow = f"import os, time; {wait}; from xconv.cli import main; main()"
     command = [sys.executable, "-c", slow, "convert", str(keras_file), "-o", str(target)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    while len(list(tmp_path.iterdir())) == 1 and process.poll() is None:
-        time.sleep(0.01)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "syncing\n"  # all is written, and nothing is in its place yet
+    assert len(list(tmp_path.iterdir())) == 2
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130, said
