@@ -43,6 +43,11 @@ def fits(role: Role, shape: tuple[int, ...]) -> bool:
 def expected(part: Part, entering: Shape | None) -> tuple[Role, ...] | None:
     """The variables in creation order for an input of shape `entering`; None where the class is not known here.
 
+    >>> expected(Part("Dense", {"units": 2, "use_bias": False}), (None, 3))
+    (Role(name='kernel', shape=(3, 2), trained=True),)
+    >>> expected(Part("CustomScaleLayer", {"scale": 0.1}), None)  # of InceptionResNetV2
+    ()
+
     Raises:
         Unreadable: numbers in the config that no layer can have.
     """
@@ -193,4 +198,5 @@ _RULES: Mapping[str, Callable[[Config, Shape | None], tuple[Role, ...] | None]] 
     "ConvLSTMCell": _conv_cell,
     "Normalization": lambda config, _entering: None if config["mean"] is None else (),
     "ReversibleEmbedding": lambda _config, _entering: None,
+    "CustomScaleLayer": lambda _config, _entering: (),
 }
