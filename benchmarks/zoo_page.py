@@ -133,6 +133,8 @@ def write(results: Path = FOLDER / "zoo.jsonl", target: Path = ROOT / "docs" / "
     stopped = [row for row in rows if "error" in row]
     if stopped:
         summary += f" {len(stopped)} rows were not finished; the table says why."
+    if missing := [name for name in _known() if name not in newest]:
+        summary += f" {len(missing)} rows are not measured yet: {', '.join(missing)}."
     text = PAGE.format(
         generated=GENERATED,
         count=len(networks()),
@@ -141,6 +143,15 @@ def write(results: Path = FOLDER / "zoo.jsonl", target: Path = ROOT / "docs" / "
         table=markdown(HEAD, map(_cells, rows)),
     )
     target.write_text(text.rstrip() + "\n", encoding="utf-8")
+
+
+def _known() -> list[str]:
+    """The names of all rows, as `benchmarks.zoo` gives them."""
+    return [
+        network.name if partner is None else f"{network.name}/{partner.library}.{partner.name}"
+        for network in networks()
+        for partner in (None, *network.partners)
+    ]
 
 
 def _cells(row: Row) -> list[str]:
