@@ -13,9 +13,12 @@ from benchmarks.stored import FOLDER, GENERATED, read
 from benchmarks.table import markdown
 from xconv.layers import families
 
-__all__ = ["totals", "write"]
+__all__ = ["BACKEND", "totals", "write"]
 
 Row = dict[str, Any]
+
+BACKEND = ", as the backend itself"
+"""What stands behind an error where Keras gives these numbers on its backend before anything is converted."""
 
 PAGE = """\
 # Compared with other converters
@@ -186,17 +189,20 @@ def _way_cells(way: str, of: dict[str, int], kinds: dict[str, dict[str, list[str
 
 
 def _wrong(rows: Iterable[Row]) -> str:
-    """The classes of which a way gives other numbers without a word."""
+    """The classes of which a way gives other numbers without a word, and how many of them are the backend's own."""
     found: dict[str, dict[str, int]] = {}
+    own: dict[str, int] = {}
     for row in rows:
-        for kind, _, way, what, _ in row["tried"]:
+        for kind, _, way, what, why in row["tried"]:
             if what == "wrong":
                 kinds = found.setdefault(way, {})
                 kinds[kind] = kinds.get(kind, 0) + 1
-    lines = [
-        f"- Wrong without a word, {way}: {', '.join(f'{kind} {n}' for kind, n in sorted(kinds.items()))}."
-        for way, kinds in found.items()
-    ]
+                own[way] = own.get(way, 0) + why.endswith(BACKEND)
+    lines = []
+    for way, kinds in found.items():
+        named = ", ".join(f"{kind} {n}" for kind, n in sorted(kinds.items()))
+        more = f" {own[way]} of them come out of Keras's backend so, before anything is exported." if own[way] else ""
+        lines.append(f"- Wrong without a word, {way}: {named}.{more}")
     return "\n".join(lines)
 
 

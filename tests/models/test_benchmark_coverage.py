@@ -24,6 +24,7 @@ def test_an_example_is_right_wrong_or_refused(tmp_path: Path, monkeypatch: pytes
     convert = coverage_arm.CONVERT["xconv"]
     monkeypatch.setitem(coverage_arm.CONVERT, "xconv", lambda *given: [1.001 * array for array in convert(*given)])
     assert coverage_arm.outcome(DENSE, "xconv", path) == ("wrong", "1.00e-03")
+    assert coverage_arm.outcome(Example("ops.EmptyLike", ((3,),)), "xconv", path)[0] == "right"  # its numbers are none
 
     def refuse(*_: Any) -> Any:
         raise NotImplementedError("no such layer\nand more")
@@ -91,7 +92,7 @@ def test_the_page(tmp_path: Path) -> None:
     counts = [{**base, "what": what} for what in whats] + [{**base, "what": "ONNX", "tool": "onnx2tf", "covered": 2}]
     tried = [
         ["Dense", 0, "xconv", "right", "0"],
-        ["Dense", 0, "other", "wrong", "inf"],
+        ["Dense", 0, "other", "wrong", "inf, as the backend itself"],
         ["Dense", 1, "xconv", "right", "0"],
         ["Dense", 1, "other", "right", "0"],
         ["Dense", 2, "xconv", "no reference", ""],
@@ -108,6 +109,6 @@ def test_the_page(tmp_path: Path) -> None:
     assert "| xconv | 3 | 0 | 0 | 1 of 1 | 0 | 1 of 1 | 0 |" in text
     assert "| other | 1 | 1 | 1 | 0 of 1 | 1 | 0 of 1 | 0 |" in text
     assert "1 examples have no answer" in text
-    assert "Wrong without a word, other: Dense 1." in text
+    assert "Wrong without a word, other: Dense 1. 1 of them come out of Keras's backend so" in text
     assert "Not covered of keras.layers: `Wrapper`." in text
     assert "onnx2tf reads 2 of 2 operators of ONNX, xconv 1" in text
