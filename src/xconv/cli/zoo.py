@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from xconv.cli_output import print_json, say
+from xconv.cli.options import JsonOption
+from xconv.cli.output import print_json, say
 from xconv.errors import InvalidInput
 
 __all__ = ["zoo"]
@@ -17,8 +18,6 @@ zoo = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")]
 
 
 @zoo.command("list")

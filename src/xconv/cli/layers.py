@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from xconv.cli_output import print_json, say
+from xconv.cli.options import JsonOption
+from xconv.cli.output import print_json, say
 from xconv.errors import InvalidInput
 
 __all__ = ["layers"]
@@ -17,7 +18,7 @@ def layers(
     name: Annotated[
         str | None, typer.Argument(help="A class, or a part of its name: LSTM, ops.Einsum, Pooling.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Show which layers and operations of Keras are converted, what they become in torch, and what is refused."""
     from xconv.support import supported, table_of

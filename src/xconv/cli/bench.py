@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xconv.cli_output import print_json, say
+from xconv.cli.options import DIFFERS, TORCH_PROGRAMS, JsonOption
+from xconv.cli.output import print_json, say
 from xconv.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from xconv.torch.run import TorchSide
 
 __all__ = ["bench"]
-
-TORCH_FILES = (".pt2", ".safetensors")
-DIFFERS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +59,7 @@ def bench(
     keep_memory: Annotated[
         bool, typer.Option("--keep-memory/--no-keep-memory", help="Let the C library keep memory that torch frees.")
     ] = True,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else there.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Time a model in torch as it is converted and as `xconv.optimize` makes it. Exit code 1: it is not the same."""
     batches = batch or [1]
@@ -127,7 +125,7 @@ def _module_of(model: Path) -> Any:
         from xconv.api import load
 
         return load(model).eval()
-    if model.suffix.lower() not in TORCH_FILES:
+    if model.suffix.lower() not in TORCH_PROGRAMS:
         return keras_to_torch(model).eval()
     graph = resolve(run(BEFORE_LAYOUT, read_torch(model)), "first", "channels_first")
     return write(run(AFTER_LAYOUT, graph), "channels_first").eval()
