@@ -339,6 +339,8 @@ class Spec:
     """Whether Keras computes it in float32 under a policy of less, with its variables as they are."""
     training: ClassVar[str] = ""
     """How training differs between the two frameworks; empty where it does not."""
+    restrictions: ClassVar[Mapping[str, str]] = {}
+    """By Keras class, what is refused of it in a few words; the errors say why."""
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op | Sequence[Op]:

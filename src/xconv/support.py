@@ -17,7 +17,6 @@ from xconv.keras.records import Call, Entry, KerasModel, Ref
 from xconv.keras.write import records_of
 from xconv.layers import RULES
 from xconv.layers.refused import REFUSED
-from xconv.layers.restrictions import RESTRICTIONS
 from xconv.layout import resolve
 from xconv.passes import AFTER_LAYOUT, BEFORE_LAYOUT, run
 from xconv.spec import Example, Shape, Slot, TorchCall
@@ -114,7 +113,9 @@ def _converted(kind: str, examples: Sequence[Example]) -> Support:
         keras.update(dict.fromkeys(_in_keras(graph)))
     if kind == "InputLayer":
         torch, keras = {"placeholder": None}, {kind: None}
-    return Support(kind, family.__name__, tuple(torch), tuple(keras), family.training, RESTRICTIONS.get(kind, ""))
+    return Support(
+        kind, family.__name__, tuple(torch), tuple(keras), family.training, family.restrictions.get(kind, "")
+    )
 
 
 def model_of(example: Example) -> KerasModel:

@@ -28,6 +28,7 @@ class AdaptivePool(Spec):
     order = Order.SPATIAL
     keras_kinds = tuple(f"Adaptive{kind}Pooling{rank}D" for kind in ("Max", "Average") for rank in (1, 2, 3))
     aten_ops = tuple(f"adaptive_{kind}_pool{rank}d" for kind in ("avg", "max") for rank in (1, 2, 3))
+    restrictions = dict.fromkeys(keras_kinds, "output sizes that are open")
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:

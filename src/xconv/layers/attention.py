@@ -8,7 +8,7 @@ from typing import Any
 
 from xconv.errors import Mismatch, Unsupported
 from xconv.layers.attention_examples import scored_examples
-from xconv.layers.attention_scores import dot_product_attention, scored_attention
+from xconv.layers.attention_scores import CONSTANT_MASKS, dot_product_attention, scored_attention
 from xconv.layers.tile import Along
 from xconv.spec import (
     AtenCall,
@@ -48,6 +48,7 @@ class Attention(Spec):
 
     order = Order.WRITTEN
     keras_kinds = "AdditiveAttention", "Attention", "ops.DotProductAttention"
+    restrictions = dict.fromkeys(("AdditiveAttention", "Attention"), CONSTANT_MASKS)
     aten_ops = ("scaled_dot_product_attention",)
 
     @classmethod

@@ -24,7 +24,10 @@ from xconv.layers.unary import Unary
 from xconv.layers.where import Where
 from xconv.spec import KerasLayer, Op, Slot, Spec, Weights
 
-__all__ = ["dot_product_attention", "scored_attention"]
+__all__ = ["CONSTANT_MASKS", "dot_product_attention", "scored_attention"]
+
+CONSTANT_MASKS = "masks that are constants"
+"""What every layer of attention refuses."""
 
 MASKED = -1e9
 """What Keras's layers add to the score of a key that is masked."""

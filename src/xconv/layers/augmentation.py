@@ -80,6 +80,7 @@ class Augmentation(Picture):
 
     keras_kinds = tuple(KINDS)
     training = "random: the same distribution, another stream of random numbers"
+    restrictions = dict.fromkeys(("MixUp", "CutMix"), "in training the labels, which a network does not see")
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from xconv import axes
 from xconv.errors import Unsupported
@@ -43,6 +44,7 @@ class BatchNorm(Spec):
     )
     holds = "weight", "bias", "running_mean", "running_var", "weights"
     training = "the moving variance takes torch's unbiased batch variance, Keras 3 takes the biased one: n/(n-1)"
+    restrictions: ClassVar[Mapping[str, str]] = {"BatchNormalization": "renorm; a mask with another axis than the last"}
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:

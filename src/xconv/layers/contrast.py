@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from xconv import axes
 from xconv.errors import Unsupported
@@ -26,6 +26,10 @@ class Contrast(Picture):
     """A layer that spreads the values of each picture by its own histogram, in training and in inference."""
 
     keras_kinds = tuple(KINDS)
+    restrictions: ClassVar[Mapping[str, str]] = {
+        "AutoContrast": "channels first",
+        "ContrastLimitedAdaptiveHistogramEqualization": "more tiles than Keras can fill",
+    }
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:

@@ -49,6 +49,7 @@ class ConvRecurrent(Spec):
     aten_ops = ("conv_recurrent",)
     holds = ("params",)
     training = "dropout and recurrent_dropout: the same distribution, another stream of random numbers"
+    restrictions = dict.fromkeys(keras_kinds, "stateful; a mask that is a constant")
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from xconv.errors import Mismatch, Unsupported
 from xconv.layers.reshape import Regroup
@@ -31,6 +31,9 @@ class TimeDistributed(Spec):
     """A layer for every step; never one layer in a graph."""
 
     keras_kinds = ("TimeDistributed",)
+    restrictions: ClassVar[Mapping[str, str]] = {
+        "TimeDistributed": "an open number of steps, unless the layer inside takes any rank; several results"
+    }
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Sequence[Op]:

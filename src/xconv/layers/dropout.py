@@ -31,6 +31,7 @@ class Dropout(Spec):
     keras_kinds = "Dropout", "AlphaDropout", "StochasticDepth"
     aten_ops = "dropout", "alpha_dropout", "drop_path", "drop_batch", "drop_unscaled"
     training = "random: the same distribution, another stream of random numbers"
+    restrictions = dict.fromkeys(("Dropout", "AlphaDropout"), "a fixed batch in noise_shape")
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:

@@ -11,6 +11,7 @@ from typing import Any
 from xconv import axes
 from xconv.errors import Mismatch, Unsupported
 from xconv.layers.attention_examples import keras_examples, torch_examples
+from xconv.layers.attention_scores import CONSTANT_MASKS
 from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, TorchExample, Weights
 from xconv.weights import Weight
 
@@ -56,6 +57,7 @@ class MultiHeadAttention(Spec):
 
     order = Order.WRITTEN
     keras_kinds = "MultiHeadAttention", "GroupQueryAttention"
+    restrictions = dict.fromkeys(keras_kinds, CONSTANT_MASKS)
     aten_ops = ("multi_head_attention",)
     holds = ("weights",)
 

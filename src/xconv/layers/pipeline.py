@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from xconv.errors import Unsupported
 from xconv.layers.refused import REFUSED
@@ -19,6 +20,7 @@ class Pipeline(Spec):
     """Reads a Pipeline as the layers in it."""
 
     keras_kinds = ("Pipeline",)
+    restrictions: ClassVar[Mapping[str, str]] = {"Pipeline": "layers with weights inside"}
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Sequence[Op]:

@@ -222,6 +222,7 @@ class GlobalPool(Spec):
 
     order = Order.SPATIAL
     keras_kinds = tuple(f"Global{kind}Pooling{rank}D" for kind in ("Max", "Average") for rank in (1, 2, 3))
+    restrictions = dict.fromkeys((kind for kind in keras_kinds if kind != "GlobalAveragePooling1D"), "a mask")
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op | Sequence[Op]:

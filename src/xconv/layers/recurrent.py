@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from xconv.errors import Unsupported
 from xconv.layers.activation import Activation
@@ -20,6 +20,8 @@ STATES = {"lstm": 2, "gru": 1, "rnn": 1}
 """How many states every direction has: h, and c for an LSTM."""
 
 MODULES = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
+REFUSED_OPTIONS = "stateful; softmax or glu inside; initial states that are constants"
+REFUSED_CELLS = "stateful; from a file cells of one's own; of these dropout and initial states"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,11 @@ class Recurrent(Spec):
     holds = "params", "w_ih", "w_hh", "b_ih", "b_hh"
     spares_zeros = ("hx",)
     training = "dropout and recurrent_dropout: the same distribution, another stream of random numbers"
+    restrictions: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("LSTM", "GRU", "SimpleRNN", "LSTMCell", "GRUCell", "SimpleRNNCell"), REFUSED_OPTIONS),
+        **dict.fromkeys(("RNN", "StackedRNNCells"), REFUSED_CELLS),
+        "Bidirectional": f"{REFUSED_OPTIONS}; layers of one's own",
+    }
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Sequence[Op]:

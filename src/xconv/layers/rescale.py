@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from xconv import axes
 from xconv.errors import Unsupported
@@ -27,6 +27,7 @@ class Rescaling(Spec):
 
     order = Order.AXES
     keras_kinds = ("Rescaling",)
+    restrictions: ClassVar[Mapping[str, str]] = {"Rescaling": "a scale over several axes"}
     aten_ops = ("rescaling",)
 
     @classmethod

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from xconv import axes
 from xconv.errors import Mismatch, Unsupported
@@ -32,6 +33,10 @@ class Resized(Picture):
     """Pictures brought to a size; `kind` and `settings` are Keras's."""
 
     keras_kinds = tuple(KINDS)
+    restrictions: ClassVar[Mapping[str, str]] = {
+        "RandomCrop": "another size than that of its input",
+        "Resizing": "fill modes other than 'constant', which Keras refuses too",
+    }
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:

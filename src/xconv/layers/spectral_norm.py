@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from xconv import axes
 from xconv.errors import Mismatch, Unsupported
@@ -35,6 +35,7 @@ class SpectralNorm(Spec):
     columns: int
 
     keras_kinds = ("SpectralNormalization",)
+    restrictions: ClassVar[Mapping[str, str]] = {"SpectralNormalization": "embeddings inside"}
     aten_ops = ("spectral_norm",)
     holds = ("weights",)
 

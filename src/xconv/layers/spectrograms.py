@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, log2
+from typing import ClassVar
 
 from xconv.errors import Mismatch, Unsupported
 from xconv.layers.described import Defaults, Described, settings_of
@@ -50,6 +51,7 @@ class Spectrogram(Described):
 
     order = Order.WRITTEN
     keras_kinds = tuple(KINDS)
+    restrictions: ClassVar[Mapping[str, str]] = {"STFTSpectrogram": "padding='same' of an open length"}
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from xconv.errors import Unsupported
 from xconv.layers.described import REQUIRED, Defaults, Described, settings_of
@@ -45,6 +45,11 @@ class Categories(Described):
 
     order = Order.WRITTEN
     keras_kinds = tuple(KINDS)
+    restrictions: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("CategoryEncoding", "Hashing", "HashedCrossing"), "sparse results"),
+        "Discretization": "sparse results; bins that were never learnt",
+        "IntegerLookup": "sparse results; a vocabulary that was learnt and is not in the configuration",
+    }
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
