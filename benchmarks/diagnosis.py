@@ -71,7 +71,7 @@ def times(sizes: Sequence[int] = (64, 96)) -> Iterator[Row]:
     from torchvision import models
 
     import xconv
-    from xconv.align import align
+    from xconv.alignment import align
     from xconv.comparison.opened import open_pair
 
     xconv.diagnose(*twins(SUBJECTS["vgg"]))

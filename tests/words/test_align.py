@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.words.networks import image, layer, network
-from xconv.align import Alignment, align
+from xconv.alignment import Alignment, align
 from xconv.comparison.opened import canonical
 from xconv.graph import Graph, Node, Value
 from xconv.keras.records import Entry, Ref

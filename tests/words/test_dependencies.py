@@ -32,7 +32,7 @@ FLOORS = [
     {"layers", "layout", "passes", "registry"},
     {"keras", "torch", "onnx", "sides"},
     {"gains", "randomization", "inspection", "preprocessing", "verification", "report"},
-    {"align", "causes", "comparison", "diagnosis", "extraction", "optimization", "probing", "transfers"},
+    {"alignment", "causes", "comparison", "diagnosis", "extraction", "optimization", "probing", "transfers"},
     {"zoo"},
     {"api", "support"},
     {"cli"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from xconv.align import commutes
+from xconv.alignment import commutes
 from xconv.comparison.case import Case
 from xconv.graph import Node, Value
 from xconv.layers.recurrent import Recurrent

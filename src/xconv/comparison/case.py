@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from xconv.align import Alignment, align
+from xconv.alignment import Alignment, align
 from xconv.comparison.opened import Opened, open_pair
 from xconv.graph import Graph, Node, Value
 from xconv.statistics import Array

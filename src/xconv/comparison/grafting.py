@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
-from xconv.align import commutes
+from xconv.alignment import commutes
 from xconv.comparison.case import Case
 from xconv.comparison.edits import ordered
 from xconv.errors import Mismatch

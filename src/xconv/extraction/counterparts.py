@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, overload
 
 from xconv import axes
-from xconv.align import Alignment, align
+from xconv.alignment import Alignment, align
 from xconv.comparison.opened import Opened, is_keras, open_pair
 from xconv.errors import InvalidInput, Mismatch
 from xconv.extraction.features import extracted

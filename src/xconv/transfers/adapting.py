@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from xconv.align import align
+from xconv.alignment import align
 from xconv.comparison.case import Case
 from xconv.comparison.opened import Opened, is_keras, open_model
 from xconv.errors import Problem, Unsupported

@@ -1,32 +1,16 @@
-"""Which node of one network is which of another: `align(a, b)`, for graphs in canonical form.
-
-Names are not looked at. A node is recognised by what it is (its family, its sizes, its weights' shapes), by what stands
-around it, and by its neighbours that are recognised already: from the inputs and outputs, the matching spreads along
-the edges, the surest pair first. Where one network has nodes that the other lacks, the spreading steps over them. The
-numbers that weights hold are asked only where several nodes fit as well as one another.
-"""
+"""The pairs of two graphs, grown from the inputs and outputs along the edges, the surest first."""
 
 from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
 from itertools import count, product
 
-import numpy as np
+from xconv.alignment.known import Edge, Side, colour, same_numbers
+from xconv.alignment.records import Alignment, Pair
 
-from xconv import axes
-from xconv.graph import Graph, Node
-from xconv.layers.activation import Activation
-from xconv.layers.adaptive_pool import AdaptivePool
-from xconv.layers.elementwise import Elementwise
-from xconv.layers.io import Variable
-from xconv.layers.pool import GlobalPool, Pool
-from xconv.layers.resample import Resample
-from xconv.weights import Arrays, Weight
-
-__all__ = ["Alignment", "Pair", "align", "commutes"]
+__all__ = ["Matching"]
 
 RADIUS = 6
 """How many steps around a node its surroundings are compared."""
@@ -36,213 +20,14 @@ SAME = 2
 """What `fits` says of one node up to its settings."""
 ENDS = 2
 """That two nodes make the same output says as much as two neighbours."""
-TRIVIAL = frozenset({"epsilon", "momentum", "frozen", "dtype"})
-"""Fields that say nothing about which node it is."""
-COMMUTATIVE = frozenset({"add", "multiply", "maximum", "minimum"})
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Two nodes that are one, by name; `sure` is False where another node would have fitted as well."""
-
-    a: str
-    b: str
-    sure: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Alignment:
-    """The pairs in the order of `a`, and the nodes of either side that the other lacks."""
-
-    pairs: tuple[Pair, ...]
-    only_a: tuple[str, ...]
-    only_b: tuple[str, ...]
-    to_b: Mapping[str, str] = field(default_factory=dict)
-    to_a: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def unsure(self) -> tuple[Pair, ...]:
-        """The pairs for which another node would have fitted as well."""
-        return tuple(pair for pair in self.pairs if not pair.sure)
-
-    def __str__(self) -> str:
-        rows = [f"{pair.a}  <->  {pair.b}{'' if pair.sure else '  (not sure)'}" for pair in self.pairs]
-        rows += [f"{name}  has no counterpart" for name in self.only_a]
-        return "\n".join([*rows, *(f"no counterpart for  {name}" for name in self.only_b)])
-
-
-def align(a: Graph, b: Graph) -> Alignment:
-    """The nodes of two graphs in pairs.
-
-    Args:
-        a: a graph in canonical form (`passes.CANONICAL`), held channels-first.
-        b: the same.
-
-    Returns:
-        An `Alignment`. Two nodes of different families are never a pair; two whose weights have other shapes are, where
-        everything around them says so.
-    """
-    matching = _Matching(_Side(a), _Side(b))
-    matching.seed()
-    matching.spread()
-    matching.settle()
-    return matching.result()
-
-
-@dataclass(frozen=True, slots=True)
-class _Edge:
-    """A neighbour, and how it is reached: as which input, and which of the source's tensors."""
-
-    node: str
-    label: Hashable
-
-
-class _Side:
-    """One graph: what each node is, and its neighbours."""
-
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-        self.nodes = graph.by_name()
-        self.before: dict[str, list[_Edge]] = {name: [] for name in self.nodes}
-        self.behind: dict[str, list[_Edge]] = {name: [] for name in self.nodes}
-        for node in graph.nodes:
-            for place, value in enumerate(node.inputs):
-                label = (0 if commutes(node) else place, value.index)
-                self.before[node.name].append(_Edge(value.node, label))
-                self.behind[value.node].append(_Edge(node.name, label))
-        self.exact = {name: _exact(node) for name, node in self.nodes.items()}
-        self.loose = {name: _loose(node) for name, node in self.nodes.items()}
-        matrices = dict(_matrices(graph))
-        self.family = {
-            name: ("numbers", type(node.spec).__name__, matrices[name]) if name in matrices else _family(node)
-            for name, node in self.nodes.items()
-        }
-        self.colours: list[dict[str, int]] = []
-
-
-def commutes(node: Node) -> bool:
-    """Whether it does not matter in which order a node takes its inputs."""
-    spec = node.spec
-    return isinstance(spec, Elementwise) and spec.name in COMMUTATIVE and len(node.inputs) == len(spec.operands)
-
-
-def _family(node: Node) -> Hashable:
-    """What a node never is together with anything else."""
-    spec = node.spec
-    if isinstance(spec, (Pool, GlobalPool, AdaptivePool)):
-        return "pool", "Global" if isinstance(spec, GlobalPool) else "windows"
-    if isinstance(spec, Elementwise):
-        return "Elementwise", spec.name
-    return type(spec).__name__
-
-
-def _numbers(weight: Weight, arrays: Arrays) -> tuple[object, bytes]:
-    """What a weight holds, as it is used, and how: equal only for equal numbers of one dtype."""
-    source = arrays[weight.key]
-    rows = np.concatenate([block.ravel() for _, block in source.blocks()])
-    return source.dtype, np.ascontiguousarray(weight.apply(rows.reshape(weight.source))).tobytes()
-
-
-def _settle(a: _Side, b: _Side, to_b: dict[str, str], to_a: dict[str, str]) -> None:
-    """Gives every node whose counterpart takes something else the free node of `b` that takes the same, if any."""
-    for name in a.nodes:
-        here = to_b.get(name)
-        if here is None or not a.before[name] or _takes(a, name, to_b) == _takes(b, here):
-            continue
-        wanted = _takes(a, name, to_b)
-        near = {edge.node for before, _ in wanted for edge in (b.behind[before] if before else ())}
-        fitting = [
-            other
-            for other in near
-            if other not in to_a and b.exact[other] == b.exact[here] and _takes(b, other) == wanted
-        ]
-        if len(fitting) == 1:
-            del to_a[here]
-            to_b[name], to_a[fitting[0]] = fitting[0], name
-
-
-def _takes(side: _Side, name: str, names: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
-    """What a node takes, under other names where they are given; nothing where a neighbour has none."""
-    edges = side.before[name]
-    return sorted((names.get(edge.node, "") if names is not None else edge.node, repr(edge.label)) for edge in edges)
-
-
-def _matrices(graph: Graph) -> Iterator[tuple[str, Hashable]]:
-    """The nodes that resample a map, and those that make their matrices, each with the numbers of the matrix.
-
-    The matrix is what such a layer is: another one is another way of resizing, and no pair.
-    """
-    known = graph.by_name()
-    for node in graph.nodes:
-        if not isinstance(node.spec, Resample):
-            continue
-        made, waiting = [], [node.inputs[1].node]
-        while waiting:
-            maker = known[waiting.pop()]
-            made.append(maker)
-            waiting += [value.node for value in maker.inputs]
-        if all(isinstance(maker.spec, (Variable, Elementwise)) for maker in made):
-            keys = sorted({weight.key for maker in made for weight in maker.weights.values() if weight.key})
-            numbers = tuple(rows.tobytes() for key in keys for _, rows in graph.arrays[key].blocks())
-            for maker in (node, *made):
-                yield maker.name, (node.spec.axis, numbers)
-
-
-def _shapes(node: Node) -> tuple[Hashable, ...]:
-    return tuple(sorted((role, weight.shape) for role, weight in node.weights.items() if role in ("kernel", "mean")))
-
-
-def _loose(node: Node) -> Hashable:
-    """The family, and the shapes of the weights that it cannot lack."""
-    spec = node.spec
-    if isinstance(spec, Activation):
-        return _family(node)  # another function at the same place is the same layer
-    if isinstance(spec, (Pool, AdaptivePool)):
-        return _family(node), spec.kind, getattr(spec, "kernel", None) or getattr(spec, "size", None)
-    return _family(node), _shapes(node) or tuple(sorted(weight.shape for weight in node.weights.values()))
-
-
-def _exact(node: Node) -> Hashable:
-    """Everything that the Spec says, axes counted from the front, and the shapes of all weights."""
-    rank = len(node.shapes[0]) if node.shapes else 0
-    said = []
-    for entry in fields(node.spec):
-        value = getattr(node.spec, entry.name)
-        if entry.name in TRIVIAL:
-            continue
-        if entry.name == "axis" and isinstance(value, int):
-            value = axes.normal(value, rank)
-        said.append((entry.name, repr(value)))
-    return _loose(node), tuple(said), tuple(sorted((role, w.shape) for role, w in node.weights.items()))
-
-
-def _colour(sides: Sequence[_Side], radius: int) -> None:
-    """Numbers every node by its surroundings, the same numbers on both sides, for every radius up to `radius`."""
-    table: dict[Hashable, int] = {}
-
-    def number(key: Hashable) -> int:
-        return table.setdefault(key, len(table))
-
-    for side in sides:
-        side.colours.append({name: number((side.family[name], side.exact[name])) for name in side.nodes})
-    for _ in range(radius):
-        for side in sides:
-            old = side.colours[-1]
-
-            def around(edges: Iterable[_Edge], old: Mapping[str, int] = old) -> Hashable:
-                return tuple(sorted((repr(edge.label), old[edge.node]) for edge in edges))
-
-            side.colours.append(
-                {n: number((old[n], around(side.before[n]), around(side.behind[n]))) for n in side.nodes}
-            )
-
-
-class _Matching:
+class Matching:
     """Grows the pairs; the order of the heap is the order of certainty."""
 
-    def __init__(self, a: _Side, b: _Side) -> None:
+    def __init__(self, a: Side, b: Side) -> None:
         self.a, self.b = a, b
-        _colour((a, b), RADIUS)
+        colour((a, b), RADIUS)
         self.to_b: dict[str, str] = {}
         self.to_a: dict[str, str] = {}
         self.doubtful: set[str] = set()
@@ -285,11 +70,12 @@ class _Matching:
             + self._agreeing(self.a.behind[a], self.b.behind[b])
         )
 
-    def _agreeing(self, edges: Sequence[_Edge], others: Sequence[_Edge]) -> int:
+    def _agreeing(self, edges: Sequence[Edge], others: Sequence[Edge]) -> int:
         there = Counter((edge.node, edge.label) for edge in others)
         return sum(1 for edge in edges if there.get((self.to_b.get(edge.node, ""), edge.label)))
 
     def score(self, a: str, b: str) -> tuple[int, ...]:
+        """How sure it is that two nodes are one: greater is surer."""
         return self.evidence(a, b), self.fits(a, b), self.alike(a, b)
 
     # -- growth ------------------------------------------------------------------------------------------------------
@@ -320,6 +106,7 @@ class _Matching:
         self._left_over()
 
     def join(self, a: str, b: str) -> None:
+        """Two nodes are a pair; what lies around them is proposed, and what waited for either is looked at again."""
         self.to_b[a], self.to_a[b] = b, a
         for other in self.proposed_a[a]:
             self._wake((free, other) for free in self.proposed_b[other])
@@ -343,6 +130,7 @@ class _Matching:
         heapq.heappush(self.heap, (tuple(-part for part in score), next(self.order), a, b))
 
     def propose(self, a: str, b: str) -> None:
+        """Two nodes may be a pair, where both are free and of one family."""
         if a in self.to_b or b in self.to_a or not self.fits(a, b):
             return
         score = self.score(a, b)
@@ -425,10 +213,10 @@ class _Matching:
                 for far in self._free(self.b, b, theirs, steps):
                     yield from ((near, far) for near in near_a)
 
-    def _free(self, side: _Side, name: str, way: str, steps: int) -> set[str]:
+    def _free(self, side: Side, name: str, way: str, steps: int) -> set[str]:
         """The free nodes `steps` free nodes away."""
         taken = self.to_b if side is self.a else self.to_a
-        edges: dict[str, list[_Edge]] = getattr(side, way)
+        edges: dict[str, list[Edge]] = getattr(side, way)
         reached = {edge.node for edge in edges[name] if edge.node not in taken}
         for _ in range(steps):
             reached = {edge.node for far in reached for edge in edges[far] if edge.node not in taken}
@@ -470,18 +258,7 @@ class _Matching:
     def _same_numbers(self, a: str, b: str) -> bool:
         """Whether both hold the same weights."""
         if (a, b) not in self.same:
-            ours, theirs = self.a.nodes[a].weights, self.b.nodes[b].weights
-            held = [w.key in self.a.graph.arrays for w in ours.values()]
-            held += [w.key in self.b.graph.arrays for w in theirs.values()]
-            self.same[a, b] = (
-                bool(held)
-                and all(held)
-                and ours.keys() == theirs.keys()
-                and all(
-                    _numbers(ours[role], self.a.graph.arrays) == _numbers(theirs[role], self.b.graph.arrays)
-                    for role in ours
-                )
-            )
+            self.same[a, b] = same_numbers(self.a, a, self.b, b)
         return self.same[a, b]
 
     def _pending(self) -> list[tuple[tuple[int, ...], str, str]]:
@@ -532,9 +309,34 @@ class _Matching:
         return (RADIUS - self.alike(a, b)) + abs(place_a - place_b)
 
     def result(self) -> Alignment:
+        """What was found, in the order of the graphs."""
         pairs = tuple(
             Pair(name, self.to_b[name], name not in self.doubtful) for name in self.a.nodes if name in self.to_b
         )
         only_a = tuple(name for name in self.a.nodes if name not in self.to_b)
         only_b = tuple(name for name in self.b.nodes if name not in self.to_a)
         return Alignment(pairs, only_a, only_b, dict(self.to_b), dict(self.to_a))
+
+
+def _settle(a: Side, b: Side, to_b: dict[str, str], to_a: dict[str, str]) -> None:
+    """Gives every node whose counterpart takes something else the free node of `b` that takes the same, if any."""
+    for name in a.nodes:
+        here = to_b.get(name)
+        if here is None or not a.before[name] or _takes(a, name, to_b) == _takes(b, here):
+            continue
+        wanted = _takes(a, name, to_b)
+        near = {edge.node for before, _ in wanted for edge in (b.behind[before] if before else ())}
+        fitting = [
+            other
+            for other in near
+            if other not in to_a and b.exact[other] == b.exact[here] and _takes(b, other) == wanted
+        ]
+        if len(fitting) == 1:
+            del to_a[here]
+            to_b[name], to_a[fitting[0]] = fitting[0], name
+
+
+def _takes(side: Side, name: str, names: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
+    """What a node takes, under other names where they are given; nothing where a neighbour has none."""
+    edges = side.before[name]
+    return sorted((names.get(edge.node, "") if names is not None else edge.node, repr(edge.label)) for edge in edges)
