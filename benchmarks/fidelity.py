@@ -31,7 +31,7 @@ LIBRARIES = {
 
 def part(results: Path) -> Iterator[str]:
     """The table; nothing where nothing was measured."""
-    lines = [*_applications(results), *_torch_models(results), *_pairs(results)]
+    lines = [*_applications(results), *_torch_models(results), *_zoo(results), *_pairs(results)]
     if lines:
         head = ("", "networks", "exact", "float64, median", "float64, largest exact", "float32 factor, median", "page")
         yield TEXT
@@ -51,6 +51,14 @@ def _torch_models(results: Path) -> Iterator[Sequence[Any]]:
         rows = [row for row in newest if row["library"] == library]
         if rows:
             yield _line(title, rows, "[torch_models](torch_models.md)")
+
+
+def _zoo(results: Path) -> Iterator[Sequence[Any]]:
+    """Every way of every row: a file as it is published, loaded and converted."""
+    newest = {row["row"]: row for row in read(results / "zoo.jsonl")}
+    ways = [{**way, "float64": way["error"]} for row in newest.values() for way in row.get("ways", ())]
+    if ways:
+        yield _line(f"published files, {len(newest)} pairs and networks, every way", ways, "[zoo](zoo.md)")
 
 
 def _pairs(results: Path) -> Iterator[Sequence[Any]]:
