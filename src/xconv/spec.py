@@ -25,6 +25,7 @@ __all__ = [
     "Op",
     "Order",
     "Rows",
+    "Sample",
     "Shape",
     "Slot",
     "Spec",
@@ -55,6 +56,13 @@ class Order(enum.Enum):
 @dataclass(frozen=True, slots=True)
 class Slot:
     """In a record's arguments, the place of the node's i-th input tensor."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """In an example's arguments, the first sample of the i-th input: a tensor without a batch, such as a kernel."""
 
     index: int
 
@@ -261,8 +269,8 @@ class Example:
     """One case of a layer family: it puts the family under the laws, into the docs and into the benchmark.
 
     `inputs` are shapes without the batch; `config` holds what differs from Keras's defaults; `weights` are the shapes
-    of the layer's variables in creation order. `args` and `kwargs` are the call's arguments with `Slot`s; where there
-    are no `args`, the inputs in their order.
+    of the layer's variables in creation order. `args` and `kwargs` are the call's arguments with `Slot`s, or a `Sample`
+    for a tensor without a batch; where there are no `args`, the inputs in their order.
     """
 
     kind: str
@@ -275,8 +283,8 @@ class Example:
     float64: bool = True
     """Whether the reference computes it in float64, constants included."""
     values: str = "normal"
-    """What to feed: 'normal', 'positive', 'above' 1, 'unit', 'integers', 'bits', 'boolean', 'definite' matrices, or
-    'holes', which are NaN; one word for all inputs, or one for each."""
+    """What to feed: 'normal', 'positive', 'above' 1, 'unit', 'integers', 'bits', 'boolean', 'definite' matrices,
+    'corners' of pictures, 'sorted', or 'holes', which are NaN; one word for all inputs, or one for each."""
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     def layer(self, defaults: Mapping[str, Mapping[str, Any]]) -> KerasLayer:
@@ -284,9 +292,11 @@ class Example:
         weights = tuple(Weight.of(f"layer/{i}", shape) for i, shape in enumerate(self.weights))
         given = {key: _with_defaults(item, defaults) for key, item in self.config.items()}
         config = {**defaults.get(self.kind, {}), **given}
-        inputs = tuple((None, *shape) for shape in self.inputs)
+        single = [item.index for item in self.args if isinstance(item, Sample)]
+        inputs = tuple(shape if i in single else (None, *shape) for i, shape in enumerate(self.inputs))
         args = self.args or tuple(Slot(i) for i in range(len(inputs)))
-        return KerasLayer(self.kind, config, weights, inputs, args, self.kwargs)
+        plain = tuple(Slot(item.index) if isinstance(item, Sample) else item for item in args)
+        return KerasLayer(self.kind, config, weights, inputs, plain, self.kwargs)
 
 
 def _with_defaults(item: Any, defaults: Mapping[str, Mapping[str, Any]]) -> Any:

@@ -19,7 +19,7 @@ from xconv.layers import RULES
 from xconv.layers.refused import REFUSED
 from xconv.layout import resolve
 from xconv.passes import AFTER_LAYOUT, BEFORE_LAYOUT, run
-from xconv.spec import Example, Shape, Slot, TorchCall
+from xconv.spec import Example, Sample, Shape, Slot, TorchCall
 from xconv.weights import NumpySource
 
 __all__ = ["Support", "model_of", "short", "supported", "table_of"]
@@ -122,15 +122,19 @@ def model_of(example: Example) -> KerasModel:
     """The records of a model that calls one layer, as reading a live one gives them."""
     record = example.layer(DEFAULTS)
     words = example.values.split()
-    values = words * len(record.inputs) if len(words) == 1 else words
+    values = words * len(example.inputs) if len(words) == 1 else words
     inputs = tuple(
-        Entry(f"in{place}", "InputLayer", "keras.layers", config=_input(shape, kind), calls=(Call(),))
-        for place, (shape, kind) in enumerate(zip(record.inputs, values, strict=True))
+        Entry(f"in{place}", "InputLayer", "keras.layers", config=_input((None, *shape), kind), calls=(Call(),))
+        for place, (shape, kind) in enumerate(zip(example.inputs, values, strict=True))
     )
     refs = [Ref(entry.name) for entry in inputs]
+    samples = tuple(_first_of(refs[item.index], item) for item in example.args if isinstance(item, Sample))
+    taken = refs.copy()
+    for entry in samples:
+        taken[refs.index(entry.calls[0].args[0])] = Ref(entry.name)
 
     def referred(item: Any) -> Any:
-        return map_structure(lambda leaf: refs[leaf.index] if isinstance(leaf, Slot) else leaf, item)
+        return map_structure(lambda leaf: taken[leaf.index] if isinstance(leaf, Slot) else leaf, item)
 
     is_op = record.kind.startswith("ops.")
     layer = Entry(
@@ -143,7 +147,12 @@ def model_of(example: Example) -> KerasModel:
         weights=record.weights,
     )
     arrays = {weight.key: NumpySource(np.zeros(weight.shape, weight.dtype)) for weight in record.weights}
-    return KerasModel("model", (*inputs, layer), refs, Ref(LAYER), arrays)
+    return KerasModel("model", (*inputs, *samples, layer), refs, Ref(LAYER), arrays)
+
+
+def _first_of(source: Ref, sample: Sample) -> Entry:
+    """The operation that takes the first sample of an input."""
+    return Entry(f"sample{sample.index}", "GetItem", "keras.ops", is_op=True, calls=(Call((source, 0)),))
 
 
 def _input(shape: Shape, values: str) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """Hypothesis strategies for operations that look at shapes: arrays, products, matrices, what integers name."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import strategies as st
 
-from xconv.spec import Example, Slot
+from xconv.spec import Example, Sample, Slot
 
 __all__ = ["GROUPS"]
 
@@ -300,7 +302,7 @@ ARRAYS = {
     "Triu": lambda: case("Triu", sized(2, 3), k=st.integers(-2, 2)),
     "Unfold": lambda: windows("Unfold"),
     "Unstack": lambda: case("Unstack", axis=place_of),
-    "Vsplit": lambda: splits("Dsplit", 2, 2),
+    "Vsplit": lambda: splits("Vsplit", 2, 1).map(lambda drawn: replace(drawn, args=(Sample(0),))),
     "Vstack": lambda: joins("Vstack"),
 }
 

@@ -64,10 +64,6 @@ def elementwise_kinds() -> dict[str, list[Example]]:
             free = family.__name__ in FREE or example.kind.removeprefix("ops.") in ANY_SHAPE
             if example.kind.startswith("ops.") and free:
                 found.setdefault(example.kind, []).append(example)
-    for kind in ("LogicalAnd", "LogicalOr", "LogicalXor"):
-        found[f"ops.{kind}"] = [Example(f"ops.{kind}", ((), ()), args=TWO, values="boolean")]
-    found["ops.TrueDivide"] = [Example("ops.TrueDivide", ((), ()), args=TWO, values="positive")]
-    found["ops.Arccosh"] = [Example("ops.Arccosh", ((),), args=ONE, values="above")]
     return found
 
 

@@ -20,7 +20,7 @@ from tests.comparison import assert_same, told
 from xconv import axes
 from xconv.graph import values_in
 from xconv.keras.live import read_live
-from xconv.spec import Example, Slot
+from xconv.spec import Example, Sample, Slot
 
 __all__ = ["SIZES", "assert_same_numbers", "class_of", "each", "floats", "model_of"]
 
@@ -54,7 +54,9 @@ def class_of(kind: str) -> Any:
 
 
 def filled(item: Any, tensors: Any) -> Any:
-    """The argument with tensors in the places of its slots."""
+    """The argument with tensors in the places of its slots and samples."""
+    if isinstance(item, Sample):
+        return tensors[item.index][0]
     if isinstance(item, Slot):
         return tensors[item.index]
     return type(item)(filled(part, tensors) for part in item) if isinstance(item, (list, tuple)) else item
@@ -117,6 +119,10 @@ def noise(shape: Any, values: str, random: np.random.Generator) -> np.ndarray[An
         case "definite":
             matrices = random.normal(size=shape)
             return matrices @ matrices.swapaxes(-1, -2) + np.eye(shape[-1])
+        case "corners":
+            return np.array([[0, 0], [5, 0], [0, 6], [5, 6]]) + random.uniform(-0.4, 0.4, shape)
+        case "sorted":
+            return np.sort(random.normal(size=shape))
         case "holes":
             return np.where(random.uniform(size=shape) > 0.7, np.nan, random.normal(size=shape))
         case "boolean":

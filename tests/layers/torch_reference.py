@@ -25,15 +25,15 @@ from xconv import axes
 from xconv.api import for_keras
 from xconv.graph import Graph, Value, map_structure
 from xconv.keras.build import build, variables_of
-from xconv.keras.defaults import DEFAULTS
 from xconv.keras.read import read as read_records
-from xconv.keras.records import Call, Entry, KerasModel, Ref
+from xconv.keras.records import KerasModel
 from xconv.keras.write import records_of
 from xconv.layers.batch_norm import BatchNorm
 from xconv.layers.io import Variable
 from xconv.layout import resolve
 from xconv.passes import AFTER_LAYOUT, BEFORE_LAYOUT, run
 from xconv.spec import Example, Slot, TorchExample
+from xconv.support import model_of
 from xconv.torch.capture import capture
 from xconv.torch.read import read
 from xconv.torch.write import write
@@ -211,27 +211,14 @@ def _case(
 
 def graph_of_example(example: Example) -> Graph:
     """The graph of a model that calls one Keras layer, with random weights; no Keras is needed."""
-    words = each(example.values, example.inputs)
-    dtypes = [{"integers": "int32", "bits": "int32", "boolean": "bool"}.get(word, "float32") for word in words]
-    inputs = tuple(
-        Entry(f"in{i}", "InputLayer", config={"batch_shape": (None, *shape), "dtype": dtypes[i]}, calls=(Call(),))
-        for i, shape in enumerate(example.inputs)
-    )
-    refs = [Ref(entry.name) for entry in inputs]
-    record = example.layer(DEFAULTS)
-    layer = Entry(
-        "the_layer",
-        record.kind.removeprefix("ops."),
-        is_op=record.kind.startswith("ops."),
-        config=record.config,
-        calls=(Call(*(_filled(item, refs) for item in (tuple(record.args), dict(record.kwargs)))),),
-        weights=record.weights,
-    )
+    model = model_of(example)
     random = np.random.default_rng(1)
     arrays = {
-        weight.key: NumpySource(random.uniform(0.5, 2, weight.source).astype("float32")) for weight in record.weights
+        weight.key: NumpySource(random.uniform(0.5, 2, weight.source).astype("float32"))
+        for entry in model.entries
+        for weight in entry.weights
     }
-    return read_records(KerasModel("model", (*inputs, layer), refs, Ref("the_layer"), arrays))
+    return read_records(replace(model, arrays=arrays))
 
 
 # ---------------------------------------------------------------------------------------------------- conversion

@@ -22,5 +22,5 @@ def test_every_layer_of_keras_is_converted_or_refused() -> None:
 
 def test_every_row_says_what_it_becomes_or_why_not() -> None:
     for row in supported():
-        assert row.torch or row.refused or not row.is_layer, row.kind
+        assert row.torch or row.refused, row.kind
         assert row.restrictions or not row.refused, row.kind

@@ -9,11 +9,11 @@ import xconv.layers
 from xconv.errors import Unsupported
 from xconv.keras.defaults import DEFAULTS
 from xconv.keras.read import read
-from xconv.keras.records import Call, Entry, KerasModel, Ref
 from xconv.keras.rules import NO_EFFECT, TRAINING_ONLY
 from xconv.layers import ATEN_FILES, FILES, RULES, families
 from xconv.layers.io import Variable
 from xconv.spec import KerasLayer, Op, Slot, Spec
+from xconv.support import model_of
 
 CASES = [(family, example) for family in families() for example in family.examples()]
 NAMES = [f"{family.__name__}-{example.kind}-{number}" for number, (family, example) in enumerate(CASES)]
@@ -45,8 +45,9 @@ def test_the_words_of_every_operation_come_back(example):
     for op in operations(record):
         assert can_be_said(op.spec)
         shapes = shapes if op.inputs is None else [taken(item, record.inputs, made) for item in op.inputs]
-        if not isinstance(op.spec, Variable):
-            said = with_defaults(op.spec.to_keras(op.weights, shapes))
+        said = None if isinstance(op.spec, Variable) else op.spec.to_keras(op.weights, shapes)
+        if said is not None and not any(isinstance(item, KerasLayer) for item in said.args):
+            said = with_defaults(said)  # what takes several layers is read back in tests/layers
             (back,) = operations(said)
             assert back.spec == op.spec
             assert dict(back.weights) == dict(op.weights)
@@ -70,29 +71,11 @@ def test_every_word_of_the_configuration_is_read(example):
 
 @every_example
 def test_an_unknown_word_is_refused_by_the_name_of_its_layer(example):
-    record = example.layer(DEFAULTS)
-    inputs = tuple(
-        Entry(f"in{i}", "InputLayer", config={"batch_shape": shape, "dtype": "float32"}, calls=(Call(),))
-        for i, shape in enumerate(record.inputs)
-    )
-    refs = [Ref(entry.name) for entry in inputs]
-
-    def referred(item):
-        if isinstance(item, Slot):
-            return refs[item.index]
-        return type(item)(map(referred, item)) if isinstance(item, (list, tuple)) else item
-
-    layer = Entry(
-        "the_layer",
-        record.kind.removeprefix("ops."),
-        is_op=record.kind.startswith("ops."),
-        config={**record.config, "surprise": 1},
-        calls=(Call(tuple(map(referred, record.args))),),
-        weights=record.weights,
-    )
-    model = KerasModel("model", (*inputs, layer), refs, [Ref("the_layer")])
+    model = model_of(example)
+    *before, layer = model.entries
+    changed = replace(layer, config={**layer.config, "surprise": 1})
     with pytest.raises(Unsupported, match=r"the_layer.*surprise=1"):
-        read(model)
+        read(replace(model, entries=(*before, changed)))
 
 
 def test_no_kind_belongs_to_two_families():
@@ -122,9 +105,10 @@ def test_the_table_of_files_is_what_the_files_say():
     assert files - set(FILES) - set(ATEN_FILES) == shared, "a family's file is missing in xconv.layers.FILES"
 
 
-def test_every_kind_of_a_layer_has_an_example():
+def test_every_kind_that_a_family_reads_has_an_example():
+    """Operations included: without one, no law is held and the table of support says nothing of it."""
     shown = {example.kind for _, example in CASES}
-    assert {kind for kind in RULES if not kind.startswith("ops.")} - shown == {"InputLayer"}
+    assert set(RULES) - shown == {"InputLayer"}
 
 
 def test_restrictions_are_of_layers_that_the_family_reads():

@@ -14,7 +14,7 @@ from xconv.layers.stacking import joined
 from xconv.layers.steps import Taken
 from xconv.layers.tile import Flip, Tile
 from xconv.layers.unary import Clip
-from xconv.spec import Example, KerasLayer, Slot
+from xconv.spec import Example, KerasLayer, Sample, Slot
 
 __all__ = ["Arrays", "blown_up"]
 
@@ -239,7 +239,10 @@ ONE = (Slot(0),)
 CASES = (
     *(Example(f"ops.{kind}", ((4, 3),), args=ONE) for kind in ("Array", "Conj", "Conjugate", "Copy", "Real", "Imag")),
     Example("ops.Array", ((4, 3),), {"dtype": "int32"}, args=ONE),
+    Example("ops.BroadcastTo", ((4, 1),), {"shape": (2, 4, 3)}, args=(Sample(0),)),
     Example("ops.ConvertToTensor", ((4, 3),), args=ONE),
+    Example("ops.Full", ((),), {"shape": (4, 3)}, args=(Sample(0),)),
+    Example("ops.Full", ((3,),), {"shape": (4, 3), "dtype": "int32"}, args=(Sample(0),)),
     Example("ops.DepthToSpace", ((4, 5, 12),), {"block_size": 2}, args=ONE),
     Example("ops.DepthToSpace", ((12, 5, 4),), {"block_size": 2, "data_format": "channels_first"}, args=ONE),
     Example("ops.SpaceToDepth", ((4, 6, 3),), {"block_size": 2}, args=ONE),

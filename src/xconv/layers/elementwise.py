@@ -240,13 +240,14 @@ class Elementwise(Spec):
             values = "positive" if name in ("power", "floor_divide", "remainder", "divide", "fmod") else "normal"
             values = "integers" if name in OF_INTEGERS else values
             wide = name != "logaddexp2"  # TensorFlow keeps log(2) in float32
-            if not name.startswith("logical"):
-                yield Example(f"ops.{kind}", ((4, 3), (4, 3)), args=(Slot(0), Slot(1)), values=values, float64=wide)
-                if name not in NO_NUMBERS:
-                    number = 3 if name in OF_INTEGERS else 1.5
-                    yield Example(f"ops.{kind}", ((4, 3),), args=(Slot(0), number), values=values)
+            values = "boolean" if name.startswith("logical") else values
+            yield Example(f"ops.{kind}", ((4, 3), (4, 3)), args=(Slot(0), Slot(1)), values=values, float64=wide)
+            if name not in NO_NUMBERS and not name.startswith("logical"):
+                number = 3 if name in OF_INTEGERS else 1.5
+                yield Example(f"ops.{kind}", ((4, 3),), args=(Slot(0), number), values=values)
         yield Example("ops.Subtract", ((4, 3),), args=(1.0, Slot(0)))
         yield Example("ops.Divide", ((4, 3),), args=(1.0, Slot(0)), values="positive")
+        yield Example("ops.TrueDivide", ((4, 3), (4, 3)), args=(Slot(0), Slot(1)), values="positive")
         yield Example("ops.Power", ((4, 3),), args=(2.0, Slot(0)))
         yield Example("ops.Fmax", ((4, 1), (1, 5)), args=(Slot(0), Slot(1)))
         for kind in ("LeftShift", "RightShift"):

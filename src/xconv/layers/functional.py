@@ -20,7 +20,7 @@ from xconv.layers.places import known_sizes
 from xconv.layers.recipe import Composed, Method, Recipe
 from xconv.layers.steps import Steps, Taken
 from xconv.padding import Pads, is_symmetric
-from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, Weights
+from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Sample, Shape, Slot, Spec, TorchCall, Weights
 
 __all__ = ["ComputedConv", "Delegated", "Functional", "computed_conv"]
 
@@ -90,8 +90,12 @@ class ComputedConv(Spec):
 
     @classmethod
     def examples(cls) -> Iterator[Example]:
-        """A kernel must have a known first size, which an input has not: see the generated tests."""
-        return iter(())
+        """Either padding, strides, dilations, the channels first."""
+        call, last = (Slot(0), Sample(1)), {"data_format": "channels_last"}
+        yield Example("ops.Conv", ((7, 2), (3, 2, 4)), {"padding": "same", **last}, args=call)
+        picture = (7, 8, 2), (3, 2, 2, 4)
+        yield Example("ops.Conv", picture, {"strides": 2, "padding": "same", **last}, args=call)
+        yield Example("ops.Conv", picture, {"padding": "valid", "dilation_rate": (1, 2), **last}, args=call)
 
 
 def computed_conv(call: AtenCall) -> tuple[Op, ...]:
@@ -225,9 +229,34 @@ METHODS: Mapping[str, Method] = {
     "ops.SeparableConv": _separable,
 }
 
+LAST = {"data_format": "channels_last"}
+STATISTICS = "normal normal positive"
+
 _POWERS: tuple[Any, ...] = (None, 1, 2, 3, inf, -inf)
 
 CASES = (
+    Example(
+        "ops.BatchNorm",
+        ((4, 3), (3,), (3,)),
+        {"axis": -1},
+        args=(Slot(0), Sample(1), Sample(2), None, None),
+        values=STATISTICS,
+    ),
+    Example(
+        "ops.BatchNorm",
+        ((4, 3), *((4,),) * 4),
+        {"axis": 1, "epsilon": 1e-2},
+        args=(Slot(0), *map(Sample, range(1, 5))),
+        values=f"{STATISTICS} normal normal",
+    ),
+    Example("ops.DepthwiseConv", ((7, 2), (3, 2, 2)), {"padding": "same", **LAST}, args=(Slot(0), Sample(1))),
+    Example("ops.DepthwiseConv", ((7, 8, 3), (3, 2, 3, 2)), {"strides": 2, **LAST}, args=(Slot(0), Sample(1))),
+    Example(
+        "ops.SeparableConv",
+        ((7, 8, 3), (3, 2, 3, 2), (1, 1, 6, 5)),
+        {"padding": "same", **LAST},
+        args=(Slot(0), Sample(1), Sample(2)),
+    ),
     *(Example("ops.Norm", ((4, 5),), {"ord": power, "axis": -1}, args=(Slot(0),)) for power in _POWERS),
     Example(
         "ops.Norm",

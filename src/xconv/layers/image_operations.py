@@ -107,6 +107,12 @@ class ImageOperation(Picture):
             yield Example("ops.AffineTransform", ((7, 6, 3), (8,)), options, float64=False)
             options = {**options, "interpolation": "nearest"}
             yield Example("ops.AffineTransform", ((7, 6, 3), (8,)), options, float64=False)
+        corners = "normal corners corners"
+        for interpolation in ("bilinear", "nearest"):
+            options = {"interpolation": interpolation, "fill_value": 0.5}
+            yield Example(
+                "ops.PerspectiveTransform", ((7, 6, 3), (4, 2), (4, 2)), options, values=corners, float64=False
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,6 +149,7 @@ class LayerNorm(Spec):
         yield Example("RMSNormalization", ((5, 4, 3),), {}, ((3,),))
         yield Example("RMSNormalization", ((5, 4, 3),), {"axis": [2, 3], "epsilon": 1e-3}, ((4, 3),))
         yield Example("ops.RMSNorm", ((5, 3),), {"axis": -1, "epsilon": None}, args=(Slot(0), None))
+        yield Example("ops.LayerNorm", ((5, 3),), {"axis": -1, "epsilon": 1e-3}, args=(Slot(0), None, None))
 
     @classmethod
     def torch_examples(cls) -> Iterator[TorchExample]:

@@ -14,7 +14,7 @@ from xconv.layers.recipe import Composed, Method, Recipe
 from xconv.layers.stacking import stacked
 from xconv.layers.steps import Taken
 from xconv.layers.unary import Clip
-from xconv.spec import Example, KerasLayer, Shape, Slot
+from xconv.spec import Example, KerasLayer, Sample, Shape, Slot
 
 __all__ = ["Products"]
 
@@ -187,6 +187,11 @@ BOTH: tuple[Any, ...] = (Slot(0), Slot(1))
 
 CASES = (
     Example("ops.Corrcoef", ((5,),), args=(Slot(0),)),
+    *(
+        Example("ops.Correlate", ((5,), (3,)), {"mode": mode}, args=(Sample(0), Sample(1)))
+        for mode in ("full", "same", "valid")
+    ),
+    Example("ops.Correlate", ((2,), (4,)), {"mode": "same"}, args=(Sample(0), Sample(1))),
     Example("ops.Cross", ((4, 3), (4, 3)), args=BOTH),
     Example("ops.Cross", ((2, 4), (4, 3)), {"axisa": 1, "axisb": 2, "axisc": 1}, args=BOTH),
     Example("ops.Cross", ((4, 3), (4, 2)), args=BOTH),

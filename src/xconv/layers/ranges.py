@@ -14,7 +14,7 @@ from xconv.layers.stacking import stacked
 from xconv.layers.steps import Taken
 from xconv.layers.take import Take
 from xconv.layers.tile import Along, Tile
-from xconv.spec import Example, KerasLayer, Slot
+from xconv.spec import Example, KerasLayer, Sample, Slot
 
 __all__ = ["Ranges"]
 
@@ -165,6 +165,7 @@ METHODS: Mapping[str, Method] = {
 BOTH = (Slot(0), Slot(1))
 
 CASES = (
+    Example("ops.Digitize", ((4, 3), (5,)), args=(Slot(0), Sample(1)), values="normal sorted"),
     Example("ops.ExtractSequences", ((4, 9),), {"sequence_length": 3, "sequence_stride": 2}, args=(Slot(0),)),
     Example("ops.Geomspace", ((4,), (4,)), {"num": 5}, args=BOTH, values="positive"),
     Example("ops.Geomspace", ((4,),), {"num": 5, "endpoint": False}, args=(Slot(0), 3.0), values="positive"),

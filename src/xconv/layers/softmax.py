@@ -88,6 +88,7 @@ class Softmax(Spec):
         yield Example("Softmax", ((4, 5, 3),), {"axis": 1})
         yield Example("Softmax", ((4, 5, 3),), {"axis": [-1]})
         yield Example("Softmax", ((4, 5, 3),), {"axis": [1, -1]})
+        yield Example("ops.Softmax", ((5, 3),), {"axis": 1}, args=(Slot(0),))
         yield Example("ops.LogSoftmax", ((5, 3),), {"axis": -1}, args=(Slot(0),))
         mask = {"mask": Slot(1)}
         yield Example("Softmax", ((5, 3),) * 2, {}, args=(Slot(0),), values="normal boolean", kwargs=mask)

@@ -12,7 +12,7 @@ from xconv.layers.concat import Concat, Stack
 from xconv.layers.places import known_sizes
 from xconv.layers.recipe import Composed, Method, Recipe
 from xconv.layers.steps import Taken
-from xconv.spec import Example, KerasLayer, Slot
+from xconv.spec import Example, KerasLayer, Sample, Slot
 
 __all__ = ["Stacking", "joined", "stacked"]
 
@@ -121,6 +121,8 @@ CASES = (
     Example("ops.Dstack", ((4, 3), (4, 2)), args=([*BOTH],)),
     Example("ops.Hsplit", ((4, 3),), {"indices_or_sections": 2}, args=(Slot(0),)),
     Example("ops.Hstack", ((4, 3), (2, 3)), args=([*BOTH],)),
+    Example("ops.Vsplit", ((6, 3),), {"indices_or_sections": 2}, args=(Sample(0),)),
+    Example("ops.Vsplit", ((6, 3),), {"indices_or_sections": [1, 4]}, args=(Sample(0),)),
     Example("ops.Vstack", ((4, 3), (4, 3)), args=([*BOTH],)),
 )
 

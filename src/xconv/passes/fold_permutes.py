@@ -15,7 +15,7 @@ from xconv import axes
 from xconv.graph import Graph, Node, Value
 from xconv.layers.batch_norm import BatchNorm
 from xconv.layers.dense import Dense
-from xconv.layers.reshape import Flatten, Permute, Reshape
+from xconv.layers.reshape import Flatten, Permute, Regroup, Reshape
 from xconv.passes.without_unused import without_unused
 from xconv.spec import Order, Shape
 from xconv.weights import Weight
@@ -54,17 +54,26 @@ def merge_reshapes(graph: Graph) -> Graph:
     changes: dict[str, Node | None] = {}
     aliases: dict[Value, Value] = {}
     for node in graph.nodes:
-        if not isinstance(node.spec, (Reshape, Flatten)) or None in node.shapes[0][1:]:
+        if not isinstance(node.spec, (Reshape, Flatten, Regroup)) or None in node.shapes[0][1:]:
             continue
         before = nodes[node.inputs[0].node]
-        if isinstance(before.spec, (Reshape, Flatten)) and before.shapes[0][0] is None:
+        if _are_one(before, node):
             first = changes.get(before.name) or before
             node = replace(_owned(node, first), inputs=first.inputs)  # noqa: PLW2901
             changes[node.name] = node
         if nodes[node.inputs[0].node].shapes[node.inputs[0].index] == node.shapes[0] and node.kind == "layout":
             aliases[Value(node.name)] = node.inputs[0]
             changes[node.name] = None
-    return without_unused(graph.rebuilt(changes, aliases), (Reshape, Permute, Flatten)) if changes else graph
+    return without_unused(graph.rebuilt(changes, aliases), (Reshape, Permute, Flatten, Regroup)) if changes else graph
+
+
+def _are_one(before: Node, node: Node) -> bool:
+    """Whether two reshapes, one behind the other, are the second alone: the batch apart, or all sizes known."""
+    kinds = Regroup if isinstance(node.spec, Regroup) else (Reshape, Flatten)
+    if not isinstance(before.spec, kinds):
+        return False
+    known = None not in (*before.shapes[0], *node.shapes[0])
+    return known if isinstance(node.spec, Regroup) else before.shapes[0][0] is None
 
 
 def _owned(node: Node, first: Node) -> Node:
