@@ -194,6 +194,20 @@ def test_an_integer_path_is_the_owners_to_the_bit(name: str) -> None:
         np.testing.assert_array_equal(made, np.asarray(owner(picture)), f"{name}, {size}")
 
 
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic", "box", "hamming", "lanczos"])
+@pytest.mark.parametrize(("size", "wanted"), [((1, 3), (3, 87)), ((55, 2), (82, 1)), ((40, 30), (1, 60))])
+def test_a_picture_too_thin_for_its_part_is_resized_as_load_img_does(
+    interpolation: str, size: tuple[int, int], wanted: tuple[int, int]
+) -> None:
+    """Not a pixel has the aspect ratio; Pillow takes the empty part all the same."""
+    options: dict[str, Any] = {"interpolation": interpolation, "keep_aspect_ratio": True}
+    picture = scene(size)
+    description, expected = load_img(wanted, **options), loaded(target_size=wanted, **options)(picture)
+    np.testing.assert_array_equal(description(picture), expected)
+    np.testing.assert_array_equal(description.to_torch("channels_last")(tensor(picture)).numpy(), expected)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(description.to_keras()(picture)), expected)
+
+
 @pytest.mark.parametrize("name", FLOATS)
 def test_a_float_path_is_the_owners_within_float32(name: str) -> None:
     description, owner = FLOATS[name]

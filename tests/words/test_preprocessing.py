@@ -366,11 +366,6 @@ def test_sizes_round_as_the_owner_rounds() -> None:
     assert Frame("cover", (64, 64)).resized(picture) == (64, 94)
 
 
-def test_a_picture_too_thin_for_its_part_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="no part with the aspect ratio"):
-        load_img((1, 60), keep_aspect_ratio=True)(scene((40, 50))[:, :30])
-
-
 def test_describing_and_running_loads_no_framework() -> None:
     code = """
         import sys, numpy as np

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from xconv.errors import InvalidInput
 from xconv.kernel_matrices import Span, matrix
 from xconv.kernels import Floats, Kernel
 from xconv.preprocessing.arithmetic import FLOAT, resized
@@ -81,14 +80,14 @@ class Frame:
         return Window(0, 0, height, width)
 
     def span(self, size: Size) -> tuple[Span, Span] | None:
-        """The part of the taken picture that is resized, where the kernel sees beyond it (Pillow's box)."""
+        """The part of the taken picture that is resized, where the kernel sees beyond it (Pillow's box).
+
+        It may be empty, which Pillow takes: all new pixels then lie at one place of the old ones.
+        """
         if self.rule != "box" or self.size is None or size == self.size:
             return None
-        high, wide = min(size[0], size[1] * self.size[0] // self.size[1]), size[0] * self.size[1] // self.size[0]
-        wide = min(size[1], wide)
-        if min(high, wide) < 1:
-            said = f"a picture of {_times(size)} has no part with the aspect ratio of {_times(self.size)}"
-            raise InvalidInput(said, remedy="leave out keep_aspect_ratio, as load_img fails too")
+        high = min(size[0], size[1] * self.size[0] // self.size[1])
+        wide = min(size[1], size[0] * self.size[1] // self.size[0])
         return ((size[0] - high) // 2, high), ((size[1] - wide) // 2, wide)
 
     def resized(self, size: Size) -> Size | None:
