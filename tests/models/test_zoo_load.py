@@ -123,12 +123,11 @@ def test_what_keras_publishes_is_fetched_from_its_cache(tmp_path: Path, top: boo
     wanted = load("mobilenet", alpha=0.25, framework="keras", weights=None, seed=1, **form)
     file = published.file if top else published.no_top
     with caches(tmp_path), republished(plant(file, "keras", wanted)):
-        model = load("mobilenet", alpha=0.25, framework="keras", **form)
-        module = load("mobilenet_025", **form)
+        model = load("mobilenet", alpha=0.25, framework="keras", dtype="float64", **form)
+        module = load("mobilenet_025", dtype="float64", **form)
     for one, other in zip(model.weights, wanted.weights, strict=True):
         np.testing.assert_array_equal(one, other)
-    images = pictures((128, 128, 3), 1).astype("float32")
-    np.testing.assert_allclose(run(module, images), run(model, images), rtol=1e-3, atol=1e-5)
+    assert error(module.double(), model, pictures((128, 128, 3))) < EXACT
     assert (origin(module).weights, origin(module).published) == ("imagenet", True)
 
 
@@ -155,11 +154,13 @@ def test_an_efficientnet_file_by_its_path_is_scaled_as_keras_scales_it(tmp_path:
     assert "Keras does for weights='imagenet'" in origin(model).notes[0]
     module = load("efficientnet_b0", dtype="float64", **form)
     assert xconv.verify(model, module).ok
-    behind = keras.Model(plain.layers[3].input, plain.output)
     images = pictures((33, 47, 3)) * 60 + 120
-    scaled = (images / 255 - np.array(held["mean"])) * factor**2
+    scaled = run(keras.Model(model.input, model.layers[3].output), images)
+    expected = (images / 255 - np.array(held["mean"])) * factor**2
+    assert np.abs(scaled - expected).max() < 1e-6 * np.abs(expected).max()  # TensorFlow's constants are float32
+    behind = keras.Model(plain.layers[3].input, plain.output)
     wanted = run(behind, scaled)
-    assert np.abs(run(model, images) - wanted).max() < 1e-3 * np.abs(wanted).max()  # TensorFlow's constants are float32
+    assert np.abs(run(model, images) - wanted).max() < EXACT * np.abs(wanted).max()
 
 
 def test_random_weights_are_those_of_the_seed() -> None:
@@ -341,16 +342,16 @@ def test_a_whole_file_gives_the_network_without_its_top(tmp_path: Path) -> None:
 @pytest.mark.parametrize("auxiliary", [True, False])
 def test_torchvisions_inception_scales_its_input_once_more(auxiliary: bool) -> None:
     given = torchvision.models.inception_v3(aux_logits=auxiliary, init_weights=False, num_classes=3).state_dict()
-    common = {"source": "torchvision", "weights": given, "classes": 3}
+    common = {"source": "torchvision", "weights": given, "classes": 3, "dtype": "float64"}
     own = load("inception_v3", destination="stock", **common)
     assert own.transform_input
     assert own.aux_logits is auxiliary
     assert str(origin(own).pixels.scaling).endswith("(mode 'torch')")
     other = load("inception_v3", framework="keras", **common, include_top=False, input_shape=(75, 79, 3))
-    images = pictures((75, 79, 3), 1).astype("float32")
+    images = pictures((75, 79, 3), 1)
     mean, deviation = np.array((0.485, 0.456, 0.406)), np.array((0.229, 0.224, 0.225))
-    scaled = ((images * 0.5 + 0.5 - mean) / deviation).astype("float32")
-    np.testing.assert_allclose(run(other, images), run(without_top(own, None), scaled), rtol=1e-3, atol=1e-4)
+    wanted = run(without_top(own, None), (images * 0.5 + 0.5 - mean) / deviation)
+    assert np.abs(run(other, images) - wanted).max() < EXACT * np.abs(wanted).max()
     assert str(origin(other).pixels.scaling).endswith("(mode 'tf')")
 
 
