@@ -15,6 +15,7 @@ from xconv.errors import Mismatch, Unsupported
 from xconv.weights import Weight
 
 __all__ = [
+    "SAMPLES",
     "AtenCall",
     "Computed",
     "Example",
@@ -32,6 +33,7 @@ __all__ = [
     "TorchCall",
     "TorchExample",
     "Weights",
+    "keeps_states",
 ]
 
 Shape: TypeAlias = tuple[int | None, ...]
@@ -84,6 +86,8 @@ class KerasLayer:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
     """For a layer inside another's arguments: what it adds to the node's name."""
+    batch: int | None = None
+    """The size of the batch where the model fixes it, which counts for a layer that keeps states."""
     unread: set[str] = field(default_factory=set, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -296,7 +300,26 @@ class Example:
         inputs = tuple(shape if i in single else (None, *shape) for i, shape in enumerate(self.inputs))
         args = self.args or tuple(Slot(i) for i in range(len(inputs)))
         plain = tuple(Slot(item.index) if isinstance(item, Sample) else item for item in args)
-        return KerasLayer(self.kind, config, weights, inputs, plain, self.kwargs)
+        return KerasLayer(self.kind, config, weights, inputs, plain, self.kwargs, batch=self.batch)
+
+    @property
+    def batch(self) -> int | None:
+        """The size of the batch: 3 where a layer keeps states from call to call, otherwise open."""
+        return SAMPLES if keeps_states(self.config) else None
+
+
+SAMPLES = 3
+"""The size of the batch of an example that needs a fixed one."""
+
+
+def keeps_states(config: Mapping[str, Any]) -> bool:
+    """Whether a layer, or one inside it, begins every call with the states that the one before it left.
+
+    >>> keeps_states({"merge_mode": "sum", "layer": {"class_name": "LSTM", "config": {"stateful": True}}})
+    True
+    """
+    inner = (item["config"] for item in config.values() if isinstance(item, Mapping) and "config" in item)
+    return bool(config.get("stateful")) or any(map(keeps_states, inner))
 
 
 def _with_defaults(item: Any, defaults: Mapping[str, Mapping[str, Any]]) -> Any:
@@ -351,6 +374,11 @@ class Spec:
     """How training differs between the two frameworks; empty where it does not."""
     restrictions: ClassVar[Mapping[str, str]] = {}
     """By Keras class, what is refused of it in a few words; the errors say why."""
+
+    @property
+    def batch(self) -> int | None:
+        """The size of the batch, where it works with one alone."""
+        return None
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op | Sequence[Op]:

@@ -124,7 +124,7 @@ def model_of(example: Example) -> KerasModel:
     words = example.values.split()
     values = words * len(example.inputs) if len(words) == 1 else words
     inputs = tuple(
-        Entry(f"in{place}", "InputLayer", "keras.layers", config=_input((None, *shape), kind), calls=(Call(),))
+        Entry(f"in{place}", "InputLayer", "keras.layers", config=_input((example.batch, *shape), kind), calls=(Call(),))
         for place, (shape, kind) in enumerate(zip(example.inputs, values, strict=True))
     )
     refs = [Ref(entry.name) for entry in inputs]

@@ -20,9 +20,9 @@ from tests.comparison import assert_same, told
 from xconv import axes
 from xconv.graph import values_in
 from xconv.keras.live import read_live
-from xconv.spec import Example, Sample, Slot
+from xconv.spec import SAMPLES, Example, Sample, Slot, keeps_states
 
-__all__ = ["SIZES", "assert_same_numbers", "class_of", "each", "floats", "model_of"]
+__all__ = ["SIZES", "assert_same_answers", "assert_same_numbers", "class_of", "each", "floats", "model_of"]
 
 SIZES = ((7, 6, 5), (8, 9, 4))
 """What stands in for unknown sizes: odd and even, unequal."""
@@ -68,7 +68,8 @@ def model_of(kind: str, config: Any, args: Any, inputs: Any, values: str = "norm
         {"integers": "int32", "bits": "int32", "boolean": "bool"}.get(w, keras.config.floatx())
         for w in each(values, inputs)
     ]
-    tensors = [keras.Input(shape, dtype=dtypes[i], name=f"in{i}") for i, shape in enumerate(inputs)]
+    batch = SAMPLES if keeps_states(config) else None
+    tensors = [keras.Input(shape, batch, dtypes[i], name=f"in{i}") for i, shape in enumerate(inputs)]
     named = {} if kind.startswith("ops.") else {"name": "the_layer"}
     inner = {key: wrapped(item) for key, item in config.items() if is_layer(item)}
     layer = class_of(kind)(**{**config, **inner}, **named)
@@ -207,6 +208,11 @@ def assert_same_numbers(example: Example, sizes: Any = SIZES[0], training: bool 
             arrays.append(array.astype(dtype) if array.dtype.kind == "f" else array)
         expected = of_keras(model, arrays, seeds, training)
         actual = of_torch(module, arrays, seeds, training)
+    assert_same_answers(actual, expected, dtype, relative, training)
+
+
+def assert_same_answers(actual: Answer, expected: Answer, dtype: str, relative: float, training: bool) -> None:
+    """Outputs and gradients of one call agree."""
     what = "in training" if training else "in inference"
     with told(f"outputs {what}"):
         for got, want in zip(actual.outputs, expected.outputs, strict=True):

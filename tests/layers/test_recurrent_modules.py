@@ -128,13 +128,6 @@ def test_the_same_features_are_dropped_in_all_steps():
     assert 0 < int(dropped.sum()) < dropped.numel()
 
 
-def test_what_depends_on_the_batches_before_is_refused():
-    x = keras.Input(batch_shape=(2, 3, 4))
-    model = keras.Model(x, keras.layers.LSTM(3, stateful=True)(x))
-    with pytest.raises(Unsupported, match=r"stateful LSTM, whose result depends on the batches before; pass initial"):
-        xconv.keras_to_torch(model)
-
-
 class Leaky(keras.layers.Layer):
     """A cell of the user's own, with weights."""
 

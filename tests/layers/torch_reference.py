@@ -27,6 +27,7 @@ from xconv.graph import Graph, Value, map_structure
 from xconv.keras.build import build, variables_of
 from xconv.keras.read import read as read_records
 from xconv.keras.records import KerasModel
+from xconv.keras.states import afresh
 from xconv.keras.write import records_of
 from xconv.layers.batch_norm import BatchNorm
 from xconv.layers.io import Variable
@@ -312,7 +313,7 @@ def of_keras(found: Converted, arrays: Sequence[Any], training: bool) -> Statefu
         tf.constant(np.ascontiguousarray(array.transpose(order)))
         for array, order in zip(arrays, found.taken, strict=True)
     ]
-    with tf.GradientTape() as tape:
+    with tf.GradientTape() as tape, afresh(found.model):
         for tensor in tensors:
             if tensor.dtype.is_floating:
                 tape.watch(tensor)

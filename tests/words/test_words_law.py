@@ -63,7 +63,7 @@ def taken(item, given, made):
 @every_example
 def test_every_word_of_the_configuration_is_read(example):
     record = replace(example.layer(DEFAULTS), unread=set())
-    record = KerasLayer(record.kind, {**record.config, "surprise": 1}, record.weights, record.inputs, record.args)
+    record = replace(record, config={**record.config, "surprise": 1}, kwargs={}, unread=set())
     operations(record)
     left = {key for key in record.unread if not key.endswith(TRAINING_ONLY) and record.config.get(key) is not None}
     assert left - NO_EFFECT == {"surprise"}

@@ -17,7 +17,7 @@ from xconv.keras.rules import check_unread, notes_on, rule_for, unreadable
 from xconv.keras.sequence import sequence
 from xconv.layers.io import Input, Variable
 from xconv.policies import FLOATS
-from xconv.spec import KerasLayer, Made, Op, Shape, Slot, Spec
+from xconv.spec import KerasLayer, Made, Op, Shape, Slot, Spec, keeps_states
 
 __all__ = ["read", "survey"]
 
@@ -84,9 +84,12 @@ class _Reader:
     inputs: dict[str, Value] = field(default_factory=dict)
     problems: list[tuple[Problem, type[XConvError]]] = field(default_factory=list)
     casting: Casting = field(init=False)
+    batch: int | None = None
+    """The size of the batch, where every input fixes the same one."""
 
     def __post_init__(self) -> None:
         self.casting = Casting(has_policies(self.model))
+        self.batch = fixed_batch(self.model)
 
     def inline(
         self, model: KerasModel, prefix: str, given: Sequence[Value | None] | None, *, trainable: bool, turn: int = 0
@@ -155,6 +158,13 @@ class _Reader:
 
     def _distributed(self, visit: _Visit, inner: KerasModel, value: Value) -> Value:
         """A model for every step: all steps as samples, or one after the other where the batch counts."""
+        outer, self.batch = self.batch, None  # the samples are others
+        try:
+            return self._each_step(visit, inner, value)
+        finally:
+            self.batch = outer
+
+    def _each_step(self, visit: _Visit, inner: KerasModel, value: Value) -> Value:
         from xconv.layers.concat import Stack
         from xconv.layers.distributed import known_steps
         from xconv.layers.reshape import Regroup
@@ -213,7 +223,7 @@ class _Reader:
         kind = f"ops.{entry.kind}" if entry.is_op else entry.kind
         config = {**entry.config, "trainable": visit.trainable}
         shapes = tuple(self.shape(value) for value in values)
-        layer = KerasLayer(kind, config, entry.weights, shapes, args, kwargs)
+        layer = KerasLayer(kind, config, entry.weights, shapes, args, kwargs, batch=self._batch(visit))
         ops = rule(layer)
         check_unread(layer)
         notes = notes_on(entry, visit.call.kwargs)
@@ -233,6 +243,16 @@ class _Reader:
                 self.inputs.setdefault(entry.name, values[0])
         values = values if last.returns is None else _wired(last.returns, given, made)
         return values[0] if len(values) == 1 else values
+
+    def _batch(self, visit: _Visit) -> int | None:
+        """The size of a layer's batch, which counts where it keeps states: then it is called once, on whole batches."""
+        if not keeps_states(visit.entry.config):
+            return self.batch
+        if visit.number or len(visit.entry.calls) > 1:
+            what = f"stateful {visit.entry.kind} that is called several times, each with the states of the one before"
+            raise Unsupported(what, remedy="give each call a layer of its own, or pass and take the states")
+        stated = self.model.shapes.get(Ref(visit.entry.name, 0, 0))
+        return None if stated and stated[0] not in (None, self.batch) else self.batch
 
     def _node(self, op: Op, values: Sequence[Value], unnamed: Node) -> Node:
         """Add one node; its name is the layer's path, unique by suffix."""
@@ -299,6 +319,14 @@ def _is_misstated(entry: Entry, index: int) -> bool:
     if entry.kind == "EinsumDense":
         return "..." in str(entry.config.get("equation"))
     return entry.kind == "MultiHeadAttention" and index == 1
+
+
+def fixed_batch(model: KerasModel) -> int | None:
+    """The size of the batch that all inputs of a model state; None where one is open or they differ."""
+    ports = {ref.layer for ref in values_in(model.inputs)}
+    shapes = [entry.config.get("batch_shape") for entry in model.entries if entry.name in ports]
+    sizes = {shape[0] if shape else None for shape in shapes}
+    return sizes.pop() if len(sizes) == 1 else None
 
 
 def _wired(wanted: Sequence[Slot | Made], given: Sequence[Value], made: Sequence[Sequence[Value]]) -> list[Value]:

@@ -12,6 +12,7 @@ from xconv.errors import InvalidInput, Unsupported
 from xconv.inputs import SIZES, Feed, leaves, noise, sized
 from xconv.keras.adapters import adapter_of
 from xconv.keras.precision import global_policy, policies_of, rebuilt
+from xconv.keras.states import afresh
 from xconv.keras.walk import Key, all_layers, as_array, backend_of, family, graph_of, no_gradients, walk
 from xconv.policies import LOW, compute_dtype
 from xconv.sides import OWN, Named, NoKernel
@@ -102,7 +103,7 @@ class KerasSide:
             NoKernel: TensorFlow has no kernel for this model in this precision.
         """
         model = self._in(dtype)
-        with _foreign_errors(self, dtype), no_gradients(model), self._policy(dtype):
+        with _foreign_errors(self, dtype), no_gradients(model), self._policy(dtype), afresh(model):
             result = model(self._packed(model, inputs), training=False)
             return tuple(Named(name, as_array(value, model)) for name, value in _named(model, result))
 
@@ -116,7 +117,8 @@ class KerasSide:
 
     def called(self, tensors: Sequence[Any]) -> list[tuple[str, Any]]:
         """The outputs with their names, for tensors of the framework's own, in the precision that the model has."""
-        return list(_named(self.model, self.model(self._packed(self.model, tensors), training=False)))
+        with afresh(self.model):
+            return list(_named(self.model, self.model(self._packed(self.model, tensors), training=False)))
 
     def layers(self, inputs: Sequence[Array], dtype: str) -> Iterator[tuple[Key, Array]]:
         """Every tensor of the graph in written layout, as it is computed; nothing for a subclassed model."""
@@ -127,7 +129,7 @@ class KerasSide:
         tensors = [_tensor(array, model) for array in inputs]
         for symbol, tensor in zip(graph.inputs, tensors, strict=True):
             yield Key(_input_layer_name(symbol)), as_array(tensor, model)
-        with _foreign_errors(self, dtype):
+        with _foreign_errors(self, dtype), afresh(model):
             values = walk(model, tensors)
             while True:
                 with self._policy(dtype):

@@ -10,8 +10,8 @@ from typing import Any
 from xconv.errors import Mismatch, Unsupported
 from xconv.layers.activation import Activation
 from xconv.layers.geometry import data_format, pads_of, sizes
-from xconv.layers.recurrent import in_config, named
-from xconv.layers.recurrent_keras import NO_EFFECT, activation_of, flat_states, rate_of, refuse_hidden_state
+from xconv.layers.recurrent import STATEFUL_TWICE, in_config, named
+from xconv.layers.recurrent_keras import NO_EFFECT, activation_of, flat_states, rate_of, samples_kept
 from xconv.padding import Pads, out_size, same_pads
 from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, Weights
 
@@ -43,19 +43,24 @@ class ConvRecurrent(Spec):
     zeros: bool = False
     dropout: float = 0.0
     recurrent_dropout: float = 0.0
+    stateful: int | None = None
 
     order = Order.WRITTEN
     keras_kinds = "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"
     aten_ops = ("conv_recurrent",)
     holds = ("params",)
     training = "dropout and recurrent_dropout: the same distribution, another stream of random numbers"
-    restrictions = dict.fromkeys(keras_kinds, "stateful; a mask that is a constant")
+    restrictions = dict.fromkeys(keras_kinds, f"{STATEFUL_TWICE}; a mask that is a constant")
+
+    @property
+    def batch(self) -> int | None:
+        """As many samples as it keeps states of."""
+        return self.stateful
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
         """Kernel (.., channels, 4 * filters), recurrent kernel, bias."""
         layer.unread.difference_update(NO_EFFECT)
-        refuse_hidden_state(layer.kind, layer)
         rank = int(layer.kind[-2])
         shape = layer.inputs[0]
         axis = 2 if layer.get("data_format") == "channels_first" else rank + 2
@@ -90,6 +95,7 @@ class ConvRecurrent(Spec):
             zeros,
             rate_of(layer, "dropout"),
             rate_of(layer, "recurrent_dropout"),
+            samples_kept(layer.kind, layer, layer.batch),
         )
         weights = {role: weight if role == "bias" else weight.transpose(turn) for role, weight in held.items()}
         return Op(spec, weights, "", (Slot(0), *([mask] if mask is not None else []), *states))
@@ -134,13 +140,15 @@ class ConvRecurrent(Spec):
         config |= {key: rate for key in ("dropout", "recurrent_dropout") if (rate := getattr(self, key))}
         if self.zeros:
             config["zero_output_for_mask"] = True
+        if self.stateful is not None:
+            config["stateful"] = True
         back = (*range(2, rank + 2), 1, 0)
         held = tuple(w if role == "bias" else w.transpose(back) for role, w in weights.items())
         states = [Slot(place) for place in range(1 + self.masked, len(inputs))]
         kwargs: dict[str, Any] = {"initial_state": states} if states else {}
         if self.masked:
             kwargs["mask"] = Slot(1)
-        return KerasLayer(f"ConvLSTM{rank}D", config, held, tuple(inputs), (Slot(0),), kwargs)
+        return KerasLayer(f"ConvLSTM{rank}D", config, held, tuple(inputs), (Slot(0),), kwargs, batch=self.stateful)
 
     def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
         """xconv's ConvLSTM."""
@@ -159,6 +167,8 @@ class ConvRecurrent(Spec):
         more = {"activation": named(self.activation), "recurrent_activation": named(self.gate)}
         more |= {"backward": self.backward, "masked": self.masked, "zeros": self.zeros}
         more |= {"input_dropout": self.dropout, "recurrent_dropout": self.recurrent_dropout}
+        if self.stateful is not None:
+            more["stateful"] = (self.stateful, self.filters, *self._maps_after(inputs[0]))
         usual = {"activation": "tanh", "recurrent_activation": "sigmoid"}
         config |= {key: item for key, item in more.items() if item and item != usual.get(key)}
         tensors = {{"kernel": "weight_ih", "recurrent": "weight_hh"}.get(role, role): w for role, w in weights.items()}
@@ -171,14 +181,16 @@ class ConvRecurrent(Spec):
 
     def out_shapes(self, *inputs: Shape) -> tuple[Shape, ...]:
         """The output, then h and c."""
-        geometry = zip(
-            _spatial(inputs[0], self.axis), self.kernel, self.stride, self.dilation, self.padding, strict=True
-        )
-        after = [out_size(n, k, s, d, pads) for n, k, s, d, pads in geometry]
+        after = self._maps_after(inputs[0])
         after.insert(self.axis - 2, self.filters)
         state = (inputs[0][0], *after)
         output = (inputs[0][0], inputs[0][1], *after) if self.sequences else state
         return (output, *((state, state) if self.states else ()))
+
+    def _maps_after(self, shape: Shape) -> list[int | None]:
+        """The sizes of the maps that it makes."""
+        geometry = zip(_spatial(shape, self.axis), self.kernel, self.stride, self.dilation, self.padding, strict=True)
+        return [out_size(n, k, s, d, pads) for n, k, s, d, pads in geometry]
 
     @classmethod
     def examples(cls) -> Iterator[Example]:
@@ -187,6 +199,8 @@ class ConvRecurrent(Spec):
         shapes = ((3, 2, 3, 8), (3, 2, 2, 8), (8,))
         image = (4, 6, 5, 3)
         yield Example("ConvLSTM2D", (image,), flat, shapes)
+        kept = {**flat, "padding": "same", "strides": (1, 2), "stateful": True, "return_sequences": True}
+        yield Example("ConvLSTM2D", (image,), kept, shapes)
         same = {**flat, "padding": "same", "strides": (2, 1), "return_sequences": True, "return_state": True}
         yield Example("ConvLSTM2D", (image,), same, shapes)
         other = {"activation": "softsign", "recurrent_activation": "tanh", "go_backwards": True, "use_bias": False}

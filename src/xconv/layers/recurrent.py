@@ -12,7 +12,7 @@ from xconv.layers.recurrent_stack import direction_roles, op_of_whole, ops_of_ce
 from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, TorchExample, Weights
 from xconv.weights import Weight
 
-__all__ = ["GATES", "KINDS", "STATES", "Recurrent", "in_config", "named"]
+__all__ = ["GATES", "KINDS", "STATEFUL_TWICE", "STATES", "Recurrent", "in_config", "named"]
 
 KINDS = {"LSTM": "lstm", "GRU": "gru", "SimpleRNN": "rnn"}
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
@@ -20,8 +20,10 @@ STATES = {"lstm": 2, "gru": 1, "rnn": 1}
 """How many states every direction has: h, and c for an LSTM."""
 
 MODULES = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
-REFUSED_OPTIONS = "stateful; softmax or glu inside; initial states that are constants"
-REFUSED_CELLS = "stateful; from a file cells of one's own; of these dropout and initial states"
+STATEFUL_TWICE = "stateful and called several times"
+"""What every recurrent layer refuses."""
+REFUSED_OPTIONS = "softmax or glu inside; initial states that are constants"
+REFUSED_CELLS = "from a file cells of one's own; of these stateful, dropout and initial states"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class Recurrent(Spec):
     """The rate at which, in training, features of the input are dropped, the same ones in all steps."""
     recurrent_dropout: float = 0.0
     """The same for the state; features are then dropped for each gate by itself."""
+    stateful: int | None = None
+    """The number of samples of a layer that begins every call with the states that the one before it left."""
 
     order = Order.WRITTEN
     keras_kinds = (
@@ -75,10 +79,17 @@ class Recurrent(Spec):
     spares_zeros = ("hx",)
     training = "dropout and recurrent_dropout: the same distribution, another stream of random numbers"
     restrictions: ClassVar[Mapping[str, str]] = {
-        **dict.fromkeys(("LSTM", "GRU", "SimpleRNN", "LSTMCell", "GRUCell", "SimpleRNNCell"), REFUSED_OPTIONS),
-        **dict.fromkeys(("RNN", "StackedRNNCells"), REFUSED_CELLS),
-        "Bidirectional": f"{REFUSED_OPTIONS}; layers of one's own",
+        **dict.fromkeys(("LSTM", "GRU", "SimpleRNN"), f"{STATEFUL_TWICE}; {REFUSED_OPTIONS}"),
+        **dict.fromkeys(("LSTMCell", "GRUCell", "SimpleRNNCell"), REFUSED_OPTIONS),
+        "RNN": f"{STATEFUL_TWICE}; {REFUSED_CELLS}",
+        "StackedRNNCells": REFUSED_CELLS,
+        "Bidirectional": f"{STATEFUL_TWICE}; {REFUSED_OPTIONS}; layers of one's own",
     }
+
+    @property
+    def batch(self) -> int | None:
+        """As many samples as it keeps states of."""
+        return self.stateful
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Sequence[Op]:
@@ -96,6 +107,9 @@ class Recurrent(Spec):
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """The layer, or a Bidirectional around it."""
+        if self.both and self.states and self.stateful is not None:
+            what = "a stateful Bidirectional with return_state, which Keras 3.15 cannot put into a graph"
+            raise Unsupported(what, remedy="do not ask for its states")
         kind = next(kind for kind, name in KINDS.items() if name == self.kind)
         config: dict[str, Any] = {
             "units": self.units,
@@ -112,16 +126,18 @@ class Recurrent(Spec):
         config |= {key: rate for key in ("dropout", "recurrent_dropout") if (rate := getattr(self, key))}
         if self.zeros and not self.both:
             config["zero_output_for_mask"] = True
+        if self.stateful is not None:
+            config["stateful"] = True
         held = tuple(self._as_keras(role, weights[role]) for role in direction_roles(weights, self.both))
         states = [Slot(place) for place in range(1 + self.masked, len(inputs))]
         kwargs: dict[str, Any] = {"initial_state": states} if states else {}
         if self.masked:
             kwargs["mask"] = Slot(1)
         if not self.both:
-            return KerasLayer(kind, config, held, tuple(inputs), (Slot(0),), kwargs)
+            return KerasLayer(kind, config, held, tuple(inputs), (Slot(0),), kwargs, batch=self.stateful)
         inner = {"module": "keras.layers", "class_name": kind, "config": {"name": kind.lower(), **config}}
         wrapper = {"merge_mode": self.merge, "layer": {**inner, "registered_name": None}}
-        return KerasLayer("Bidirectional", wrapper, held, tuple(inputs), (Slot(0),), kwargs)
+        return KerasLayer("Bidirectional", wrapper, held, tuple(inputs), (Slot(0),), kwargs, batch=self.stateful)
 
     def _as_keras(self, role: str, weight: Weight) -> Weight:
         """A weight as Keras holds it."""
@@ -142,6 +158,7 @@ class Recurrent(Spec):
         more = {} if self.kind == "rnn" else {"activation": named(self.activation)}
         more |= {"recurrent_activation": named(self.gate), "masked": self.masked, "zeros": self.zeros}
         more |= {"input_dropout": self.dropout, "recurrent_dropout": self.recurrent_dropout}
+        more |= {"stateful": None if self.stateful is None else (self.stateful, self.units)}
         usual = {"activation": "tanh", "recurrent_activation": "sigmoid"}
         config |= {key: item for key, item in more.items() if item and item != usual.get(key)}
         tensors: dict[str, Weight] = {}

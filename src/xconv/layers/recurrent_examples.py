@@ -26,6 +26,7 @@ def recurrent_examples() -> Iterator[Example]:
         yield from _masked(kind)
         yield from _wrapped(kind)
         yield from _random(kind)
+        yield from _stateful(kind)
     yield from _activations()
     yield from _reset_before()
     yield from _unlike()
@@ -99,6 +100,17 @@ def _random(kind: str) -> Iterator[Example]:
     yield Example(kind, (STEPS,), {"units": 3, "dropout": 0.25}, shapes, trains=False)
     config = {"units": 3, "dropout": 0.25, "recurrent_dropout": 0.5, "return_sequences": True}
     yield Example(kind, (STEPS,), config, shapes, trains=False)
+
+
+def _stateful(kind: str) -> Iterator[Example]:
+    """States that are kept from call to call: all steps, the last one, with a mask, both ways, of several cells."""
+    shapes, kept = shapes_of(kind), {"units": 3, "stateful": True}
+    yield Example(kind, (STEPS,), {**kept, "return_sequences": True, "go_backwards": True}, shapes)
+    yield Example(kind, (STEPS, (6,)), {**kept, "return_state": True}, shapes, **VALID)
+    both = _bidirectional(kind, "concat", stateful=True, return_sequences=True)
+    yield Example("Bidirectional", (STEPS,), both, shapes * 2)
+    cells = _stack(serialised(f"{kind}Cell", units=3), serialised("GRUCell", units=2))
+    yield Example("RNN", (STEPS,), {"cell": cells, "stateful": True}, (*shapes, *shapes_of("GRU", 2, 3)))
 
 
 def _activations() -> Iterator[Example]:

@@ -17,7 +17,7 @@ from xconv.layers.tile import Flip
 from xconv.spec import KerasLayer, Op, Slot, Weights
 from xconv.weights import Weight
 
-__all__ = ["NO_EFFECT", "activation_of", "flat_states", "ops_of_layer", "rate_of", "refuse_hidden_state"]
+__all__ = ["NO_EFFECT", "activation_of", "flat_states", "ops_of_layer", "rate_of", "samples_kept"]
 
 CELLS = {"LSTMCell": "LSTM", "GRUCell": "GRU", "SimpleRNNCell": "SimpleRNN"}
 SEQUENCES = (*KINDS, "RNN")
@@ -36,7 +36,7 @@ READ = frozenset(
 )
 """Entries that are read here."""
 
-STATEFUL = "pass initial_state, and take the states with return_state: what a batch leaves behind is then in sight"
+FIXED_BATCH = "give the model's inputs one batch_size, or pass initial_state and take the states with return_state"
 
 
 def ops_of_layer(layer: KerasLayer) -> Sequence[Op]:
@@ -157,6 +157,7 @@ class _Call:
                 states=wrapped.says("return_state"),
                 masked=mask is not None,
                 zeros=zeros and last and mask is not None,
+                stateful=samples_kept(wrapped.kind, wrapped.config, self.layer.batch),
             )
             part = name + (f"cell{place}" if len(cells) > 1 else "")
             made = self._add(spec, weights, current, mask, self._initial(spec, states), part)
@@ -230,6 +231,7 @@ class _Call:
             merge=merge,
             masked=self.mask is not None,
             zeros=self.mask is not None and sequences,
+            stateful=samples_kept(wrapped.kind, wrapped.config, self.layer.batch),
         )
         return self._add(spec, weights, Slot(0), self.mask, self._initial(spec, self.states), "")
 
@@ -316,16 +318,22 @@ def _check_known(kind: str, config: Mapping[str, Any]) -> None:
 
 
 def _check_options(wrapped: _Wrapped) -> None:
-    """Refuse what depends on the batches before, and time on the first axis."""
-    refuse_hidden_state(wrapped.kind, wrapped.config)
+    """Refuse time on the first axis."""
     if wrapped.says("time_major"):
         raise Unsupported(f"{wrapped.kind} with time_major=True", remedy="transpose the input")
 
 
-def refuse_hidden_state(kind: str, config: Mapping[str, Any] | KerasLayer) -> None:
-    """Refuse what depends on the batches before."""
-    if config.get("stateful"):
-        raise Unsupported(f"stateful {kind}, whose result depends on the batches before", remedy=STATEFUL)
+def samples_kept(kind: str, config: Mapping[str, Any] | KerasLayer, batch: int | None) -> int | None:
+    """How many samples a layer keeps states of from call to call; None where it keeps none.
+
+    Raises:
+        Unsupported: it keeps states, and the size of its batch is not that of the model's inputs, or open.
+    """
+    if not config.get("stateful"):
+        return None
+    if batch is None:
+        raise Unsupported(f"stateful {kind}, where the size of the batch is not fixed", remedy=FIXED_BATCH)
+    return batch
 
 
 def _same(one: _Wrapped, two: _Wrapped) -> bool:

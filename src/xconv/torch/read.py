@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, TypeAlias
 
 import torch
@@ -219,6 +220,7 @@ class _Reader:
         """A call that depends on an input: a write of a whole tensor, one that changes nothing, or a layer."""
         aliases = self.meanings.aliases
         if mutates and name in ("copy", "fill", "zero"):
+            self._check_kept(node)
             aliases.call(node, name, mutates=True)
             self._assigned(node)
             return
@@ -227,7 +229,20 @@ class _Reader:
             self._nothing(node, name)
             return
         self.meanings.found[node] = self.calls.read(node, name, arguments, self._family(node, name))
+        if mutates:
+            self._check_kept(node)
         aliases.call(node, name, mutates=mutates)
+
+    def _check_kept(self, node: fx.Node) -> None:
+        """Refuse a write into a tensor that the network holds and has read: it is what its next call would read."""
+        held = self.meanings.aliases.memory(node.all_input_nodes[0])
+        spec = self.specs.get(held.name)
+        if held.op != "placeholder" or spec is None or spec.kind.name == "USER_INPUT":
+            return
+        before = takewhile(lambda other: other is not node, self.graph.nodes)
+        if {other for other in before if operator_of(other.target)[0] not in ASSERTIONS} & held.users.keys():
+            what = f"{node.name} writes into {spec.target}, which the network has read: a second call would differ"
+            raise Unsupported(what, remedy="take what is kept as an input, and give it back as an output")
 
     def _item(self, node: fx.Node) -> None:
         """One of several results of a call."""

@@ -19,6 +19,7 @@ from xconv.inputs import Feed, leaves
 from xconv.keras.walk import Key
 from xconv.sides import OWN, Named, NoKernel
 from xconv.statistics import Array
+from xconv.torch.modules.states import afresh
 from xconv.torch.precision import full_precision, in_precision, recast
 from xconv.torch.record import KEY, Port, Record
 from xconv.torch.reuse import without_reuse
@@ -142,6 +143,7 @@ class TorchSide:
             suppress(NoKernel),  # such an island may be what it cannot run for
             _foreign_errors(self.name, "float64"),
             full_precision(module, "float64"),
+            afresh(module),
             watched(module, enter=announce) as run,
             mode,
         ):
@@ -258,8 +260,8 @@ class TorchSide:
 
     @contextmanager
     def _computing(self, module: nn.Module, dtype: str) -> Iterator[None]:
-        """Everything inside computes in `dtype`, in float64 as it is to be read."""
-        with full_precision(module, dtype), self._reading(dtype) or nullcontext():
+        """Everything inside computes in `dtype`, in float64 as it is to be read, and begins with states of zeros."""
+        with full_precision(module, dtype), self._reading(dtype) or nullcontext(), afresh(module):
             yield
 
     def _reading(self, dtype: str) -> Widened | None:

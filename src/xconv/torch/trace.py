@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import fx
+from torch import fx, nn
 
 from xconv import axes
 from xconv.keras.walk import Key
 from xconv.statistics import Array
+from xconv.torch.modules.states import afresh
 from xconv.torch.record import Place, Record
 from xconv.torch.widened import as_array, like
 
@@ -88,9 +89,12 @@ def trace(
 
 
 def _run(runner: fx.Interpreter, node: fx.Node, values: Mapping[fx.Node, Any]) -> Any:
+    """One call; a layer that keeps states begins with zeros, because it may run twice."""
     args = fx.node.map_arg(node.args, values.__getitem__)
     kwargs = fx.node.map_arg(node.kwargs, values.__getitem__)
-    return getattr(runner, node.op)(node.target, args, kwargs)
+    layer = runner.fetch_attr(str(node.target)) if node.op == "call_module" else nn.Module()
+    with afresh(layer):
+        return getattr(runner, node.op)(node.target, args, kwargs)
 
 
 def _compare(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from xconv.errors import Mismatch
+from xconv.errors import InvalidInput, Mismatch
 from xconv.inputs import as_dtype, perturbed
 from xconv.report.records import LayerReport, Verdict
 from xconv.sides import Named, NoKernel, Side
@@ -120,7 +120,10 @@ def _reread(reference: Side, other: Any, inputs: Sequence[Array], best: Meaning,
     other.release()  # of the module in float64 a reading has no use
     for reading in other.readings:
         other.read_as(reading)
-        theirs, _ = _attempt(other, inputs)
+        try:
+            theirs, _ = _attempt(other, inputs)
+        except InvalidInput:
+            continue  # a layer that looks at shapes does not take what stands for its tensors
         if theirs is not None and not _nonfinite(theirs, best.truth or ()):
             found = Meaning(best.truth, theirs, Verdict.EXACT)
             tried.append((_with_constants(reference, other, inputs, found), reading))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from xconv.torch.modules.states import Stateful
 from xconv.torch.modules.steps import Drops, Named, drawn, function_of, masked_step
 
 __all__ = ["ConvLSTM"]
@@ -17,12 +18,13 @@ __all__ = ["ConvLSTM"]
 GATES = 4
 
 
-class ConvLSTM(nn.Module):
+class ConvLSTM(Stateful):
     """ConvLSTM1D, 2D or 3D by the length of `kernel_size`, on (batch, steps, ..) with the channels at `axis`.
 
     `forward(x, *states)`, with `masked` `forward(x, mask, *states)`: the states are h and c. What it gives, the mask
     and the dropouts are as in `LSTM`; features are dropped for each gate by itself. `padding` is (before, after) for
-    each axis of the maps. The convolution of the states keeps their size.
+    each axis of the maps. The convolution of the states keeps their size. With `stateful`, the shape of a state, its
+    channels on axis 1, states are kept from call to call; see `Stateful`.
     """
 
     def __init__(  # noqa: PLR0913
@@ -45,6 +47,7 @@ class ConvLSTM(nn.Module):
         zeros: bool = False,
         input_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
+        stateful: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.in_channels, self.out_channels, self.axis = in_channels, out_channels, axis
@@ -58,6 +61,7 @@ class ConvLSTM(nn.Module):
         self.weight_ih = _weight(GATES * out_channels, in_channels, *kernel_size)
         self.weight_hh = _weight(GATES * out_channels, out_channels, *kernel_size)
         self.bias = nn.Parameter(torch.zeros(GATES * out_channels)) if bias else None
+        self.keep(stateful, 2)
 
     def settings(self) -> dict[str, Any]:
         """What it is, as its family reads it."""
@@ -65,7 +69,7 @@ class ConvLSTM(nn.Module):
             "stride": self.stride, "padding": self.padding, "dilation": self.dilation, "axis": self.axis,
             "backward": self.backward, "sequences": self.sequences, "states": self.states, "zeros": self.zeros,
             "activation": self.activation, "gate": self.recurrent_activation, "dropout": self.input_dropout,
-            "recurrent_dropout": self.recurrent_dropout,
+            "recurrent_dropout": self.recurrent_dropout, "stateful": self.stateful and self.stateful[0],
         }  # fmt: skip
 
     def params(self) -> list[Tensor]:
@@ -83,7 +87,8 @@ class ConvLSTM(nn.Module):
             x, mask = x.flip(1), None if mask is None else mask.flip(1)
         inputs = self._inputs(x)
         maps = (x.shape[0], self.out_channels, *inputs.shape[3:])
-        states: Sequence[Tensor] = [state.movedim(self.axis - 1, 1) for state in given] or [x.new_zeros(maps)] * 2
+        first = [state.movedim(self.axis - 1, 1) for state in given]
+        states = self.first_states(x, first) or [x.new_zeros(maps)] * 2
         drops = drawn(states[0], self.recurrent_dropout if self.training else 0.0, GATES)
         outputs: list[Tensor] = []
         for place, step in enumerate(inputs.unbind(1)):
@@ -94,6 +99,7 @@ class ConvLSTM(nn.Module):
                 output, made = masked_step(mask[:, place], output, before, made, states)
             outputs.append(output)
             states = made
+        self.leave(states)
         result = torch.stack(outputs, 1).movedim(2, self.axis) if self.sequences else self._back(outputs[-1])
         return (result, *map(self._back, states)) if self.states else result
 
@@ -136,6 +142,7 @@ class ConvLSTM(nn.Module):
     def extra_repr(self) -> str:
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
         default = {"backward": False, "sequences": True, "states": False, "masked": False, "zeros": False}
+        default |= {"stateful": None}  # type: ignore[dict-item]
         default |= {"activation": "tanh", "recurrent_activation": "sigmoid"}  # type: ignore[dict-item]
         return text + "".join(f", {k}={getattr(self, k)!r}" for k, item in default.items() if getattr(self, k) != item)
 

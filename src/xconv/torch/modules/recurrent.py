@@ -24,7 +24,8 @@ class LSTM(KerasForm, nn.LSTM):
     With `masked` it is `forward(x, mask, *states)`: a step that the mask leaves out keeps the states and repeats the
     output before it; with `zeros` it gives zeros. In training `input_dropout` is the rate at which inputs are dropped
     and `recurrent_dropout` that of states, the same ones in all steps. The activations are names of Keras's, alone
-    or with their parameters; where they are not torch's own, the steps are computed one by one.
+    or with their parameters; where they are not torch's own, the steps are computed one by one. With `stateful`, the
+    shape of a state, a call that is given no states begins with those that the one before it left; see `Stateful`.
     """
 
     kind, plain = "lstm", "tanh"
@@ -46,12 +47,13 @@ class LSTM(KerasForm, nn.LSTM):
         zeros: bool = False,
         input_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
+        stateful: Sequence[int] | None = None,
     ) -> None:
         nn.LSTM.__init__(self, input_size, hidden_size, 1, bias, batch_first=True, bidirectional=bidirectional)
         self.set_form(
             of_state=activation, of_gates=recurrent_activation, backward=backward, sequences=sequences,
             states=states, merge=merge, masked=masked, zeros=zeros, input_dropout=input_dropout,
-            recurrent_dropout=recurrent_dropout,
+            recurrent_dropout=recurrent_dropout, stateful=stateful,
         )  # fmt: skip
 
     def forward(self, x: Tensor, *rest: Tensor) -> Any:  # type: ignore[override]
@@ -91,6 +93,7 @@ class RNN(KerasForm, nn.RNN):
         zeros: bool = False,
         input_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
+        stateful: Sequence[int] | None = None,
     ) -> None:
         known = "relu" if nonlinearity == "relu" else "tanh"
         nn.RNN.__init__(
@@ -99,7 +102,7 @@ class RNN(KerasForm, nn.RNN):
         self.set_form(
             of_state=nonlinearity, of_gates="sigmoid", backward=backward, sequences=sequences,
             states=states, merge=merge, masked=masked, zeros=zeros, input_dropout=input_dropout,
-            recurrent_dropout=recurrent_dropout,
+            recurrent_dropout=recurrent_dropout, stateful=stateful,
         )  # fmt: skip
 
     def forward(self, x: Tensor, *rest: Tensor) -> Any:  # type: ignore[override]
@@ -148,6 +151,7 @@ class GRU(KerasForm):
         zeros: bool = False,
         input_dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
+        stateful: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         self.input_size, self.hidden_size, self.use_bias = input_size, hidden_size, bias
@@ -155,7 +159,7 @@ class GRU(KerasForm):
         self.set_form(
             of_state=activation, of_gates=recurrent_activation, reset_after=reset_after,
             backward=backward, sequences=sequences, states=states, merge=merge, masked=masked, zeros=zeros,
-            input_dropout=input_dropout, recurrent_dropout=recurrent_dropout,
+            input_dropout=input_dropout, recurrent_dropout=recurrent_dropout, stateful=stateful,
         )  # fmt: skip
         for suffix in ("", "_reverse")[: 2 if bidirectional else 1]:
             self.register_parameter(f"weight_ih{suffix}", _weight(hidden_size, 3 * hidden_size, input_size))

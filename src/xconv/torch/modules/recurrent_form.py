@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from xconv.torch.modules.states import Stateful
 from xconv.torch.modules.steps import Cell, Named, Weights, drawn, function_of, masked_kernel, stepwise
 
 __all__ = ["KerasForm"]
 
 
-class KerasForm(nn.Module):
+class KerasForm(Stateful):
     """What the modules of torch lack. `forward(x, mask, *states)`, the mask where there is one."""
 
     kind = ""
@@ -37,6 +38,7 @@ class KerasForm(nn.Module):
         zeros: bool,
         input_dropout: float,
         recurrent_dropout: float,
+        stateful: Sequence[int] | None,
     ) -> None:
         self.activation, self.recurrent_activation, self.reset_after = of_state, of_gates, reset_after
         self.functions = function_of(of_state), function_of(of_gates)
@@ -47,6 +49,7 @@ class KerasForm(nn.Module):
             input_dropout,
             recurrent_dropout,
         )
+        self.keep(stateful, (2 if self.bidirectional else 1) * (2 if self.kind == "lstm" else 1))
 
     @property
     def has_kernel(self) -> bool:
@@ -57,7 +60,9 @@ class KerasForm(nn.Module):
     @property
     def is_plain(self) -> bool:
         """Whether a call of torch's kernel and what is taken of its results are all that it does."""
-        return self.has_kernel and not (self.masked or self.input_dropout or self.recurrent_dropout)
+        return self.has_kernel and not (
+            self.masked or self.input_dropout or self.recurrent_dropout or self.stateful is not None
+        )
 
     def settings(self) -> dict[str, Any]:
         """What it is, as its family reads it."""
@@ -66,6 +71,7 @@ class KerasForm(nn.Module):
             "states": self.states, "merge": self.merge, "activation": self.activation,
             "gate": self.recurrent_activation, "reset_after": self.reset_after, "zeros": self.zeros,
             "dropout": self.input_dropout, "recurrent_dropout": self.recurrent_dropout,
+            "stateful": self.stateful and self.stateful[0],
         }  # fmt: skip
 
     def extra_repr(self) -> str:
@@ -76,7 +82,7 @@ class KerasForm(nn.Module):
         default: dict[str, Any] = {
             "bidirectional": False, "reset_after": True, "activation": "tanh", "recurrent_activation": "sigmoid",
             "backward": False, "sequences": True, "states": False, "merge": "concat", "masked": False, "zeros": False,
-            "input_dropout": 0.0, "recurrent_dropout": 0.0,
+            "input_dropout": 0.0, "recurrent_dropout": 0.0, "stateful": None,
         }  # fmt: skip
         return [key for key, item in default.items() if getattr(self, key) != item]
 
@@ -120,11 +126,13 @@ class KerasForm(nn.Module):
 
     def _whole(self, x: Tensor, *rest: Tensor) -> Any:
         """The layer where it is not plain, one direction after the other."""
-        mask, states = (rest[0].bool(), rest[1:]) if self.masked else (None, rest)
+        mask, given = (rest[0].bool(), rest[1:]) if self.masked else (None, rest)
+        states = self.first_states(x, given)
         ways = 2 if self.bidirectional else 1
         per = 2 if self.kind == "lstm" else 1
         states = states or (x.new_zeros(x.shape[0], self.hidden_size),) * (ways * per)
-        parts, final = [], []
+        parts: list[Tensor] = []
+        final: list[Tensor] = []
         for way in range(ways):
             turned = self.backward or way == 1
             steps = x.flip(1) if turned else x
@@ -135,8 +143,9 @@ class KerasForm(nn.Module):
             else:
                 parts.append(outputs[:, -1])
             final += list(made)
-        given = [*self._merged(parts), *(final if self.states else ())]
-        return given[0] if len(given) == 1 else tuple(given)
+        self.leave(final)
+        results = [*self._merged(parts), *(final if self.states else ())]
+        return results[0] if len(results) == 1 else tuple(results)
 
     def _direction(
         self, way: int, x: Tensor, states: Sequence[Tensor], mask: Tensor | None
@@ -145,7 +154,8 @@ class KerasForm(nn.Module):
         gates = {"lstm": 4, "gru": 3, "rnn": 1}[self.kind] if self.recurrent_dropout else 1
         inputs = drawn(x[:, 0], self.input_dropout if self.training else 0.0, gates)
         recurrent = drawn(states[0], self.recurrent_dropout if self.training else 0.0, gates)
-        whole = mask is None or not (self.kind == "lstm" and self.states)
+        all_states = self.states or self.stateful is not None
+        whole = mask is None or not (self.kind == "lstm" and all_states)
         if not self.has_kernel or recurrent or len(inputs) > 1 or not whole:
             cell = Cell(self.kind, *self.functions, self.reset_after)
             drops = inputs, recurrent

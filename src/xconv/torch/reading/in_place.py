@@ -61,6 +61,10 @@ class Aliases:
         self._check(node, written)
         self.result[written] = node
 
+    def memory(self, node: fx.Node) -> fx.Node:
+        """The tensor whose memory a node has."""
+        return self._root(node)
+
     def _root(self, node: fx.Node) -> fx.Node:
         while node in self.base:
             node = self.base[node]
