@@ -8,6 +8,7 @@ from itertools import count
 from typing import Any
 
 from xconv.axes import Order as AxesOrder
+from xconv.errors import Mismatch
 from xconv.spec import Computed, Shape, Spec, Weights
 from xconv.weights import Arrays, Weight
 
@@ -114,6 +115,18 @@ class Graph:
     def input_values(self) -> tuple[Value, ...]:
         """The input values, flat, in order."""
         return tuple(values_in(self.inputs))
+
+    @property
+    def batch(self) -> int | None:
+        """The size of the batch that the layers demand; None where any will do.
+
+        Raises:
+            Mismatch: they demand several.
+        """
+        sizes = {node.spec.batch for node in self.nodes} - {None}
+        if len(sizes) > 1:
+            raise Mismatch(f"{self.name} has stateful layers for batches of {', '.join(sorted(map(str, sizes)))}")
+        return sizes.pop() if sizes else None
 
     def rebuilt(self, nodes: Mapping[str, Node | None], aliases: Mapping[Value, Value] | None = None) -> Graph:
         """The graph with nodes replaced (or dropped, where None) and the uses of values redirected."""

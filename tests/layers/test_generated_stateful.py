@@ -246,3 +246,28 @@ def test_only_a_module_whose_second_call_would_differ_is_refused():
     assert xconv.torch_to_keras(Counting(True).eval(), torch.ones(2, 3)).built
     with pytest.raises(Unsupported, match=r"copy_ writes into seen, which the network has read"):
         xconv.torch_to_keras(Counting(False).eval(), torch.ones(2, 3))
+
+
+def test_what_keeps_nothing_is_not_written(tmp_path):
+    """ONNX and exported programs: states would be lost without a word."""
+    model = two_layers()
+    module = xconv.keras_to_torch(model)
+    with pytest.raises(Unsupported, match=r"stateful layers, and an ONNX model keeps nothing"):
+        xconv.keras_to_onnx(model)
+    with pytest.raises(Unsupported, match=r"stateful layers, and an ONNX model keeps nothing"):
+        xconv.torch_to_onnx(module)
+    with pytest.raises(Unsupported, match=r"stateful layers, whose states no file holds"):
+        xconv.save(module, tmp_path / "network.pt2")
+
+
+def test_a_diagnosis_begins_with_zeros_and_names_what_keeps_states():
+    model = network(keras.layers.GRU(3, stateful=True, name="kept"))
+    randomise(model, np.random.default_rng(0))
+    module = xconv.keras_to_torch(model)
+    x = np.random.default_rng(1).normal(size=(SAMPLES, 6, 5)).astype("float32")
+    run(model, x), run(module, x)
+    assert xconv.diagnose(model, module).findings == ()
+    plain = network(keras.layers.GRU(3, name="plain"))
+    plain.set_weights(model.get_weights())
+    (found,) = xconv.diagnose(model, plain).findings
+    assert "stateful" in found.text

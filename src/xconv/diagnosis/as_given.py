@@ -115,10 +115,11 @@ def _turned(opened: Opened, outputs: Sequence[Array]) -> tuple[Array, ...]:
 
 
 def _of_keras(model: Any, arrays: Sequence[Array]) -> list[Array]:
+    from xconv.keras.states import afresh
     from xconv.keras.walk import as_array, no_gradients
 
     tensors = [array.astype("float32") if array.dtype.kind == "f" else array for array in arrays]
-    with no_gradients(model):
+    with no_gradients(model), afresh(model):
         result = model(tensors[0] if len(tensors) == 1 else list(tensors))
         return [as_array(value, model).astype(np.float64) for value in _leaves(result)]
 
@@ -126,13 +127,15 @@ def _of_keras(model: Any, arrays: Sequence[Array]) -> list[Array]:
 def _of_torch(module: Any, arrays: Sequence[Array]) -> list[Array]:
     import torch
 
+    from xconv.torch.modules.states import afresh
+
     dtype = next((tensor.dtype for tensor in module.parameters() if tensor.is_floating_point()), torch.float32)
     device = next((tensor.device for tensor in module.parameters()), torch.device("cpu"))
     tensors = [torch.as_tensor(np.ascontiguousarray(array)).to(device) for array in arrays]
     given = [tensor.to(dtype) if tensor.is_floating_point() else tensor for tensor in tensors]
     kept = {name: buffer.clone() for name, buffer in module.named_buffers()}
     try:
-        with torch.no_grad():
+        with torch.no_grad(), afresh(module):
             result = module(*given)
     finally:
         for name, buffer in module.named_buffers():

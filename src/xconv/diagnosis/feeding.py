@@ -33,7 +33,8 @@ def feeds_of(
         InvalidInput: arrays that a model does not take.
     """
     if inputs is None:
-        ours = noise(sized(_feeds(case), size, batch), seed)
+        demanded = case.a.graph.batch or case.b.graph.batch or batch
+        ours = noise(sized(_feeds(case), size, demanded), seed)
         return ours, _like(ours, case.b)
     ours = held_arrays(case.a, inputs)
     return ours, held_arrays(case.b, inputs_b) if inputs_b is not None else _like(ours, case.b)

@@ -117,8 +117,7 @@ class KerasSide:
 
     def called(self, tensors: Sequence[Any]) -> list[tuple[str, Any]]:
         """The outputs with their names, for tensors of the framework's own, in the precision that the model has."""
-        with afresh(self.model):
-            return list(_named(self.model, self.model(self._packed(self.model, tensors), training=False)))
+        return list(_named(self.model, self.model(self._packed(self.model, tensors), training=False)))
 
     def layers(self, inputs: Sequence[Array], dtype: str) -> Iterator[tuple[Key, Array]]:
         """Every tensor of the graph in written layout, as it is computed; nothing for a subclassed model."""

@@ -8,7 +8,12 @@ from typing import Any
 
 from xconv.keras.walk import all_layers
 
-__all__ = ["afresh"]
+__all__ = ["afresh", "keeps_states"]
+
+
+def keeps_states(model: Any) -> bool:
+    """Whether a layer of the model begins every call with the states that the one before it left."""
+    return next(_states(model), None) is not None
 
 
 @contextmanager

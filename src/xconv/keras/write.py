@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from xconv.errors import Mismatch, Problem, Unsupported, XConvError
+from xconv.errors import Problem, Unsupported, XConvError
 from xconv.graph import Graph, Node, Value, map_structure, unique
 from xconv.keras.names import layer_name
 from xconv.keras.policies import value_types, with_policies, written_policy
@@ -77,7 +77,7 @@ class _Writer:
     def __post_init__(self) -> None:
         nodes = self.graph.nodes
         self.types = value_types(self.graph)
-        self.batch = _batch(self.graph)
+        self.batch = self.graph.batch
         self.held = {Value(n.name, i): shape for n in nodes for i, shape in enumerate(n.shapes)}
 
     def add(self, node: Node) -> None:
@@ -149,18 +149,6 @@ class _Writer:
             if len(names) > 1:
                 what = f"{key} is shared by {', '.join(names)}, and Keras shares whole layers only"
                 self.problems.append(Problem(names[0], what, "untie the weights before the conversion"))
-
-
-def _batch(graph: Graph) -> int | None:
-    """The size of the batch that the layers of a graph demand; None where any will do.
-
-    Raises:
-        Mismatch: they demand several.
-    """
-    sizes = {node.spec.batch for node in graph.nodes} - {None}
-    if len(sizes) > 1:
-        raise Mismatch(f"{graph.name} has stateful layers for batches of {sorted(map(str, sizes))}")
-    return sizes.pop() if sizes else None
 
 
 def _home(kind: str) -> tuple[str | None, tuple[str | None, str]]:

@@ -15,6 +15,7 @@ from typing import Any
 from xconv.errors import InvalidInput, Unsupported
 from xconv.frameworks import require
 from xconv.inputs import Feed
+from xconv.keras.states import keeps_states
 from xconv.keras.walk import graph_of
 from xconv.layout import Layout
 from xconv.onnx.files import foreign_operators, open_model, save_model
@@ -24,6 +25,7 @@ from xconv.onnx.renaming import renamed, turned
 __all__ = ["OPSET", "keras_to_onnx", "live_model"]
 
 OPSET = 17
+STATES = "give the layers their states as inputs, and return them"
 
 
 def keras_to_onnx(
@@ -50,6 +52,8 @@ def keras_to_onnx(
     """
     require("onnx", "onnx", "keras_to_onnx")
     side = _side(source)
+    if keeps_states(side.model):
+        raise Unsupported("stateful layers, and an ONNX model keeps nothing", place=side.name, remedy=STATES)
     run = _by_tf2onnx if side.backend == "tensorflow" else _by_keras
     model, _ = open_model(run(side, opset, input_layout))
     if left := foreign_operators(model):

@@ -22,6 +22,7 @@ from xconv.onnx.files import foreign_operators, open_model, save_model
 from xconv.onnx.renaming import renamed
 from xconv.torch.capture import check_takes, examples_of, inputs_of
 from xconv.torch.exported import TRACED, examples
+from xconv.torch.modules.states import keeps_states
 from xconv.torch.record import KEY, Record
 
 __all__ = ["OPSET", "module_of", "torch_to_onnx"]
@@ -65,6 +66,11 @@ def torch_to_onnx(
     """
     require("onnx", "onnx", "torch_to_onnx")
     module, tensors, opened = _opened(source, example_inputs, input_shape)
+    if keeps_states(module):
+        what = "stateful layers, and an ONNX model keeps nothing"
+        raise Unsupported(
+            what, place=type(module).__name__, remedy="give the layers their states as inputs, and return them"
+        )
     run = _by_dynamo if exporter == "dynamo" else _by_torchscript
     model, _ = open_model(run(module, tensors, opened, opset, fold=fold_batch_norm))
     results = [item.name for item in model.graph.output]

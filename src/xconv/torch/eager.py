@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from xconv.spec import Slot, TorchCall
+from xconv.torch.modules.states import Stateful
 from xconv.torch.precision import recast
 from xconv.torch.targets import method_name, resolve_target
 from xconv.torch.write import Reader, check_floating, empty_module
@@ -44,6 +45,16 @@ def layer_of(call: TorchCall, read: Reader) -> Layer:
     """
     maker = _Maker(read)
     return Layer(maker.call(call), tuple(maker.modules))
+
+
+def _from_zeros(module: Stateful) -> Callable[..., Any]:
+    """Every call of a layer that keeps states as if it were the first."""
+
+    def call(*args: torch.Tensor) -> Any:
+        module.reset_state()
+        return module(*args)
+
+    return call
 
 
 class _Maker:
@@ -85,7 +96,8 @@ class _Maker:
             tensor = _wide(self.read(role, weight))
             return lambda *_: tensor
         if call.is_module:
-            return self.module(call)
+            module = self.module(call)
+            return _from_zeros(module) if isinstance(module, Stateful) else module
         if call.target.startswith("Tensor."):
             name = method_name(call.target)
             return lambda tensor, *args, **kwargs: getattr(tensor, name)(*args, **kwargs)

@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 from xconv import axes
 from xconv.errors import Mismatch, Unreadable, Unsupported, XConvError
 from xconv.inputs import SIZES, Feed, sized
+from xconv.torch.modules.states import keeps_states
 from xconv.torch.record import KEY, Port, Record, record
 
 __all__ = ["TRACED", "examples", "export", "load_program", "read_program", "save_program"]
@@ -102,6 +103,9 @@ def _as_it_is(module: torch.fx.GraphModule) -> torch.fx.GraphModule:
 
 def _exported(module: torch.nn.Module, ports: Sequence[Port]) -> ExportedProgram:
     """Export for the first sizes that the model takes."""
+    if keeps_states(module):
+        what = "stateful layers, whose states no file holds and which xconv reads in no program"
+        raise Unsupported(what, remedy="save .safetensors, or the Keras model")
     failures: list[Exception] = []
     is_open = any(None in port.shape[1:] for port in ports)
     for size in SIZES if is_open else SIZES[:1]:

@@ -10,7 +10,12 @@ from torch import Tensor, nn
 
 from xconv.errors import InvalidInput
 
-__all__ = ["Stateful", "afresh"]
+__all__ = ["Stateful", "afresh", "keeps_states"]
+
+
+def keeps_states(module: nn.Module) -> bool:
+    """Whether a layer of the module begins every call with the states that the one before it left."""
+    return any(isinstance(layer, Stateful) and layer.stateful is not None for layer in module.modules())
 
 
 class Stateful(nn.Module):
