@@ -165,6 +165,12 @@ def test_a_sequence_in_torch_is_pooled_where_its_channels_are_told():
     assert pooled(torch.zeros(2, 3, 7)).shape == (2, 5)
 
 
+@pytest.mark.parametrize("layers", [None, 3, [], "", ["0", None]])
+def test_what_is_no_name_is_refused(layers):
+    with pytest.raises(xconv.InvalidInput, match="give the name of a layer, or a list of names"):
+        xconv.features(nn.Sequential(nn.ReLU()), layers)
+
+
 @pytest.mark.parametrize("make", [residual, mobile, lambda: xconv.keras_to_torch(mobile())])
 def test_all_names_that_are_none_are_one_error(make):
     with pytest.raises(xconv.InvalidInput) as caught:

@@ -315,15 +315,27 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "black and white": saved(folder, "h.png", image.convert("1")),
         "rgba": saved(folder, "i.png", pillow(alpha)),
         "la": saved(folder, "j.png", pillow(alpha).convert("LA")),
+        "palette, some transparent": saved(
+            folder,
+            "l.png",
+            image.convert("P", palette=Image.Palette.ADAPTIVE, colors=16),
+            transparency=bytes(range(16)),
+        ),
+        "a transparent colour": saved(folder, "m.png", image, transparency=tuple(map(int, picture[0, 0]))),
+        "a transparent grey": saved(
+            folder, "n.png", image.convert("L"), transparency=int(image.convert("L").getpixel((0, 0)))
+        ),
         "16 bits": saved(folder, "k.png", Image.fromarray(picture[..., 0].astype(np.uint16) * 257)),
     }
 
 
 KINDS = ("jpeg", "turned", "cmyk", "grey jpeg", "png", "grey", "palette", "black and white", "rgba", "la", "16 bits")
-LOSSY = {"rgba": "transparent", "la": "transparent", "16 bits": "cuts them off"}
+KEYED = ("palette, some transparent", "a transparent colour", "a transparent grey")
+LOSSY = {"rgba": "transparent", "la": "transparent", "16 bits": "cuts them off", **dict.fromkeys(KEYED, "transparent")}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, *KEYED])
+@pytest.mark.filterwarnings("ignore:Palette images with Transparency expressed in bytes:UserWarning")  # of the owners
 def test_files_are_opened_as_their_owners_open_them(kind: str, files: dict[str, Path]) -> None:
     path = files[kind]
     p = load_img(SIZE, "bicubic", mode="tf")
@@ -342,6 +354,30 @@ def test_files_are_opened_as_their_owners_open_them(kind: str, files: dict[str, 
         with Image.open(path) as image:
             np.testing.assert_array_equal(p(image), made[0])
             np.testing.assert_array_equal(q.to_torch()(image).numpy(), made[1])
+
+
+def test_only_transparency_is_told_as_such() -> None:
+    """The second A of LAB is a colour; a palette all of whose colours are seen loses nothing."""
+    image = pillow(scene((31, 43)))
+    palette = image.convert("P")
+    wholes = image.convert("LAB"), image.convert("RGBA"), palette
+    expected = [np.asarray(whole.convert("RGB")) for whole in wholes]
+    palette.info["transparency"] = b"\xff" * 256
+    for whole, pixel in zip(wholes, expected, strict=True):
+        np.testing.assert_array_equal(pixels()(whole), pixel)
+    keyed = pillow(np.zeros((3, 4, 3), np.uint8))
+    keyed.info["transparency"] = (0, 0, 0)
+    with pytest.warns(XConvWarning, match="transparent"):
+        pixels()(keyed)
+    assert keyed.info["transparency"] == (0, 0, 0)
+
+
+def test_numbers_in_0_to_1_are_told() -> None:
+    picture = scene((31, 43)) / 255
+    with pytest.warns(XConvWarning, match="all but black; multiply it by 255"):
+        made = pixels("tf")(picture)
+    assert made.max() < -0.99
+    pixels("tf")(np.zeros((3, 4, 3)))
 
 
 def test_exif_is_followed_where_it_is_asked_for(files: dict[str, Path]) -> None:

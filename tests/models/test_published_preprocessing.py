@@ -138,6 +138,8 @@ def test_what_a_model_leaves_out_is_done_before_it() -> None:
         (("resnet50", "keras", {"weights": "IMAGENET1K_V1"}), "leave weights out"),
         (("resnet50", "keras", {"resize": "thumbnail"}), "does not resize by 'thumbnail'"),
         (("resnet50", "keras", {"resize": None, "size": 3}), "without a resize"),
+        (("resnet50", "keras", {"size": 0}), "0 is no size"),
+        ((None, "keras"), "NoneType does not say"),
         (("resnet50", "torchvision", {"weights": "IMAGENET1K_V9"}), "it has IMAGENET1K_V1, IMAGENET1K_V2"),
         (("resnet50", "torchvision", {"size": 99}), "describes any size"),
         (("resnet50", "timm", {"weights": "b9_in1k"}), "a1_in1k"),

@@ -410,6 +410,16 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"name": "mobilenet_025", "destination": "stock", "weights": None}, "converted"),
     ({"name": "resnet50", "source": "timm", "include_preprocessing": True, "weights": None}, "scaled already"),
     ({"name": "resnet50", "source": "torchvision", "classifier_activation": "softmax", "weights": None}, "logits"),
+    ({"name": None}, "None is no name of a network"),
+    ({"name": "mobilenet", "alpha": "0.5"}, "give a positive number"),
+    ({"name": "mobilenet_025", "alpha": 0.5}, "mobilenet_025 is the form of alpha=0.25"),
+    ({"name": "mobilenet_v3_small", "minimalistic": 1}, "give True or False"),
+    ({"name": "resnet50", "input_shape": 224}, "224 is no picture; write"),
+    ({"name": "resnet50", "input_shape": (3, 224, 200)}, r"channels first; write \(224, 200, 3\)"),
+    ({"name": "resnet50", "dtype": "float99"}, "'float99' is no precision; use 'float16'"),
+    ({"name": "resnet50", "source": "torchvision", "dtype": torch.float64}, "torch.float64 is no precision"),
+    ({"name": "resnet50", "weights": None, "seed": "1"}, "'1' is no seed"),
+    ({"name": "mobilenet_v2", "geometry": "rotated"}, "geometry: is for destination='stock'"),
 ]
 
 

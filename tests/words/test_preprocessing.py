@@ -366,6 +366,22 @@ def test_sizes_round_as_the_owner_rounds() -> None:
     assert Frame("cover", (64, 64)).resized(picture) == (64, 94)
 
 
+@pytest.mark.parametrize("size", [0, -1, True, 2.0, float("nan"), "224", (3,) * 3, None])
+def test_what_is_no_size_is_refused(size: Any) -> None:
+    with pytest.raises(InvalidInput, match="is no size; give the height and the width"):
+        tf_resize(size)
+
+
+def test_sizes_of_numpy_are_sizes() -> None:
+    assert load_img(np.int64(31)) == load_img((np.int32(31), 31)) == load_img(31)
+
+
+@pytest.mark.parametrize("part", [0, 0.0, -0.5, float("nan"), 300.0])
+def test_what_is_no_part_is_refused(part: float) -> None:
+    with pytest.raises(InvalidInput, match=r"crop_pct=.* is no part of a picture; give a number above 0"):
+        timm(224, crop_pct=part)
+
+
 def test_describing_and_running_loads_no_framework() -> None:
     code = """
         import sys, numpy as np

@@ -36,7 +36,7 @@ def listed(layers: str | Sequence[str]) -> tuple[str, ...]:
     Raises:
         InvalidInput: something else, or none.
     """
-    names = (layers,) if isinstance(layers, str) else tuple(layers)
+    names = (layers,) if isinstance(layers, str) or not isinstance(layers, Iterable) else tuple(layers)
     if not names or not all(map(_is_name, names)):
         raise InvalidInput(f"layers={layers!r}", remedy="give the name of a layer, or a list of names")
     return names

@@ -18,6 +18,10 @@ Pixels: TypeAlias = npt.NDArray[Any]
 AS_STORED, UPRIGHT = "as stored", "upright"
 ORIENTATIONS = (AS_STORED, UPRIGHT)
 """Whether the orientation that a camera noted in the file (EXIF) is followed; Keras, torchvision and timm do not."""
+ALPHA = {"RGBA": "A", "LA": "A", "PA": "A", "RGBa": "a"}
+"""Pillow's modes with transparency, and what that channel is called."""
+KEYED = ("1", "L", "RGB", "P")
+"""Those of which a file may call a colour transparent."""
 WIDE = ("I", "F")
 """Pillow's modes of more than 8 bits; those with a byte order begin with 'I;16'."""
 
@@ -58,6 +62,9 @@ def _of_file(source: Any, orientation: str) -> Pixels:
 def _of_pillow(image: Any, orientation: str) -> Pixels:
     if orientation == UPRIGHT:
         image = require("PIL.ImageOps", "", "following EXIF").exif_transpose(image)
+    _warn_of_loss(image)
+    if image.mode in KEYED and "transparency" in image.info:
+        image = _without_keys(image)
     if image.mode == "RGB":
         return np.array(image)
     try:
@@ -65,11 +72,27 @@ def _of_pillow(image: Any, orientation: str) -> Pixels:
     except ValueError as error:
         remedy = "convert it to RGB, the way you want, before it is given"
         raise InvalidInput(f"Pillow does not convert mode {image.mode!r} to RGB: {error}", remedy=remedy) from error
+    return made
+
+
+def _warn_of_loss(image: Any) -> None:
+    """Say what `convert("RGB")` drops: more than 8 bits, transparency."""
     if image.mode.startswith("I;16") or image.mode in WIDE:
         _warn_of_range(image)
-    elif "A" in image.getbands() and image.getchannel("A").getextrema()[0] < 255:
+    elif image.mode in ALPHA and image.getchannel(ALPHA[image.mode]).getextrema()[0] < 255:
         _warn_of_transparency()
-    return made
+
+
+def _without_keys(image: Any) -> Any:
+    """The image without the colour, or the entries of its palette, that its file calls transparent.
+
+    `convert("RGB")` drops these too; of a palette Pillow says so in words of its own.
+    """
+    if image.convert("RGBA").getchannel("A").getextrema()[0] < 255:
+        _warn_of_transparency()
+    plain = image.copy()
+    plain.info.pop("transparency")
+    return plain
 
 
 def _warn_of_range(image: Any) -> None:
@@ -77,6 +100,13 @@ def _warn_of_range(image: Any) -> None:
     if low < 0 or high > 255 or image.mode == "F":
         said = f"the picture has values in {low:g}..{high:g} (mode {image.mode!r}), and Pillow cuts them off to 0..255"
         warnings.warn(f"{said}; divide by 257 first to bring 16 bits to 8", XConvWarning, stacklevel=2)
+
+
+def _warn_of_unit(array: Pixels) -> None:
+    low, high = array.min(), array.max()
+    if low >= -1 and 0 < high <= 1:
+        said = f"the picture has numbers in {low:g}..{high:g}, and is taken to be in 0..255: it is all but black"
+        warnings.warn(f"{said}; multiply it by 255 first if it is in 0..1", XConvWarning, stacklevel=2)
 
 
 def _warn_of_transparency() -> None:
@@ -97,6 +127,7 @@ def _of_array(image: Any, *, floats: bool) -> Pixels:
     if array.dtype != np.uint8:
         if not np.isfinite(array).all():
             raise InvalidInput(f"{said}, and numbers that are not finite")
+        _warn_of_unit(array)
         array = array.astype(np.float32)
     if array.shape[-1] == 4 and array[..., 3].min() < 255:
         _warn_of_transparency()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+import numpy as np
 
 from xconv.errors import InvalidInput
 from xconv.preprocessing.pictures import Size
@@ -20,9 +22,13 @@ def sides(size: int | Sequence[int]) -> Size:
     Raises:
         InvalidInput: it is no size.
     """
-    given: tuple[Any, ...] = (size, size) if isinstance(size, int) else tuple(size)
+    given: tuple[Any, ...] = tuple(size) if isinstance(size, Iterable) else (size, size)
     if len(given) == 1:
         given = (given[0], given[0])
-    if len(given) != 2 or not all(isinstance(side, int) and side > 0 for side in given):
-        raise InvalidInput(f"{size} is no size", remedy="give the height and the width, at least 1")
-    return given[0], given[1]
+    if len(given) != 2 or not all(map(_is_side, given)):
+        raise InvalidInput(f"{size!r} is no size", remedy="give the height and the width, at least 1")
+    return int(given[0]), int(given[1])
+
+
+def _is_side(given: Any) -> bool:
+    return isinstance(given, (int, np.integer)) and not isinstance(given, bool) and bool(given > 0)

@@ -126,6 +126,9 @@ def timm(
         InvalidInput: timm has no such mode.
     """
     wanted = sides(size)
+    if not 0 < crop_pct <= min(wanted):
+        said = f"crop_pct={crop_pct!r} is no part of a picture"
+        raise InvalidInput(said, remedy="give a number above 0, such as 0.875")
     before = math.floor(wanted[0] / crop_pct), math.floor(wanted[1] / crop_pct)
     if crop_mode == "squash":
         frame = Frame("direct", before, wanted)

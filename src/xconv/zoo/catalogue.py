@@ -43,6 +43,8 @@ def find(name: str) -> Network:
     Raises:
         InvalidInput: no network has this name; the error says what is like it.
     """
+    if not isinstance(name, str):
+        raise InvalidInput(f"{name!r} is no name of a network", remedy="xconv zoo list shows all")
     known = _names()
     found = known.get(_plain(name))
     if found is None:

@@ -11,7 +11,7 @@ from xconv.zoo.origins import Destination, Framework, Origin, remember
 from xconv.zoo.records import Geometry, Library
 from xconv.zoo.routes import Route, route_of
 from xconv.zoo.sources import Given, keras_source, torch_source
-from xconv.zoo.wanted import AS_SOURCE, Pooling, Wanted, refuse_unknown
+from xconv.zoo.wanted import AS_SOURCE, Pooling, Wanted, picture_shape, refuse_settings, refuse_unknown
 
 if TYPE_CHECKING:
     from xconv.transfers.report import TransferReport
@@ -67,7 +67,8 @@ def load(  # noqa: PLR0913 - every option has a name of its own
         include_preprocessing: of keras.applications: whether it scales pixels itself, where its constructor asks.
         seed: of random weights, which are then live (`xconv.randomize`); by default they are its library's initial
             ones.
-        dtype: 'float64' builds and fills the models in this precision; by default in float32.
+        dtype: 'float64' builds and fills the models in this precision, 'float16' and 'bfloat16' in theirs; by default
+            in float32.
 
     Raises:
         InvalidInput: what no constructor takes, or the published weights do not fit; as Keras refuses it.
@@ -81,8 +82,10 @@ def load(  # noqa: PLR0913 - every option has a name of its own
     """
     words = {"source": source, "framework": framework, "destination": destination, "geometry": geometry}
     route = route_of(name, words, library, alpha=alpha, minimalistic=minimalistic)
-    shape = None if input_shape is None else tuple(input_shape)
-    wanted = Wanted(include_top, pooling, classes, shape, classifier_activation, include_preprocessing)
+    wanted = Wanted(
+        include_top, pooling, classes, picture_shape(input_shape), classifier_activation, include_preprocessing
+    )
+    refuse_settings(seed, dtype)
     refuse_unknown(wanted, route.network, torch=route.theirs is not None or route.ours is not None)
     start = _start(route, wanted, weights, seed, dtype)
     arrived = _arrive(route, wanted, start.model, dtype)

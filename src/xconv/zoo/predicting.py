@@ -95,7 +95,7 @@ def predict(model: Any, image: Any, top: int = 5, *, preprocessing: Any = None, 
     _refuse_headless(model)
     picture = pipeline_of(model, preprocessing)(image)
     if picture.ndim != 3:
-        raise InvalidInput(f"{len(picture)} pictures", remedy="give one picture at a time")
+        raise InvalidInput(f"a list of {len(picture)} pictures", remedy="give one picture at a time")
     run = _run_keras if is_keras(model) else _run_torch
     scores, ending = run(model, picture[None])
     if scores.ndim != 2:

@@ -107,7 +107,7 @@ def _of_keras(
             {} if interpolation is None else {"method" if resize[0] == "t" else "interpolation": interpolation}
         )
         way: Any = WAYS[resize]
-        made = way(size or network.size, mode=network.mode, **options)
+        made = way(network.size if size is None else size, mode=network.mode, **options)
     return made if include or network.mode != "inside" else made.then(_inside(network))
 
 

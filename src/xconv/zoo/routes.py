@@ -91,6 +91,8 @@ def route_of(
         problems.append(Problem("library", f"{library!r} has no {framework} classes", f"use {' or '.join(into)}"))
     if library is not None and destination == "converted" and source != library:
         problems.append(Problem("library", "is for destination='stock'", "leave it out"))
+    if destination == "converted" and words["geometry"] not in ("adapted", *[word.place for word in problems]):
+        problems.append(Problem("geometry", "is for destination='stock'", "leave it out"))
     if problems:
         raise InvalidInput("there is no such way", problems=problems)
     network = variant_of(find(name), alpha, minimalistic)
@@ -119,11 +121,11 @@ def variant_of(network: Network, alpha: Any, minimalistic: Any) -> Network:
     'mobilenet_v3_small_minimalistic'
     """
     wanted = dict(network.variant)
+    usual = {"alpha": 1.0, "minimalistic": False}
     for word, value in (("alpha", alpha), ("minimalistic", minimalistic)):
         if value is not None:
             _refuse_variant(network, word, value)
             wanted[word] = value
-    usual = {"alpha": 1.0, "minimalistic": False}
     plain = {word: value for word, value in wanted.items() if value != usual[word]}
     found = next((one for one in networks() if one.keras == network.keras and dict(one.variant) == plain), None)
     return found or replace(network, variant=plain or EMPTY, partners=(), published=())
@@ -134,9 +136,20 @@ def _refuse_variant(network: Network, word: str, value: Any) -> None:
     if not takes:
         what = f"{network.keras} has no {word}"
         raise InvalidInput(what, place=f"{word}={value}", remedy="leave it out")
-    right = isinstance(value, bool) if word == "minimalistic" else not isinstance(value, bool) and value > 0
+    named = network.variant.get(word, value)
+    if named != value:
+        what = f"{network.name} is the form of {word}={named!r}"
+        raise InvalidInput(what, place=f"{word}={value!r}", remedy="leave it out, or name the plain network")
+    if word == "minimalistic":
+        right, remedy = isinstance(value, bool), "give True or False"
+    else:
+        right, remedy = _is_width(value), "give a positive number"
     if not right:
-        raise InvalidInput("is no such argument of Keras", place=f"{word}={value!r}")
+        raise InvalidInput("is no such argument of Keras", place=f"{word}={value!r}", remedy=remedy)
+
+
+def _is_width(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")
 
 
 def _named(network: Network, name: str, library: Library | None) -> Partner:

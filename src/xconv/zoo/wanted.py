@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
+
+import numpy as np
 
 from xconv.errors import InvalidInput, Problem
 from xconv.zoo.records import Network, Published
 
-__all__ = ["AS_SOURCE", "Pooling", "Wanted", "refuse_published", "refuse_unknown"]
+__all__ = [
+    "AS_SOURCE",
+    "Pooling",
+    "Wanted",
+    "picture_shape",
+    "refuse_published",
+    "refuse_settings",
+    "refuse_unknown",
+]
 
 Pooling: TypeAlias = Literal["avg", "max"] | None
 
 AS_SOURCE = "as source"
 """The word for the activation that the source has: a softmax in keras.applications, none in torch."""
 CLASSES = 1000
+PRECISIONS = ("float16", "bfloat16", "float32", "float64")
 TRAINED_AT = {"MobileNet": (128, 160, 192, 224), "MobileNetV2": (96, 128, 160, 192, 224)}
 """Sizes besides the usual one at which Keras takes published weights with their top."""
 ANY_SIZE = ("MobileNetV3Large", "MobileNetV3Small")
@@ -51,6 +62,37 @@ class Wanted:
         """The same as torch has it."""
         height, width, channels = self.shape(network)
         return channels, height, width
+
+
+def picture_shape(given: Any) -> tuple[Any, ...] | None:
+    """A shape as its caller gives it, in Python's own numbers where they are numbers.
+
+    >>> picture_shape([224, 224, 3])
+    (224, 224, 3)
+
+    Raises:
+        InvalidInput: it is no sequence.
+    """
+    if given is None:
+        return None
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise InvalidInput(f"{given!r} is no picture", place="input_shape", remedy="write (height, width, 3)")
+    return tuple(int(size) if isinstance(size, np.integer) else size for size in given)
+
+
+def refuse_settings(seed: Any, dtype: Any) -> None:
+    """Refuse what is no seed and no precision, before anything is fetched or built.
+
+    Raises:
+        InvalidInput: see above.
+    """
+    problems = []
+    if seed is not None and not (_is_size(seed) or (seed == 0 and not isinstance(seed, bool))):
+        problems.append(Problem("seed", f"{seed!r} is no seed", "give a whole number, 0 or above"))
+    if dtype is not None and dtype not in PRECISIONS:
+        problems.append(Problem("dtype", f"{dtype!r} is no precision", f"use {', '.join(map(repr, PRECISIONS))}"))
+    if problems:
+        raise InvalidInput("there is no such setting", problems=problems)
 
 
 def refuse_unknown(wanted: Wanted, network: Network, *, torch: bool) -> None:
@@ -105,6 +147,9 @@ def _problems(wanted: Wanted, network: Network, torch: bool) -> Iterator[Problem
     height, width, channels = shape
     if wanted.include_top and None in (height, width):
         yield Problem("input_shape", "a network with its top has a fixed size", "give height and width")
+    elif height == len("RGB") and channels != height:
+        yield Problem("input_shape", f"{tuple(shape)} has its channels first", f"write {(width, channels, height)}")
+        return
     elif any(size is not None and size < network.smallest for size in (height, width)):
         least = network.smallest
         yield Problem("input_shape", f"{height} x {width} is too small", f"give at least {least} x {least}")
