@@ -271,3 +271,29 @@ def test_a_diagnosis_begins_with_zeros_and_names_what_keeps_states():
     plain.set_weights(model.get_weights())
     (found,) = xconv.diagnose(model, plain).findings
     assert "stateful" in found.text
+
+
+class Subclassed(keras.Model):
+    """A model whose call is traced."""
+
+    def __init__(self):
+        super().__init__()
+        self.steps = keras.layers.LSTM(3, stateful=True)
+
+    def call(self, x):
+        return self.steps(2.0 * x)
+
+
+@pytest.mark.filterwarnings("ignore:.*unbuilt state:UserWarning")
+def test_a_subclassed_model_and_two_modules():
+    model = Subclassed()
+    model(np.zeros((SAMPLES, 6, 5), "float32"))
+    model.build((SAMPLES, 6, 5))
+    model.steps.reset_state()
+    module = xconv.keras_to_torch(model)
+    random = np.random.default_rng(1)
+    for _ in range(2):
+        x = random.normal(size=(SAMPLES, 6, 5)).astype("float32")
+        assert_same(run(module, x), np.asarray(model(x)), relative=1e-5)
+    assert xconv.verify(model, module).verdict.ok
+    assert xconv.verify(module, xconv.keras_to_torch(model)).verdict.ok

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from xconv.errors import InvalidInput, Unsupported
 from xconv.graph import map_structure, values_in
+from xconv.keras.states import keeps_states
 from xconv.keras.traced_calls import returned, traced_calls
 from xconv.spec import Shape
 
@@ -41,7 +42,9 @@ def trace(layer: Any, shapes: InputShapes, dtypes: Sequence[str] | None = None, 
 
     flat = list(shapes.values()) if isinstance(shapes, Mapping) else list(shapes)
     kinds = list(dtypes or ["float32"] * len(flat))
-    tensors = [keras.Input(batch_shape=(None, *s[1:]), dtype=d) for s, d in zip(flat, kinds, strict=True)]
+    fixed = keeps_states(layer)  # of as many samples as it was built for
+    shaped = [(s[0] if fixed else None, *s[1:]) for s in flat]
+    tensors = [keras.Input(batch_shape=s, dtype=d) for s, d in zip(shaped, kinds, strict=True)]
     given = dict(zip(shapes, tensors, strict=True)) if isinstance(shapes, Mapping) else tensors
     try:
         with traced_calls() as constants:

@@ -19,7 +19,7 @@ from xconv.inputs import Feed, leaves
 from xconv.keras.walk import Key
 from xconv.sides import OWN, Named, NoKernel
 from xconv.statistics import Array
-from xconv.torch.modules.states import afresh
+from xconv.torch.modules.states import afresh, samples_of
 from xconv.torch.precision import full_precision, in_precision, recast
 from xconv.torch.record import KEY, Port, Record
 from xconv.torch.reuse import without_reuse
@@ -78,8 +78,9 @@ class TorchSide:
         own = self._stated()
         if self.record is None:
             return own
-        ports = self.record.inputs
-        feeds = tuple(Feed(port.name, port.shape, port.dtype) for port in ports)
+        ports, batch = self.record.inputs, samples_of(self.module)
+        shapes = [port.shape if batch is None else (batch, *port.shape[1:]) for port in ports]
+        feeds = tuple(Feed(port.name, shape, port.dtype) for port, shape in zip(ports, shapes, strict=True))
         if len(own) != len(feeds):
             return feeds
         own = tuple(own[place] for place in self._places(ports))

@@ -10,12 +10,18 @@ from torch import Tensor, nn
 
 from xconv.errors import InvalidInput
 
-__all__ = ["Stateful", "afresh", "keeps_states"]
+__all__ = ["Stateful", "afresh", "keeps_states", "samples_of"]
 
 
 def keeps_states(module: nn.Module) -> bool:
     """Whether a layer of the module begins every call with the states that the one before it left."""
-    return any(isinstance(layer, Stateful) and layer.stateful is not None for layer in module.modules())
+    return samples_of(module) is not None
+
+
+def samples_of(module: nn.Module) -> int | None:
+    """Of how many samples the module keeps states; None where it keeps none."""
+    shapes = (layer.stateful for layer in module.modules() if isinstance(layer, Stateful))
+    return next((shape[0] for shape in shapes if shape is not None), None)
 
 
 class Stateful(nn.Module):
