@@ -54,6 +54,8 @@ def test_as_data_and_as_text() -> None:
     text = str(found)
     assert re.search(r"^mobilenet_v2 +timm mobilenetv2_100 +as it stands +- +3,538,984 ", text, re.MULTILINE)
     assert "ra_in1k: 72.91 top-1" in text
+    assert "their pictures: xconv.preprocessing.of('mobilenetv2_100', 'timm', weights='ra_in1k')" in text
+    assert "their pictures" not in str(table("nasnet_mobile"))
     with pytest.raises(InvalidInput, match="did you mean"):
         table("mobilnet_v2")
 

@@ -104,6 +104,9 @@ class Table:
                 yield f"  built with {', '.join(f'{name}={value!r}' for name, value in row.options.items())}"
             for tag, top1 in row.accuracies.items():
                 yield f"  {tag}: {'no accuracy stated' if top1 is None else f'{top1} top-1'}"
+            if row.accuracies:
+                asked = f"{row.name!r}, {row.library!r}, weights={next(iter(row.accuracies))!r}"
+                yield f"  their pictures: xconv.preprocessing.of({asked})"
 
 
 def table(name: str | None = None) -> Table:
