@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
 from xconv.errors import InvalidInput, Unsupported
 from xconv.inputs import SIZES, Feed, leaves, noise, sized
 from xconv.keras.adapters import adapter_of
+from xconv.keras.evaluated import Evaluated
 from xconv.keras.precision import global_policy, policies_of, rebuilt
 from xconv.keras.states import afresh
 from xconv.keras.walk import Key, all_layers, as_array, backend_of, family, graph_of, no_gradients, walk
@@ -40,6 +41,7 @@ class KerasSide:
         self.backend = backend_of(model)
         self._models: dict[str, Any] = {}
         self._rounded = False
+        self.evaluated: Evaluated | None = None
         if not model.built:
             raise InvalidInput("the model is not built", place=self.name, remedy="call it once, or build(input_shape)")
 
@@ -167,9 +169,23 @@ class KerasSide:
             self._models[dtype] = self.model if own <= {dtype} else self._copy(dtype)
         return self._models[dtype]
 
-    def _policy(self, dtype: str) -> AbstractContextManager[None]:
-        """The policy of layers that are made while a copy is called."""
-        return nullcontext() if self._in(dtype) is self.model else global_policy(self.model, dtype)
+    def evaluate(self, *, exactly: bool) -> Evaluated | None:
+        """From now on float64 has TensorFlow's float32 kernels of resizing evaluated in float64, or as they are.
+
+        What is returned tells afterwards which were; None where there is nothing to evaluate.
+        """
+        self.evaluated = Evaluated() if exactly and self.backend == "tensorflow" else None
+        return self.evaluated
+
+    @contextmanager
+    def _policy(self, dtype: str) -> Iterator[None]:
+        """The policy of layers that are made while a copy is called, and TensorFlow's kernels as they are meant."""
+        with ExitStack() as stack:
+            if self._in(dtype) is not self.model:
+                stack.enter_context(global_policy(self.model, dtype))
+            if dtype == "float64" and self.evaluated is not None:
+                stack.enter_context(self.evaluated.active())
+            yield
 
     def _copy(self, dtype: str) -> Any:
         if dtype == "float64" and self.backend != "tensorflow":

@@ -16,11 +16,11 @@ RESERVED = frozenset(dir(torch.fx.GraphModule(torch.nn.Module(), torch.fx.Graph(
 def escape(name: str) -> str:
     """A name under which torch can register a module; `%` marks what was changed.
 
-    >>> escape("conv1"), escape("block.1"), escape("forward"), escape("50%")
-    ('conv1', 'block%2E1', 'forward%', '50%25')
+    >>> escape("conv1"), escape("block.1"), escape("forward"), escape("in"), escape("50%")
+    ('conv1', 'block%2E1', 'forward%', 'in%', '50%25')
     """
     safe = name.replace("%", "%25").replace(".", "%2E")
-    return f"{safe}%" if safe in RESERVED else safe
+    return f"{safe}%" if safe in RESERVED or keyword.iskeyword(safe) else safe
 
 
 def unescape(name: str) -> str:

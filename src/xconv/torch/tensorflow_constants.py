@@ -96,7 +96,7 @@ class TensorflowConstants(TorchFunctionMode):
 
     def _resizes(self, name: str, args: Sequence[Any], given: Mapping[str, Any]) -> bool:
         """Whether Keras calls TensorFlow's kernel for it: where it holds a matrix of weights instead, that is exact."""
-        if self.kinds & {"Resize", "Resizing"}:
+        if self.kinds & {"CenterCrop", "Resize", "Resizing"}:
             return True
         old, new = args[0].shape[2:], _new_size(name, args, given)
         return "UpSampling2D" in self.kinds and len(old) == 2 and all(b % a == 0 for a, b in zip(old, new, strict=True))

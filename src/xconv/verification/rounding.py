@@ -43,11 +43,9 @@ def judge(reference: Side, other: Side, inputs: Inputs, meaning: Meaning, rtol: 
             (compare(a.value, b.value), compare(c.value, b.value)) for a, b, c in zip(theirs, own, moved, strict=True)
         ]
         return tuple(_report(out, *row, meaning, None, rtol) for out, row in zip(own, rows, strict=True))
-    exact = {output.name: output for output in truth}
     doubles = _doubles(meaning)
     reports = []
-    for place, (mine, yours) in enumerate(zip(theirs, own, strict=True)):
-        best = exact.get(yours.name, truth[place])
+    for place, (mine, (best, yours)) in enumerate(zip(theirs, matched(truth, own), strict=True)):
         pair = compare(mine.value, best.value), compare(yours.value, best.value)
         reports.append(_report(yours, *pair, meaning, doubles.get(place), rtol))
     return tuple(reports)
