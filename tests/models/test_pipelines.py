@@ -219,6 +219,17 @@ def test_a_float_path_is_the_owners_within_float32(name: str) -> None:
         assert np.abs(made - expected).max() <= FLOAT * np.abs(expected).max()
 
 
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+def test_a_width_of_one_pixel_is_resized_as_torch_resizes_a_height_of_one(mode: str) -> None:
+    """To a width of one, antialiased, torch repeats its first row; to a height of one it does not."""
+    picture = scene((80, 26))
+    turned = tensor(picture)[None].float().mT
+    expected = torch.nn.functional.interpolate(turned, (1, 3), mode=mode, antialias=True).mT[0].numpy()
+    made = interpolate((3, 1), mode, antialias=True)(picture)
+    assert np.abs(made - expected).max() <= FLOAT * np.abs(expected).max()
+    assert np.ptp(made[0]) > 1
+
+
 def test_integers_of_a_resizing_layer() -> None:
     """Rounded to whole levels, as the layer rounds what it is given as integers."""
     for antialias in (False, True):
