@@ -13,7 +13,7 @@ from keras import layers
 from torch import nn
 
 import xconv
-from xconv.errors import Mismatch
+from xconv.errors import Mismatch, Unsupported
 
 SHAPE = (3, 21, 26)
 
@@ -191,3 +191,42 @@ def test_what_is_computed_twice_is_changed_twice(back: bool) -> None:
     report = xconv.transfer(source, target, adapt=True)
     assert report.verdict == "exact"
     assert exact(source, report.target)
+
+
+class MaximumAndMean(nn.Module):
+    """A maximum that does not see its pads, and a mean that counts them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.left = nn.Conv2d(3, 4, 3), nn.MaxPool2d(3, 2, 1)
+        self.right = nn.AvgPool2d(3, 2, 1, count_include_pad=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv(x)
+        return torch.flatten((self.left(x) * self.right(x)).mean((2, 3)), 1)
+
+
+def test_zeros_that_two_layers_share_stay_where_one_needs_them() -> None:
+    """As in NASNet: what is padded goes into both pools, and only one of them has other pads in the source."""
+    image = keras.Input((*SHAPE[1:], 3))
+    padded = layers.ZeroPadding2D(1, name="pad")(layers.Conv2D(4, 3)(image))
+    left, right = layers.MaxPooling2D(3, 2)(padded), layers.AveragePooling2D(3, 2)(padded)
+    target = keras.Model(image, layers.GlobalAveragePooling2D()(layers.Multiply()([left, right])))
+    source = MaximumAndMean().double().eval()
+    xconv.randomize(source, 3, inputs=torch.zeros(2, *SHAPE, dtype=torch.float64))
+    report = xconv.transfer(source, target, adapt=True)
+    assert report.verdict == "exact"
+    assert exact(source, report.target)
+    assert report.target.get_layer("pad").padding == ((1, 1), (1, 1))
+
+
+def test_layers_that_do_not_fit_together_any_more_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> None:
+        raise ValueError("Inputs have incompatible shapes")
+
+    monkeypatch.setattr("xconv.transfers.keras_clones.Remade.model", fails)
+    in_torch, in_keras = KINDS["dilation"]
+    target = keras_side(*in_keras())
+    with pytest.raises(Unsupported, match=r"do not fit together.*incompatible shapes") as caught:
+        xconv.transfer(torch_side(*in_torch()), target, adapt=True)
+    assert target.name in str(caught.value)

@@ -55,7 +55,14 @@ def adapted_model(case: Case, wanted: Sequence[Wish], edits: Edits) -> tuple[Any
         except (XConvError, KeyError, ValueError) as error:
             found = error.problems if isinstance(error, XConvError) else (Problem("", str(error)),)
             problems += [replace(item, place=wish.node.layer or wish.node.name) for item in found]
-    return (plan.made.model(model) if edits.changes else model), problems
+    if not edits.changes:
+        return model, problems
+    try:
+        return plan.made.model(model), problems
+    except ValueError as error:
+        remedy = "take the source over as it is: xconv.torch_to_keras"
+        problem = Problem(model.name, f"its layers do not fit together any more with these changes: {error}", remedy)
+        raise Unsupported("adapt=True cannot change this model", problems=[problem, *problems]) from error
 
 
 @dataclass(slots=True)
@@ -113,6 +120,9 @@ class _Plan:
             changes["pool_size"] = spec.kernel
         pads, around = said_pads(wish, shape)
         outer, ignored = self._pad_before(layer), ignores_pads(wish)
+        if outer is not None and not self._is_free(outer):
+            self._take_off(outer, layer)
+            outer = None
         changes["padding"] = "same" if pads is None else "valid"
         if outer is not None:
             zeros = zero_pads(len(spec.kernel)) if ignored or pads is None else pads
@@ -188,15 +198,23 @@ class _Plan:
         return self.case.nodes_b[value.node].shapes[value.index]
 
     def _pad_before(self, layer: Any) -> Any:
-        """The layer of zeros before it, where only layers take what it makes that all get other windows."""
+        """The layer of zeros before it, if there is one."""
         before = [_owner(tensor) for tensor in _tensors(layer._inbound_nodes[0])]
-        if len(before) != 1 or not type(before[0]).__name__.startswith("ZeroPadding"):
-            return None
-        (pad,) = before
+        return before[0] if len(before) == 1 and type(before[0]).__name__.startswith("ZeroPadding") else None
+
+    def _is_free(self, pad: Any) -> bool:
+        """Whether a layer of zeros may pad by something else: all layers that take what it makes get other windows."""
         users = [
             other for other in self.model.layers for node in other._inbound_nodes if pad in map(_owner, _tensors(node))
         ]
-        return pad if len(users) == 1 or {user.name for user in users} <= self.windows else None
+        return len(users) == 1 or {user.name for user in users} <= self.windows
+
+    def _take_off(self, pad: Any, layer: Any) -> None:
+        """Takes zeros away again before one of several layers that share them; the others keep them."""
+        widths = pad.padding if isinstance(pad.padding[0], tuple) else (pad.padding,)
+        border = tuple((-low, -high) for low, high in widths)
+        cropped = zeros_layer(border, layer.get_config().get("data_format"))
+        self.made.before.setdefault((layer.name, 0), []).append(cropped)
 
     def _note(self, node: Node, before: str, after: str, why: str) -> None:
         self.edits.changes.append(Change(node.layer, before, after, why))
