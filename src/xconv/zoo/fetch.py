@@ -14,7 +14,7 @@ import errno
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,14 +77,20 @@ def _is_there(path: Path) -> bool:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
-    """Errors of the disk as one of ours; the folder is made first."""
+    """Errors of the disk as one of ours; the folder is made first, and taken away again if nothing comes into it."""
+    made: list[Path] = []
     try:
+        made += [folder for folder in path.parents if not folder.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
         if isinstance(error, XConvError):
             raise
         raise Unwritable(f"cannot be written: {error.strerror or error}", place=str(path), remedy=SPACE) from error
+    finally:
+        for folder in made:
+            with suppress(OSError):  # it holds something by now, or somebody else took it away
+                folder.rmdir()
 
 
 # -- Keras ------------------------------------------------------------------------------------------------------------
