@@ -195,6 +195,8 @@ def test_classes_without_names_are_told_by_their_place():
 
 
 def test_what_has_no_classes_is_refused():
+    import timm
+
     def refused(model, match, **options):
         with pytest.raises(xconv.InvalidInput, match=match):
             xconv.zoo.predict(model, BLACK, **{"preprocessing": PLAIN, **options})
@@ -206,6 +208,8 @@ def test_what_has_no_classes_is_refused():
     refused(nn.Conv2d(3, 4, 3), "no score for each class")
     refused(Scores(lambda x: [x, x]), "no single tensor")
     refused("model.keras", "is no model")
+    bare = timm.create_model("mobilenetv3_small_050", num_classes=0)
+    refused(bare, "MobileNetV3 with num_classes=0: it returns features", preprocessing=None)
     picture = keras.Input((9, 6, 3))
     refused(keras.Model(picture, keras.layers.Flatten()(picture)), "it takes 9x6x3, the prepared picture is 5x6x3")
     body = xconv.zoo.load("mobilenet_v2", framework="keras", weights=None, include_top=False, alpha=0.35)

@@ -112,8 +112,11 @@ def _refuse_headless(model: Any) -> None:
     """Refuse what is known to have no classes.
 
     Raises:
-        InvalidInput: the zoo loaded it without its top.
+        InvalidInput: the zoo loaded it without its top, or timm made it without classes.
     """
+    if getattr(model, "num_classes", None) == 0 and isinstance(getattr(model, "pretrained_cfg", None), dict):
+        what = f"timm made this {type(model).__name__} with num_classes=0: it returns features"
+        raise InvalidInput(what, remedy="make it with its classes; xconv.feature_length tells of features")
     try:
         known = origin(model)
     except InvalidInput:
