@@ -78,8 +78,13 @@ def _vit() -> Any:
     return models.VisionTransformer(32, 8, 2, 2, 32, 48, num_classes=7)
 
 
-def _segmentation(name: str) -> Callable[[], Any]:
-    return lambda: getattr(segmentation, name)(weights=None, weights_backbone=None, num_classes=3)
+def _lraspp() -> Any:
+    return segmentation.lraspp_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=3)
+
+
+def _dilated() -> Any:
+    """Less deep than ResNet50; its last two stages are dilated in place of strides, as a backbone's are."""
+    return resnet.ResNet(resnet.Bottleneck, [1, 1, 2, 2], replace_stride_with_dilation=[False, True, True])
 
 
 def _named(name: str, **options: Any) -> Callable[[], Any]:
@@ -110,9 +115,9 @@ NETWORKS: dict[str, tuple[Callable[[], Any], tuple[int, int]]] = {
     "swin_v2": (lambda: _swin(2), (33, 46)),
     "vgg_bn": (_vgg, (33, 46)),
     "vit": (_vit, (32, 32)),
-    "fcn_resnet50": (_segmentation("fcn_resnet50"), (33, 46)),
-    "deeplabv3_resnet50": (_segmentation("deeplabv3_resnet50"), (33, 46)),
-    "lraspp_mobilenet_v3_large": (_segmentation("lraspp_mobilenet_v3_large"), (33, 46)),
+    "fcn": (lambda: segmentation.fcn._fcn_resnet(_dilated(), 3, None), (33, 46)),
+    "deeplabv3": (lambda: segmentation.deeplabv3._deeplabv3_resnet(_dilated(), 3, None), (33, 46)),
+    "lraspp_mobilenet_v3_large": (_lraspp, (33, 46)),
 }
 """For every family, a network and the height and width it is fed."""
 
