@@ -99,6 +99,18 @@ IMAGES: dict[str, Callable[[], keras.Model]] = {
     "ResNet classifier": lambda: hub.ResNetImageClassifier(backbone=resnet("basic_block"), num_classes=5),
     "ViT classifier": lambda: hub.ViTImageClassifier(backbone=IMAGES["ViT"](), num_classes=5),
 }
+FEW = {"vocabulary_size": 37, "num_layers": 2, "intermediate_dim": 20}
+GROUPED = {**FEW, "num_query_heads": 4, "num_key_value_heads": 2, "hidden_dim": 24}
+CASTING: dict[str, Callable[[], keras.Model]] = {
+    "Gemma": lambda: hub.GemmaBackbone(head_dim=6, **{**GROUPED, "hidden_dim": 12}),
+    "Llama": lambda: hub.LlamaBackbone(**GROUPED),
+    "Mistral": lambda: hub.MistralBackbone(**GROUPED),
+    "Phi-3": lambda: hub.Phi3Backbone(**GROUPED),
+    "Qwen": lambda: hub.QwenBackbone(**GROUPED),
+    "Falcon": lambda: hub.FalconBackbone(num_attention_heads=3, hidden_dim=12, **FEW),
+    "GPT-NeoX": lambda: hub.GPTNeoXBackbone(num_heads=2, hidden_dim=16, max_sequence_length=16, **FEW),
+}
+"""Models whose layers ask for float32 in their code: norms, waves, attention."""
 TEXTS: dict[str, Callable[[], keras.Model]] = {
     "BERT": lambda: hub.BertBackbone(**WORDS),
     "DistilBERT": lambda: hub.DistilBertBackbone(**WORDS),
@@ -143,6 +155,17 @@ def test_texts(name: str) -> None:
     result = xconv.verify(model, module, inputs=words(model))
     assert result.ok, str(result)
     assert all(output.float64 is not None for output in result.outputs)
+
+
+@pytest.mark.parametrize("name", CASTING)
+def test_texts_with_float32_in_their_code(name: str) -> None:
+    """It is read in float64 on both sides, and said."""
+    model = xconv.randomize(CASTING[name]())
+    result = xconv.verify(model, xconv.keras_to_torch(model), inputs=words(model))
+    assert result.ok, str(result)
+    assert result.outputs[0].float64 is not None
+    assert result.outputs[0].float64.max_rel < 1e-13
+    assert dict(result.constants)["code of layers"].startswith("asks for float32")
 
 
 def test_names_and_inputs() -> None:

@@ -38,10 +38,17 @@ class Evaluated:
     """
 
     found: dict[str, float] = field(default_factory=dict)
+    widened: set[str] = field(default_factory=set)
+    """What of the layers' code asked for float32 and was computed in float64."""
+
+    def __bool__(self) -> bool:
+        return bool(self.found or self.widened)
 
     def constants(self) -> dict[str, str]:
         """What to call them among the float32 constants of TensorFlow."""
-        return {f"{kernel} resize": "computes in float32; evaluated in float64" for kernel in self.found}
+        kernels = {f"{kernel} resize": "computes in float32; evaluated in float64" for kernel in self.found}
+        asked = ", ".join(sorted(self.widened))
+        return {**kernels, **({"code of layers": f"asks for float32 ({asked}); read as float64"} if asked else {})}
 
     def notes(self) -> tuple[str, ...]:
         """What was done, and how far TensorFlow's results are from it."""

@@ -15,6 +15,7 @@ from xconv.keras.evaluated import Evaluated
 from xconv.keras.precision import global_policy, policies_of, rebuilt
 from xconv.keras.states import afresh
 from xconv.keras.walk import Key, all_layers, as_array, backend_of, family, graph_of, no_gradients, walk
+from xconv.keras.widened import widened
 from xconv.policies import LOW, compute_dtype
 from xconv.sides import OWN, Named, NoKernel
 from xconv.statistics import Array
@@ -105,7 +106,7 @@ class KerasSide:
             NoKernel: TensorFlow has no kernel for this model in this precision.
         """
         model = self._in(dtype)
-        with _foreign_errors(self, dtype), no_gradients(model), self._policy(dtype), afresh(model):
+        with _foreign_errors(self, dtype), no_gradients(model), self._policy(dtype, inputs), afresh(model):
             result = model(self._packed(model, inputs), training=False)
             return tuple(Named(name, as_array(value, model)) for name, value in _named(model, result))
 
@@ -133,7 +134,7 @@ class KerasSide:
         with _foreign_errors(self, dtype), afresh(model):
             values = walk(model, tensors)
             while True:
-                with self._policy(dtype):
+                with self._policy(dtype, inputs):
                     found = next(values, None)
                 if found is None:
                     return
@@ -170,22 +171,30 @@ class KerasSide:
         return self._models[dtype]
 
     def evaluate(self, *, exactly: bool) -> Evaluated | None:
-        """From now on float64 has TensorFlow's float32 kernels of resizing evaluated in float64, or as they are.
+        """From now on float64 has float32 that kernels of resizing or layers' code ask for in float64, or as it is.
 
         What is returned tells afterwards which were; None where there is nothing to evaluate.
         """
         self.evaluated = Evaluated() if exactly and self.backend == "tensorflow" else None
+        self.release()
         return self.evaluated
 
     @contextmanager
-    def _policy(self, dtype: str) -> Iterator[None]:
+    def _policy(self, dtype: str, inputs: Sequence[Array]) -> Iterator[None]:
         """The policy of layers that are made while a copy is called, and TensorFlow's kernels as they are meant."""
         with ExitStack() as stack:
             if self._in(dtype) is not self.model:
                 stack.enter_context(global_policy(self.model, dtype))
             if dtype == "float64" and self.evaluated is not None:
                 stack.enter_context(self.evaluated.active())
+                if family(self.model) == "keras" and self._in(dtype) is not self.model:
+                    stack.enter_context(widened(self._in(dtype), self._open_sizes(inputs), self.evaluated.widened))
             yield
+
+    def _open_sizes(self, inputs: Sequence[Array]) -> frozenset[int]:
+        """What these inputs have along axes that the model leaves open."""
+        pairs = ((feed.shape, array.shape) for feed, array in zip(self.feeds(), inputs, strict=False))
+        return frozenset(size for stated, own in pairs for n, size in zip(stated, own, strict=False) if n is None)
 
     def _copy(self, dtype: str) -> Any:
         if dtype == "float64" and self.backend != "tensorflow":

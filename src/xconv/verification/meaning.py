@@ -118,13 +118,14 @@ def _evaluated(reference: Any, other: Side, inputs: Inputs, found: Meaning, best
 
     `found` are the outputs as both sides compute them, `best` perhaps with TensorFlow's constants.
     """
-    plan = reference.evaluate(exactly=True) if hasattr(reference, "evaluate") and found.theirs is not None else None
+    plan = reference.evaluate(exactly=True) if hasattr(reference, "evaluate") else None
     if plan is None:
         return best
     truth, _ = _attempt(reference, inputs[0])
-    if plan.found and truth is not None:
-        note = f"with TensorFlow's own kernels the outputs differ by {_error_of(best):.2g}"
-        notes, constants = (*found.notes, *plan.notes(), note), tuple(plan.constants().items())
+    if plan and truth is not None:
+        without = f"otherwise the outputs differ by {_error_of(best):.2g}"
+        notes = (*found.notes, *plan.notes(), *((without,) if found.theirs is not None else ()))
+        constants = tuple(plan.constants().items())
         start = replace(found, truth=truth, verdict=Verdict.CONSTANTS, constants=constants, notes=notes)
         return _with_constants(reference, other, inputs[1], start)
     reference.evaluate(exactly=False)
