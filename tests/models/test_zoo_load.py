@@ -474,12 +474,12 @@ def test_pixels_are_those_of_whoever_scales_them() -> None:
 
 @pytest.mark.parametrize("name", ["efficientnet_b0", "convnext_tiny"])
 def test_pixels_of_a_stock_class_are_scaled_by_the_numbers_that_its_source_holds(name: str) -> None:
-    form: dict[str, Any] = {"weights": None, "seed": 1, "input_shape": (65, 79, 3), "classes": 5}
+    form: dict[str, Any] = {"weights": None, "seed": 1, "input_shape": (33, 47, 3), "classes": 5}
     form |= {"classifier_activation": None, "dtype": "float64"}
     source = load(name, framework="keras", **form)
     stock = load(name, library="timm", destination="stock", **form)
     scaling = origin(stock).pixels.scaling
-    images = np.random.default_rng(0).uniform(0, 255, (2, 65, 79, 3))
+    images = np.random.default_rng(0).uniform(0, 255, (2, 33, 47, 3))
     scaled = torch.from_numpy(images * scaling.factor + scaling.offset).permute(0, 3, 1, 2)
     wanted, given = run(source, images), stock(scaled).detach().numpy()
     assert np.abs(given - wanted).max() < 1e-5 * np.abs(wanted).max()  # TensorFlow's constants are float32
