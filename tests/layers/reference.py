@@ -22,7 +22,7 @@ from xconv.graph import values_in
 from xconv.keras.live import read_live
 from xconv.spec import SAMPLES, Example, Sample, Slot, keeps_states
 
-__all__ = ["SIZES", "assert_same_answers", "assert_same_numbers", "class_of", "each", "floats", "model_of"]
+__all__ = ["SIZES", "Live", "assert_same_answers", "assert_same_numbers", "class_of", "each", "floats", "model_of"]
 
 SIZES = ((7, 6, 5), (8, 9, 4))
 """What stands in for unknown sizes: odd and even, unequal."""
@@ -189,26 +189,65 @@ def of_torch(module: Any, arrays: Any, seeds: Any, training: bool) -> Answer:
     return Answer(outputs, inputs, weights)
 
 
-def assert_same_numbers(example: Example, sizes: Any = SIZES[0], training: bool = False, **options: Any) -> None:
-    """Law 3: outputs and gradients of the Keras layer and of its conversion agree.
+class Live:
+    """An example's live model with random weights, its conversion and Keras's answers, each made once.
 
-    Where TensorFlow keeps a constant in float32 or has no float64 kernel, both run in float32 and may differ by its
-    rounding.
+    A call in training, and any call of a model that keeps states, leaves it another one: the next call makes it anew.
+    Where TensorFlow keeps a constant in float32 or has no float64 kernel, all run in float32.
     """
-    dtype, relative = ("float64", 1e-10) if example.float64 else ("float32", 4e-6)
-    random, seeds = np.random.default_rng(1), []
-    with floats(dtype):
-        model = model_of(example.kind, example.config, example.args, example.inputs, example.values, **example.kwargs)
-        randomise(model, random)
-        module = xconv.keras_to_torch(model, **options).to(getattr(torch, dtype))
-        arrays = []
-        for shape, values in zip(example.inputs, each(example.values, example.inputs), strict=True):
+
+    def __init__(self, example: Example) -> None:
+        self.example = example
+        self.dtype, self.relative = ("float64", 1e-10) if example.float64 else ("float32", 4e-6)
+        self.forget()
+
+    def forget(self) -> None:
+        """The next call begins with a new model."""
+        self.model: Any = None
+        self.random = np.random.default_rng(1)
+        self.modules: dict[Any, Any] = {}
+        self.answers: dict[Any, tuple[Any, list[Any], Answer]] = {}
+
+    def assert_same_numbers(self, sizes: Any = SIZES[0], training: bool = False, **options: Any) -> None:
+        """Law 3: outputs and gradients of the Keras layer and of its conversion agree."""
+        with floats(self.dtype):
+            module = self._module(options)
+            arrays, seeds, expected = self._answer(sizes, training)
+            actual = of_torch(module, arrays, seeds, training)
+        if training or keeps_states(self.example.config):
+            self.forget()
+        assert_same_answers(actual, expected, self.dtype, self.relative, training)
+
+    def _module(self, options: dict[str, Any]) -> Any:
+        """The conversion with these options."""
+        example, key = self.example, tuple(sorted(options.items()))
+        if self.model is None:
+            words = (example.kind, example.config, example.args, example.inputs, example.values)
+            self.model = model_of(*words, **example.kwargs)
+            randomise(self.model, self.random)
+        if key not in self.modules:
+            self.modules[key] = xconv.keras_to_torch(self.model, **options).to(getattr(torch, self.dtype))
+        return self.modules[key]
+
+    def _answer(self, sizes: Any, training: bool) -> tuple[Any, list[Any], Answer]:
+        """What Keras is fed, what its outputs are weighed with, and what it answers."""
+        if (sizes, training) not in self.answers:
+            arrays, seeds = self._fed(sizes), []
+            self.answers[sizes, training] = arrays, seeds, of_keras(self.model, arrays, seeds, training)
+        return self.answers[sizes, training]
+
+    def _fed(self, sizes: Any) -> list[Any]:
+        arrays, inputs = [], self.example.inputs
+        for shape, values in zip(inputs, each(self.example.values, inputs), strict=True):
             rest = iter(sizes)
-            array = noise((3, *(next(rest) if n is None else n for n in shape)), values, random)
-            arrays.append(array.astype(dtype) if array.dtype.kind == "f" else array)
-        expected = of_keras(model, arrays, seeds, training)
-        actual = of_torch(module, arrays, seeds, training)
-    assert_same_answers(actual, expected, dtype, relative, training)
+            array = noise((3, *(next(rest) if n is None else n for n in shape)), values, self.random)
+            arrays.append(array.astype(self.dtype) if array.dtype.kind == "f" else array)
+        return arrays
+
+
+def assert_same_numbers(example: Example, sizes: Any = SIZES[0], training: bool = False, **options: Any) -> None:
+    """Law 3 for one call of a model of its own."""
+    Live(example).assert_same_numbers(sizes, training, **options)
 
 
 def assert_same_answers(actual: Answer, expected: Answer, dtype: str, relative: float, training: bool) -> None:

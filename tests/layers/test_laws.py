@@ -10,7 +10,7 @@ import torch
 import xconv
 from tests.comparison import assert_same
 from tests.layers.interpreter import Interpreted
-from tests.layers.reference import SIZES, assert_same_numbers, each, floats, model_of
+from tests.layers.reference import SIZES, Live, each, floats, model_of
 from xconv import axes
 from xconv.keras.defaults import DEFAULTS
 from xconv.layers import RULES, families
@@ -28,7 +28,18 @@ pytestmark = [
 
 WORDS = {"bool": "boolean", "int32": "integers"}
 
-every_example = pytest.mark.parametrize("example", EXAMPLES, ids=NAMES)
+
+@pytest.fixture(scope="module", params=EXAMPLES, ids=NAMES)
+def live(request):
+    """Every example in turn; its model is made and converted once for all tests of it."""
+    return Live(request.param)
+
+
+@pytest.fixture(scope="module")
+def graph(live):
+    """What is read of a model of it in Keras's own dtype."""
+    example = live.example
+    return graph_of(example.kind, example.config, example.args, example.inputs, example.values, **example.kwargs)
 
 
 def graph_of(*words, **options):
@@ -42,26 +53,21 @@ def specs(graph):
     return [node.spec for node in graph.nodes if type(node.spec).__name__ != "Input"]
 
 
-@every_example
-def test_numbers_in_inference(example):
-    for sizes in SIZES if any(None in shape for shape in example.inputs) else SIZES[:1]:
-        assert_same_numbers(example, sizes)
+def test_numbers_in_inference(live):
+    for sizes in SIZES if any(None in shape for shape in live.example.inputs) else SIZES[:1]:
+        live.assert_same_numbers(sizes)
 
 
-@every_example
-def test_numbers_in_training(example):
-    if example.trains and not example.kind.startswith("ops."):
-        assert_same_numbers(example, training=True)
+def test_numbers_with_channels_last(live):
+    live.assert_same_numbers(input_layout="channels_last")
 
 
-@every_example
-def test_numbers_with_channels_last(example):
-    assert_same_numbers(example, input_layout="channels_last")
+def test_numbers_in_training(live):
+    if live.example.trains and not live.example.kind.startswith("ops."):
+        live.assert_same_numbers(training=True)
 
 
-@every_example
-def test_what_we_say_in_keras_we_read_back(example):
-    graph = graph_of(example.kind, example.config, example.args, example.inputs, example.values, **example.kwargs)
+def test_what_we_say_in_keras_we_read_back(graph):
     nodes = graph.by_name()
     for node in graph.nodes:
         inputs = [nodes[value.node].shapes[value.index] for value in node.inputs]
@@ -75,9 +81,7 @@ def test_what_we_say_in_keras_we_read_back(example):
         assert specs(again) == [node.spec]
 
 
-@every_example
-def test_resolving_twice_is_resolving_once(example):
-    graph = graph_of(example.kind, example.config, example.args, example.inputs, example.values, **example.kwargs)
+def test_resolving_twice_is_resolving_once(graph):
     once = resolve(graph, "first")
     assert specs(resolve(once, "first")) == specs(once)
 
