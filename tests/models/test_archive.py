@@ -316,13 +316,3 @@ def test_quantized_model(tmp_path):
     model.quantize("int8")
     model.save(tmp_path / "m.keras")
     assert "quantized (int8" in read_file(tmp_path / "m.keras").entries[1].problem
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["MobileNetV3Small", "ResNet50", "EfficientNetV2B0", "NASNetMobile", "ConvNeXtTiny"])
-def test_applications(tmp_path, name):
-    model = getattr(keras.applications, name)(weights=None)
-    model.save(tmp_path / "m.keras")
-    assert_same_arrays(read_file(tmp_path / "m.keras"), model)
-    model.save(tmp_path / "m.h5")
-    assert_same_arrays(read_file(tmp_path / "m.h5"), model)

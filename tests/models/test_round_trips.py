@@ -98,18 +98,6 @@ def test_a_saved_module_comes_back_too(tmp_path: Path) -> None:
     assert_same_network(model, xconv.torch_to_keras(tmp_path / "m.safetensors"))
 
 
-APPLICATIONS = ("ResNet50", "MobileNetV2", "MobileNetV3Small", "EfficientNetB0", "DenseNet121", "VGG16")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", APPLICATIONS)
-def test_applications(name: str) -> None:
-    build = getattr(keras.applications, name)
-    model = xconv.randomize(build(weights=None, input_shape=(64, 64, 3), classes=7))
-    again = xconv.torch_to_keras(xconv.keras_to_torch(model))
-    assert_same_network(model, again)
-
-
 def test_trained_weights_go_back() -> None:
     module = xconv.keras_to_torch(flattened())
     with torch.no_grad():
