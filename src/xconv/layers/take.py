@@ -8,9 +8,11 @@ from math import prod
 
 from xconv import axes
 from xconv.errors import Mismatch, Unsupported
+from xconv.layers.expand import ExpandDims, Squeeze
 from xconv.layers.places import known_sizes
 from xconv.layers.reshape import Permute, Regroup, regrouping
 from xconv.layers.slicing import WHOLE, Item, Slicing
+from xconv.layers.steps import Steps
 from xconv.spec import (
     AtenCall,
     Example,
@@ -40,23 +42,27 @@ class Take(Spec):
 
     axis: int
     places: tuple[int, ...] | None = None
+    rank: int = 1
+    """How many axes the numbers of a second input have."""
 
     order = Order.AXES
     keras_kinds = ("ops.Take",)
     aten_ops = "index", "index_select"
 
     @classmethod
-    def from_keras(cls, layer: KerasLayer) -> Op:
-        """The axis, and numbers or a tensor of numbers."""
+    def from_keras(cls, layer: KerasLayer) -> Op | Sequence[Op]:
+        """The axis, and numbers or a tensor of numbers; one of the rank of the other has one axis more in between."""
         axis, given = layer.argument(2, "axis"), layer.argument(1, "indices")
         rank = len(layer.inputs[0])
         if axis is None:
             raise Unsupported("take from a flat tensor", remedy="reshape it, and give an axis")
         axis = axes.normal(axis, rank)
         if isinstance(given, Slot):
-            if given != Slot(1) or (len(layer.inputs[1]) == rank and rank > 1):
-                raise Unsupported("take by indices of the rank of the tensor", remedy="flatten the indices before")
-            return Op(cls(axis))
+            if given != Slot(1):
+                raise Unsupported("take from an array by a tensor", remedy="give the array as an input")
+            if len(layer.inputs[1]) == rank and rank > 1:
+                return _by_its_own_rank(axis, rank)
+            return Op(cls(axis, None, len(layer.inputs[1])))
         numbers = given.tolist() if hasattr(given, "tolist") else given
         if not isinstance(numbers, (list, tuple)) or not all(isinstance(number, int) for number in numbers):
             raise Unsupported("take by numbers that are not one list", remedy="take by a list of numbers")
@@ -110,12 +116,17 @@ class Take(Spec):
         return (*inputs[0][: self.axis], *size, *inputs[0][self.axis + 1 :])
 
     def moved(self, order: axes.Order, weights: Weights) -> Moved:
-        """The axis by its new place."""
-        return Moved(replace(self, axis=order.index(self.axis)), weights, order)
+        """The axis by its new place; the numbers' axes stay side by side, in their order."""
+        more = self.rank - 1
+        after: list[int] = []
+        for place in order:
+            taken = place == self.axis
+            after += range(place, place + self.rank) if taken else [place + more * (place > self.axis)]
+        return Moved(replace(self, axis=order.index(self.axis)), weights, tuple(after))
 
     @classmethod
     def examples(cls) -> Iterator[Example]:
-        """A list of numbers, a tensor of numbers."""
+        """A list of numbers; tensors of numbers have another rank than the table, which no common order moves."""
         yield Example("ops.Take", ((4, 5, 3),), {"axis": 2}, args=(Slot(0), [4, 0, 0, 2]))
 
     @classmethod
@@ -133,6 +144,15 @@ class Take(Spec):
             (every, every, many),
         ):
             yield TorchExample("operator.getitem", ((4, 5, 3),), args=(Slot(0), key))
+
+
+def _by_its_own_rank(axis: int, rank: int) -> Sequence[Op]:
+    """Indices of the rank of the tensor: tensors of one rank would be turned together, which these must not be."""
+    steps = Steps()
+    numbers = steps.add(ExpandDims((rank,)), Slot(1), name="numbers")
+    taken = steps.add(Take(axis, None, rank + 1), Slot(0), numbers, name="taken")
+    steps.add(Squeeze((axis + rank,)), taken)
+    return steps.done()
 
 
 @dataclass(frozen=True, slots=True)
