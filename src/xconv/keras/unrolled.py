@@ -39,6 +39,11 @@ class Unrolled:
         self._non_trainable_variables: list[Any] = []
         self.cells = list(_cells(layer.cell))
 
+    def _flatten_layers(self) -> list[Any]:
+        """The layer itself and its cells, as Keras's layers list what is in them."""
+        found: list[Any] = self.layer._flatten_layers()
+        return found
+
     def call(self, sequences: Any, initial_state: Any = None, mask: Any = None, training: Any = None) -> Any:
         """The outputs and states of all steps.
 
