@@ -86,7 +86,7 @@ def conversion(results: Path) -> Any:
 
 def serving(results: Path) -> Any:
     """Milliseconds of every arm as bars; a row for each allocator, a column for each network and batch."""
-    rows = [row for row in last_run(results / "serving.jsonl") if "median" in row]
+    rows = [row for row in serving_page.current(results / "serving.jsonl") if "median" in row]
     if not rows:
         return None
     import matplotlib.pyplot as plt

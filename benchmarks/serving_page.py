@@ -17,6 +17,7 @@ Row = dict[str, Any]
 TITLES = {
     "xconv_eager": "xconv, eager",
     "xconv_optimized": "`xconv.optimize`",
+    "xconv_openvino": '`xconv.optimize`, `compiled="openvino"`',
     "torchvision_eager": "torchvision, eager",
     "torchvision_compiled": "torchvision, torch.compile",
     "tensorflow": "TensorFlow graph",
@@ -55,13 +56,26 @@ def write(
         target: the page.
         plots: the folder of the plots, from the page.
     """
-    rows = newest(results, "network", "allocator", "arm", "batch")
+    rows = current(results)
     if len(rows) < 2:
         return
     parts = ["# Serving on a CPU", GENERATED, *_parts(rows)]
     if (target.parent / plots / "serving.svg").exists():
         parts.insert(3, f"![Milliseconds of every arm]({plots}/serving.svg)")
     target.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def current(results: Path) -> list[Row]:
+    """The machine and the newest rows; an arm that failed and was measured later has not failed, and the reverse."""
+    rows = newest(results, "network", "allocator", "arm", "batch")
+    failed, measured = ({_arm(row): row["run"] for row in rows[1:] if ("error" in row) is way} for way in (True, False))
+    return rows[:1] + [
+        row for row in rows[1:] if row["run"] >= (measured if "error" in row else failed).get(_arm(row), "")
+    ]
+
+
+def _arm(row: Row) -> tuple[Any, ...]:
+    return row["network"], row.get("allocator"), row.get("arm")
 
 
 def _parts(rows: Sequence[Row]) -> Iterator[str]:
@@ -115,7 +129,7 @@ def _failures(rows: Sequence[Row]) -> Iterator[str]:
 
 def _steps(cells: Sequence[Row]) -> Iterator[str]:
     """What every step of xconv.optimize gained; with the allocator that keeps memory, where that was measured."""
-    found = [row for row in cells if "optimized" in row]
+    found = [row for row in cells if row["arm"] == "xconv_optimized" and "optimized" in row]
     chosen = [row for row in found if row["allocator"] == "kept"] or found
     lines = [
         (step["what"], row["batch"], _milliseconds(step), ratio(step["gain"]), "yes" if step["kept"] else "no")

@@ -117,7 +117,7 @@ def test_the_page_of_serving(tmp_path: Path) -> None:
         {"run": "one", "kind": "machine", **MACHINE},
         serving_row("xconv_optimized", 0.1, optimized={"steps": [step]}, operators={"conv": [3.25, 2.0]}),
         serving_row("tensorflow", 0.25),
-        {"run": "one", "kind": "serving", "network": "N", "arm": "openvino", "error": "openvino is not installed"},
+        serving_row("openvino", 0.0) | {"error": "openvino is not installed"},
     ]
     for row in rows:
         append(tmp_path / "serving.jsonl", row)
@@ -128,6 +128,13 @@ def test_the_page_of_serving(tmp_path: Path) -> None:
     assert "| 2 folded | 1 | 3 to 2 ms | 1.50 | yes |" in text
     assert "- OpenVINO: openvino is not installed" in text
     assert "| `conv` | 3.25 | 2 |" in text
+    later = {**serving_row("openvino", 0.05), "run": "two"}
+    for row in ({"run": "two", "kind": "machine", **MACHINE}, later):
+        append(tmp_path / "serving.jsonl", row)
+    serving_page.write(tmp_path / "serving.jsonl", tmp_path / "serving.md")
+    text = (tmp_path / "serving.md").read_text()
+    assert "not installed" not in text  # it was measured since
+    assert "| OpenVINO | 50.0 ms, 0.100 s to 0.300 s (0.50) |" in text
 
 
 def test_rounds_of_processes_are_put_together() -> None:

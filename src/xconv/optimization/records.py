@@ -61,6 +61,8 @@ class Optimized:
     """The same of the original as it was."""
     setting: str
     """Device, threads, batch, versions: what the figures hold for."""
+    notes: tuple[str, ...] = ()
+    """What was asked for and could not be tried, with the reason."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -72,6 +74,7 @@ class Optimized:
             "error": self.error,
             "own_error": self.own_error,
             "steps": [step.to_dict() for step in self.steps],
+            "notes": list(self.notes),
         }
 
     def __str__(self) -> str:
@@ -80,6 +83,7 @@ class Optimized:
     def _lines(self) -> Iterator[str]:
         yield f"{self.times.before} -> {self.times.after}: {self.times.gain:.2f} times as fast ({self.setting})"
         yield from (f"  {step}" for step in self.steps)
+        yield from (f"  not tried: {note}" for note in self.notes)
         yield f"  float64 is {self.error:.1g} away at the end, and was {self.own_error:.1g} away before"
 
 

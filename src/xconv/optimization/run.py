@@ -10,11 +10,13 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from xconv.errors import InvalidInput, Mismatch
+from xconv.errors import InvalidInput, Mismatch, Unsupported
+from xconv.frameworks import require
 from xconv.graph import Graph, Node
 from xconv.layout import resolve
 from xconv.optimization.folds import fold_batch_norms
 from xconv.optimization.judging import error_of, inputs_of, outputs_of, setting_of
+from xconv.optimization.openvino_program import OpenVINOProgram
 from xconv.optimization.pads import extended, only, uneven
 from xconv.optimization.records import Optimized, Step
 from xconv.optimization.serving import Compiled, Lowered
@@ -47,7 +49,7 @@ def optimize(
     *,
     input_shape: Any = None,
     dtype: Precision = "float32",
-    compiled: bool = True,
+    compiled: bool | Literal["openvino"] = True,
     mode: str | None = None,
     dynamic: bool | None = None,
     rounds: int = 15,
@@ -66,7 +68,8 @@ def optimize(
         input_shape: instead of `example_inputs`, the shape of the input without the batch: one example of noise.
         dtype: 'bfloat16' or 'float16' to compute in; inputs and outputs stay float32. That changes the numbers, by the
             error that is told.
-        compiled: whether torch.compile may be tried; on a CPU it needs a C++ compiler and half a minute.
+        compiled: whether torch.compile may be tried; on a CPU it needs a C++ compiler and half a minute. 'openvino': a
+            program of OpenVINO too, in float32 on a CPU, often the fastest there; `pip install "xconv[openvino]"`.
         mode: for torch.compile, such as 'max-autotune' or 'reduce-overhead'.
         dynamic: for torch.compile: True makes one program for all batches and sizes, False one for each. By default the
             second size that comes makes one for all.
@@ -78,19 +81,27 @@ def optimize(
 
     Raises:
         Unknown, Unsupported: the module cannot be read.
-        InvalidInput: neither `example_inputs` nor `input_shape`, or fewer than 3 rounds.
+        InvalidInput: neither `example_inputs` nor `input_shape`, fewer than 3 rounds, or OpenVINO elsewhere than in
+            float32 on a CPU.
+        MissingFramework: OpenVINO is asked for and not installed.
         Mismatch: a step changed what is computed; it is a fault of xconv.
     """
     if rounds < 3:
         raise InvalidInput(f"rounds={rounds}", remedy="give at least 3, so that there is a median and a spread")
-    work = _begun(module, inputs_of(module, example_inputs, input_shape), rounds)
+    inputs = inputs_of(module, example_inputs, input_shape)
+    if compiled == "openvino":
+        _check_openvino(inputs, dtype)
+    work = _begun(module, inputs, rounds)
     work.fold()
     work.pads()
     work.memory_format()
     if dtype != "float32":
         work.precision(dtype)
+    eager = work.current
     if compiled:
         work.compile(mode, dynamic)
+    if compiled == "openvino":
+        work.on_openvino(eager)
     return work.finished()
 
 
@@ -107,6 +118,7 @@ class _Work:
     rounds: int
     lowered: bool = False
     steps: list[Step] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def device(self) -> torch.device:
@@ -174,6 +186,14 @@ class _Work:
             direct = Compiled(copy.deepcopy(fastest), mode, self.device, dynamic=dynamic, direct=True)
             self._rounding_step("compile", f"{what}, called from C++", direct)
 
+    def on_openvino(self, eager: nn.Module) -> None:
+        """A program of OpenVINO, made of the module before it was compiled."""
+        candidate = OpenVINOProgram(copy.deepcopy(eager))
+        try:
+            self._rounding_step("openvino", "one program of OpenVINO", candidate)
+        except Unsupported as error:
+            self.notes.append(str(error))
+
     def _other_format(self, what: str, eager: nn.Module) -> list[tuple[str, nn.Module]]:
         """The memory format that was not the faster one. A CPU's frozen weights are packed anew from either."""
         kept = [step.kept for step in self.steps if step.name == "channels_last"]
@@ -187,7 +207,8 @@ class _Work:
         """Original and result, measured in turn once more."""
         times = self._times(self.current, self.original)
         error = error_of(outputs_of(self.current, self.inputs), self.truth)
-        return Optimized(self.current, tuple(self.steps), times, error, self.own_error, setting_of(self.inputs))
+        setting = setting_of(self.inputs)
+        return Optimized(self.current, tuple(self.steps), times, error, self.own_error, setting, tuple(self.notes))
 
     def _graph_step(self, name: str, what: str, graph: Graph) -> bool:
         """A step that must mean the same in float64."""
@@ -247,6 +268,14 @@ class _Work:
         """How far the outputs move when the inputs move by a few units in the last place of float64."""
         moved = tuple(item.double() * (1 + NUDGE) if item.is_floating_point() else item for item in self.inputs)
         return error_of(outputs_of(in_precision(self.original, "float64"), moved, "float64"), self.truth)
+
+
+def _check_openvino(inputs: Sequence[torch.Tensor], dtype: str) -> None:
+    """Refuses what xconv makes no program of OpenVINO for, before anything is measured."""
+    require("openvino", "openvino", "compiled='openvino'")
+    if dtype != "float32" or inputs[0].device.type != "cpu":
+        what = f"compiled='openvino' with {dtype} on {inputs[0].device.type}"
+        raise InvalidInput(what, remedy="give compiled=True, or compute in float32 on a CPU")
 
 
 def _begun(module: nn.Module, inputs: tuple[torch.Tensor, ...], rounds: int) -> _Work:
