@@ -49,7 +49,7 @@ format: $(STAMP) ## Put the sources into shape.
 setup: $(STAMP) ## Only the virtual environment.
 
 # torch comes first: what needs it then finds it and brings no other build. tf_keras and keras-hub ask for the package
-# tensorflow, which would be installed over tensorflow-cpu.
+# tensorflow, which would be installed over tensorflow-cpu; openvino for a package that reports to its maker.
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "xconv needs Python 3.11 or later; give it as: make PYTHON=python3.11" >&2; exit 1; }
@@ -57,7 +57,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "installing into $(VENV) (once, a few minutes)"
 	@$(INSTALL) torch
 	@$(INSTALL) -e ".[keras-cpu,onnx,zoo,dev]"
-	@$(INSTALL) --no-deps tf_keras keras-hub kagglehub kagglesdk sentencepiece
+	@$(INSTALL) --no-deps tf_keras keras-hub kagglehub kagglesdk sentencepiece openvino
 	@touch $@
 
 clean: ## Remove caches and build outputs; .venv stays.

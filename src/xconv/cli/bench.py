@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from xconv.torch.run import TorchSide
 
 __all__ = ["bench"]
+
+Programs: TypeAlias = bool | Literal["openvino"]
+"""What `xconv.optimize` may try."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ def bench(
     size: Annotated[int, typer.Option(help="Height and width where the model leaves them open.")] = 224,
     rounds: Annotated[int, typer.Option(help="How often each variant is measured.")] = 15,
     compiled: Annotated[bool, typer.Option("--compile/--no-compile", help="Try torch.compile; takes a minute.")] = True,
+    openvino: Annotated[bool, typer.Option("--openvino", help="Try a program of OpenVINO too.")] = False,
     verify: Annotated[bool, typer.Option(help="Compare the converted module with its source first.")] = True,
     keep_memory: Annotated[
         bool, typer.Option("--keep-memory/--no-keep-memory", help="Let the C library keep memory that torch frees.")
@@ -65,7 +69,10 @@ def bench(
     batches = batch or [1]
     if min(*batches, size) < 1:
         raise InvalidInput(f"--batch {min(batches)} --size {size}", remedy="give positive numbers")
-    found = measured(model, batches, size, rounds=rounds, compiled=compiled, verify=verify, keep_memory=keep_memory)
+    if openvino and not compiled:
+        raise InvalidInput("--openvino with --no-compile", remedy="leave one of them out")
+    programs: Programs = "openvino" if openvino else compiled
+    found = measured(model, batches, size, rounds=rounds, compiled=programs, verify=verify, keep_memory=keep_memory)
     if as_json:
         print_json({"model": str(model), **found.to_dict()})
     else:
@@ -75,7 +82,7 @@ def bench(
 
 
 def measured(
-    model: Path, batches: list[int], size: int, *, rounds: int, compiled: bool, verify: bool, keep_memory: bool
+    model: Path, batches: list[int], size: int, *, rounds: int, compiled: Programs, verify: bool, keep_memory: bool
 ) -> Measured:
     """Converts the file, compares the module with it, and optimises it for each batch; not where it differs.
 
