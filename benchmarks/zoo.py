@@ -15,8 +15,9 @@ import gc
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,7 @@ def measure(case: Case) -> Row:
 
 def _from_keras(case: Case) -> Iterator[Row]:
     """From the files of keras.applications: converted, or into the partner's class."""
+    from tests.published import plant
     from xconv import zoo
 
     network, form = case.network, {"input_shape": case.shape, "framework": "keras"}
@@ -127,36 +129,39 @@ def _from_keras(case: Case) -> Iterator[Row]:
         shape = {"include_top": top, "pooling": None if top else "avg"}
         seeded = zoo.load(network.name, weights=None, seed=1, **form, **shape)
         _as_published(seeded)
-        yield from _planted(case, seeded, top=top)
+        published = network.published[0]
+        planted = plant(published.file if top else published.no_top, "keras", seeded)
+        digests = _digests(seeded)
         del seeded
         gc.collect()
+        yield from _planted(case, planted, digests, top=top)
 
 
-def _planted(case: Case, seeded: Any, *, top: bool) -> Iterator[Row]:
-    from tests.published import plant, republished
+def _digests(model: Any) -> list[str]:
+    """Of every weight of a Keras model, in float64: the model itself need not be held to be compared."""
+    return [sha256(array.astype("float64").tobytes()).hexdigest() for array in model.get_weights()]
+
+
+def _planted(case: Case, planted: Any, digests: Sequence[str], *, top: bool) -> Iterator[Row]:
+    from tests.published import republished
     from xconv.zoo.fetch import fetch
 
-    published = case.network.published[0]
-    file = published.file if top else published.no_top
-    planted = plant(file, "keras", seeded)
     with republished(planted):
         # With their top Keras takes published weights at one size alone, and the file at any.
         weights = fetch(planted, "keras") if top else "imagenet"
         options = {"weights": weights, "input_shape": case.shape, "dtype": "float64", "classifier_activation": None}
         options |= {"include_top": top, "pooling": None if top else "avg"}
-        yield from _compared(case, seeded, options, "with top" if top else "without top")
+        yield from _compared(case, digests, options, "with top" if top else "without top")
 
 
-def _compared(case: Case, seeded: Any, options: Row, form: str) -> Iterator[Row]:
-    import numpy as np
-
+def _compared(case: Case, digests: Sequence[str], options: Row, form: str) -> Iterator[Row]:
     from xconv import zoo
 
     partner = case.partner
     if partner is not None and case.network.inside:
         options = {**options, "include_preprocessing": False}
     reference = zoo.load(case.network.name, framework="keras", **options)
-    same = all(np.array_equal(a, b) for a, b in zip(seeded.get_weights(), reference.get_weights(), strict=True))
+    same = [*digests] == _digests(reference)
     if partner is None:
         yield _way("converted", form, lambda: zoo.load(case.network.name, **options), reference, same)
         return
@@ -207,6 +212,7 @@ def _from_torch(case: Case) -> Iterator[Row]:
             options = {**own, "weights": published.tag}
         loaded = zoo.load(name, destination="stock", **options)
         same = all(torch.equal(a, b) for a, b in zip(seeded.parameters(), loaded.parameters(), strict=True))
+        del loaded
         if getattr(seeded, "transform_input", False):
             seeded.transform_input = False  # which nothing that it is made into does
         options |= {"framework": "keras"}
@@ -234,6 +240,7 @@ def _way(geometry: str, form: str, load: Any, reference: Any, same: bool, *, tur
     import xconv
     from xconv import zoo
 
+    gc.collect()  # models hold themselves in circles, and the largest fit into memory once only
     start = time.perf_counter()
     try:
         model = load()
