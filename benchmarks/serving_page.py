@@ -32,7 +32,7 @@ ALLOCATORS = {
 
 TEXT = """\
 What a converted network costs to serve on a CPU: `python -m benchmarks.serving` on {machine}, {threads} threads,
-float32; a network with one allocator is one run, side by side. Milliseconds of one call, the median over all calls of
+float32; the arms of one run ran side by side. Milliseconds of one call, the median over all calls of
 {processes} processes, with the tenth and the ninetieth percentile; in brackets how many times as long as
 `xconv.optimize` it takes: more than 1 means that `xconv.optimize` is ahead.
 
@@ -40,7 +40,8 @@ float32; a network with one allocator is one run, side by side. Milliseconds of 
   with TensorFlow's before anything was timed (largest difference {difference}); torchvision's networks have weights of
   their own, and the compiled ones were compared with the eager ones.
 - TensorFlow runs the Keras model as one graph (`tf.function`). onnxruntime and OpenVINO run tf2onnx's export of it with
-  all their optimisations, OpenVINO in float32. *torch.compile* has frozen weights.
+  all their optimisations, OpenVINO in float32. *torch.compile* has frozen weights. With `compiled="openvino"`
+  `xconv.optimize` also tries a program that OpenVINO makes of the converted module, and keeps the fastest.
 - The allocator matters as much as the program: the C library gives every large block back to the system when it is
   freed, and gets it cleared again. {allocators}.
 - What was not measured says why."""
@@ -93,6 +94,7 @@ def _parts(rows: Sequence[Row]) -> Iterator[str]:
         failed = [row for row in rows[1:] if row["network"] == network and "error" in row]
         yield f"## {network}"
         yield _table(mine)
+        yield from _runs(mine)
         yield from _failures(failed)
         yield from _gaps(mine)
         yield from _steps(mine)
@@ -119,6 +121,18 @@ def _cell(row: Row | None, best: Row | None) -> str:
         return ""
     against = f" ({ratio(row['median'] / best['median'])})" if best is not None and best is not row else ""
     return f"{seconds(row['median'])}, {seconds(row['low'])} to {seconds(row['high'])}{against}"
+
+
+def _runs(cells: Sequence[Row]) -> Iterator[str]:
+    """Which arms ran side by side, where a network was measured in several runs."""
+    runs: dict[str, dict[str, None]] = {}
+    for row in cells:
+        where = f"{TITLES[row['arm']]} at batch {row['batch']}, {row['allocator']}"
+        runs.setdefault(row["run"], {})[where] = None
+    if len(runs) > 1:
+        *earlier, _ = sorted(runs)
+        said = (f"- {run}: {'; '.join(runs[run])}" for run in earlier)
+        yield "Measured in earlier runs than the rest:\n\n" + "\n".join(said)
 
 
 def _failures(rows: Sequence[Row]) -> Iterator[str]:

@@ -134,6 +134,7 @@ def test_the_page_of_serving(tmp_path: Path) -> None:
     serving_page.write(tmp_path / "serving.jsonl", tmp_path / "serving.md")
     text = (tmp_path / "serving.md").read_text()
     assert "not installed" not in text  # it was measured since
+    assert "- one: `xconv.optimize` at batch 1, kept; TensorFlow graph at batch 1, kept" in text
     assert "| OpenVINO | 50.0 ms, 0.100 s to 0.300 s (0.50) |" in text
 
 
