@@ -134,7 +134,7 @@ def write(results: Path = FOLDER / "zoo.jsonl", target: Path = ROOT / "docs" / "
     if stopped:
         summary += f" {len(stopped)} rows were not finished; the table says why."
     if missing := [name for name in _known() if name not in newest]:
-        summary += f" {len(missing)} rows are not measured yet: {', '.join(missing)}."
+        summary += f" Not measured yet: {', '.join(missing)}."
     text = PAGE.format(
         generated=GENERATED,
         count=len(networks()),
