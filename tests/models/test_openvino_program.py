@@ -86,6 +86,8 @@ def test_what_openvino_cannot_say_is_told(network: nn.Module, monkeypatch: pytes
 def test_what_it_is_not_for_is_refused(network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidInput, match="bfloat16 on cpu"):
         xconv.optimize(network, input_shape=SIZE, compiled="openvino", dtype="bfloat16")
+    with pytest.raises(InvalidInput, match="compiled='OpenVino'"):
+        xconv.optimize(network, input_shape=SIZE, compiled="OpenVino")
     with pytest.raises(InvalidInput, match="another device"):
         OpenVINOProgram(network)(torch.empty(2, *SIZE, device="meta"))
     with pytest.raises(TypeError, match="not pickled"):

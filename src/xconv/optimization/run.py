@@ -81,13 +81,15 @@ def optimize(
 
     Raises:
         Unknown, Unsupported: the module cannot be read.
-        InvalidInput: neither `example_inputs` nor `input_shape`, fewer than 3 rounds, or OpenVINO elsewhere than in
-            float32 on a CPU.
+        InvalidInput: neither `example_inputs` nor `input_shape`, fewer than 3 rounds, another value of
+            `compiled`, or OpenVINO elsewhere than in float32 on a CPU.
         MissingFramework: OpenVINO is asked for and not installed.
         Mismatch: a step changed what is computed; it is a fault of xconv.
     """
     if rounds < 3:
         raise InvalidInput(f"rounds={rounds}", remedy="give at least 3, so that there is a median and a spread")
+    if compiled not in (True, False, "openvino"):
+        raise InvalidInput(f"compiled={compiled!r}", remedy="give True, False or 'openvino'")
     inputs = inputs_of(module, example_inputs, input_shape)
     if compiled == "openvino":
         _check_openvino(inputs, dtype)
