@@ -39,18 +39,18 @@ SIZES = {
 """An even height and an odd width: 'same' pads them differently."""
 
 BACK = ("ResNet50", "MobileNetV2", "MobileNetV3Small", "EfficientNetB0", "DenseNet121", "VGG16")
-"""These come back layer by layer, every name and every setting that matters the same.
+"""These come back layer by layer, every name and every setting that matters the same."""
 
-Without a softmax MobileNetV3 ends in an activation that does nothing, which does not come back.
-"""
+SOFTMAX = ("MobileNetV3Small",)
+"""Without a softmax it ends in an activation that does nothing, which does not come back; all others end in logits."""
 
 
 def network(name: str, size: tuple[int, int] | tuple[None, None], *, top: bool) -> Any:
-    """The network with live weights, ending in classes or in its last feature map."""
+    """The network with live weights, ending in logits or in its last feature map."""
     keras.utils.clear_session()
     options: dict[str, Any] = {"weights": None, "include_top": top, "input_shape": (*size, 3)}
     if top:
-        options |= {"classes": 17, "classifier_activation": "softmax" if name in BACK else None}
+        options |= {"classes": 17, "classifier_activation": "softmax" if name in SOFTMAX else None}
     return xconv.randomize(getattr(keras.applications, name)(**options))
 
 
