@@ -153,7 +153,8 @@ def torch_fan_in(kind: str, shape: Sequence[int]) -> int:
     """
     if len(shape) < 2:
         return 1
-    return math.prod(shape[2:]) * shape[0] if "ConvTranspose" in kind else math.prod(shape[1:])
+    products = math.prod(shape[2:]) * shape[0] if "ConvTranspose" in kind else math.prod(shape[1:])
+    return max(products, 1)
 
 
 def _owned_variables(model: Any) -> Iterator[tuple[Any, Any, str]]:

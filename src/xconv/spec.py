@@ -366,6 +366,8 @@ class Spec:
     """The operators' arguments that are weights of the layer; any other tensor is an input."""
     spares_zeros: ClassVar[tuple[str, ...]] = ()
     """The operators' arguments that are None to the rule where they are zeros throughout."""
+    as_tensors: ClassVar[tuple[str, ...]] = ("self",)
+    """The operators' arguments that are tensors to the rule where they are a constant of one number, too."""
     keras_axis_last: ClassVar[bool] = False
     """Whether Keras's layer works on the last axis alone, wherever `axis` is."""
     wide: ClassVar[bool] = False

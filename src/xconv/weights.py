@@ -13,7 +13,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from xconv import axes
-from xconv.errors import Mismatch
+from xconv.errors import Mismatch, Unsupported
 
 if TYPE_CHECKING:
     import numpy as np
@@ -191,6 +191,8 @@ def _refine(sizes: tuple[int, ...], shape: Shape) -> list[tuple[int, ...]] | Non
         marks = sorted((cut for cut in cuts if inner < cut < inner * size), reverse=True)
         factors, outer = [], inner * size
         for mark in [*marks, inner]:
+            if not mark:
+                raise Unsupported(f"weights without a number, of sizes {sizes}", remedy="leave out what owns them")
             if outer % mark:
                 return None
             factors.append(outer // mark)

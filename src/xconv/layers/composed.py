@@ -22,6 +22,7 @@ class Lerp(Spec):
     """start + weight * (end - start)."""
 
     aten_ops = ("lerp",)
+    as_tensors = "self", "end"
 
     @classmethod
     def from_torch(cls, call: AtenCall) -> Sequence[Op]:
@@ -49,6 +50,7 @@ class Product(Spec):
     """x + value * first * second, or * first / second."""
 
     aten_ops = "addcdiv", "addcmul"
+    as_tensors = "self", "tensor1", "tensor2"
 
     @classmethod
     def from_torch(cls, call: AtenCall) -> Sequence[Op]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from xconv.errors import Mismatch, Unsupported
 from xconv.layers.steps import Steps, Taken
-from xconv.layers.unary import Unary
+from xconv.layers.unary import Cast, Unary
 from xconv.spec import (
     AtenCall,
     Example,
@@ -149,6 +149,7 @@ class Elementwise(Spec):
     order = Order.ANY
     keras_kinds = (*MERGES, "Average", *(f"ops.{kind}" for kind, _ in BINARY.values()), *(f"ops.{k}" for k in SYNONYMS))
     aten_ops = tuple(ATEN)
+    as_tensors = ()
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
@@ -175,7 +176,9 @@ class Elementwise(Spec):
         if call.op == "rsub":  # alpha belongs to what is subtracted
             first, second = second, first
         steps = Steps()
-        if alpha != 1 and not isinstance(second, Slot):
+        if call.dtype in ("float16", "bfloat16", "float64") and not any("float" in have for have in call.dtypes):
+            first, second = (steps.add(Cast(call.dtype), x) if isinstance(x, Slot) else x for x in (first, second))
+        if alpha != 1 and not isinstance(second, (Slot, Made)):
             second = second * alpha
         elif alpha != 1:
             second = steps.add(cls("multiply", (Slot(0), float(alpha))), second, name="scaled")

@@ -22,6 +22,7 @@ class Where(Spec):
     order = Order.ANY
     keras_kinds = ("ops.Where",)
     aten_ops = "masked_fill", "where"
+    as_tensors = ()
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import fx
 
 from xconv.errors import Unsupported
@@ -45,7 +46,10 @@ class Arguments:
             if key in family.holds:
                 self.given[key] = self._weight(item, sources.get(key), key, f"{self.node.name}_{key}")
             else:
-                self.given[key] = self._input(_without_zeros(item) if key in family.spares_zeros else item)
+                found = _without_zeros(item) if key in family.spares_zeros else item
+                self.given[key] = self._input(
+                    self._tensor(found, sources.get(key)) if key in family.as_tensors else found
+                )
 
     def _input(self, item: Meaning) -> Any:
         """An argument with a slot for every tensor in it."""
@@ -61,6 +65,13 @@ class Arguments:
             return item
         self.values.append(item)
         return Slot(len(self.values) - 1)
+
+    def _tensor(self, item: Meaning, source: Any) -> Meaning:
+        """A number as the tensor that it is in the program; anything else as it is."""
+        if not isinstance(item, (int, float)) or not isinstance(source, fx.Node):
+            return item
+        tensor = torch.tensor(item, dtype=source.meta["val"].dtype)
+        return self.constants.draft.constant(f"{self.node.name}_{source.name}", tensor)
 
     def _weight(self, item: Meaning, source: Any, key: str, name: str) -> Any:
         """An argument with a weight for every tensor in it that depends on no input, and slots for the others."""

@@ -54,7 +54,7 @@ class Constants:
             self.meanings.found[node] = Filled.like(node.meta["val"], arguments["value"])
             return True
         found = [self.meanings.now(argument) for argument in node.all_input_nodes]
-        if found and isinstance(found[0], Filled) and self._refilled(node, name, found):
+        if found and isinstance(found[0], (Filled, int, float)) and self._refilled(node, name, found):
             return True
         if found and isinstance(found[0], Counted) and (name in RESHAPES or name in REARRANGED):
             again = Counted.like(node.meta["val"])
@@ -122,9 +122,12 @@ class Constants:
 
     def _refilled(self, node: fx.Node, name: str, found: Sequence[Meaning]) -> bool:
         """One number in other sizes, or another number: what is computed of tensors of one number."""
+        is_filled = isinstance(found[0], Filled)
+        number = found[0].number if is_filled else found[0]
         if name in RESHAPES or name in REARRANGED:
-            number = found[0].number
-        elif name in FILLS and all(isinstance(item, (Filled, int, float)) for item in found):
+            if not is_filled and None not in shape_of(node.meta["val"]):
+                return False
+        elif is_filled and name in FILLS and all(isinstance(item, (Filled, int, float)) for item in found):
             args, kwargs = fx.map_arg((node.args, dict(node.kwargs)), lambda item: _one(self.meanings.now(item)))
             number = node.target(*args, **kwargs).item()  # type: ignore[operator]
         else:
