@@ -368,6 +368,8 @@ class Spec:
     """The operators' arguments that are None to the rule where they are zeros throughout."""
     as_tensors: ClassVar[tuple[str, ...]] = ("self",)
     """The operators' arguments that are tensors to the rule where they are a constant of one number, too."""
+    takes_sizes: ClassVar[tuple[str, ...]] = ()
+    """The operators' arguments that may be a number known only at run time: the rule is given a tensor without axes."""
     keras_axis_last: ClassVar[bool] = False
     """Whether Keras's layer works on the last axis alone, wherever `axis` is."""
     wide: ClassVar[bool] = False

@@ -150,6 +150,7 @@ class Elementwise(Spec):
     keras_kinds = (*MERGES, "Average", *(f"ops.{kind}" for kind, _ in BINARY.values()), *(f"ops.{k}" for k in SYNONYMS))
     aten_ops = tuple(ATEN)
     as_tensors = ()
+    takes_sizes = "self", "other", "exponent"
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:

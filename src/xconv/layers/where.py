@@ -23,6 +23,7 @@ class Where(Spec):
     keras_kinds = ("ops.Where",)
     aten_ops = "masked_fill", "where"
     as_tensors = ()
+    takes_sizes = "self", "other", "value"
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:

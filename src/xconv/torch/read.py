@@ -27,16 +27,18 @@ from xconv.torch.reading.draft import Draft
 from xconv.torch.reading.fillings import Fillings
 from xconv.torch.reading.in_place import SharedWrite
 from xconv.torch.reading.meanings import Counted, Filled, Held, Meanings
+from xconv.torch.reading.open_numbers import OpenNumbers
 from xconv.torch.reading.operators import (
     ASSERTIONS,
     COPIES,
+    FACTORIES,
     REMEDIES,
     arguments_of,
     changes_nothing,
     is_written,
     operator_of,
 )
-from xconv.torch.reading.sizes import check_known, exact, shape_of, size_of
+from xconv.torch.reading.sizes import exact, shape_of, size_of
 from xconv.torch.regions import collapse_attention
 
 __all__ = ["read", "survey"]
@@ -119,7 +121,8 @@ class _Reader:
         names = Names({name: spec.target for name, spec in self.specs.items() if spec.target})
         self.constants = Constants(self.draft, self.meanings)
         self.fillings = Fillings(self.draft, self.meanings)
-        self.calls = Calls(self.draft, names, self.constants, self.fillings)
+        sizes = OpenNumbers(self.draft, self.fillings)
+        self.calls = Calls(self.draft, names, self.constants, self.fillings, sizes)
 
     def add(self, node: fx.Node) -> None:
         """One fx node; what goes wrong is collected with its place."""
@@ -224,7 +227,6 @@ class _Reader:
             aliases.call(node, name, mutates=True)
             self._assigned(node)
             return
-        check_known(node, name)
         if changes_nothing(name, arguments, node):
             self._nothing(node, name)
             return
@@ -281,6 +283,9 @@ class _Reader:
     def _family(self, node: fx.Node, name: str) -> type[Spec]:
         """The family that reads an operator."""
         family = ATEN_RULES.get(name)
+        if family is None and name in FACTORIES:
+            what = f"{name} of numbers that are known only at run time"
+            raise Unsupported(what, remedy="count from 0 by 1, and fill with a number")
         if family is None:
             self.unknown.add(node.target)
             remedy = REMEDIES.get(name, "write it with other operators, or open an issue")

@@ -16,11 +16,15 @@ from xconv.torch.reading.constants import Constants
 from xconv.torch.reading.fillings import Fillings
 from xconv.torch.reading.indexing import FEW, picked
 from xconv.torch.reading.meanings import Counted, Filled, Held, Meaning
-from xconv.torch.reading.operators import arguments_of
+from xconv.torch.reading.open_numbers import OpenNumbers, is_open
+from xconv.torch.reading.operators import NO_EFFECT, arguments_of
 from xconv.torch.reading.sizes import exact, opened, shape_of
 from xconv.weights import Weight
 
 __all__ = ["Arguments"]
+
+UNUSED = NO_EFFECT | {"output_size"}
+"""Arguments that say nothing that the others do not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,7 @@ class Arguments:
     node: fx.Node
     constants: Constants
     fillings: Fillings
+    sizes: OpenNumbers
     given: dict[str, Any] = field(default_factory=dict)
     values: list[Value] = field(default_factory=list)
     held: list[Held] = field(default_factory=list)
@@ -43,13 +48,14 @@ class Arguments:
             arguments = {**arguments, "zeros": self.fillings.zeros(self.node, size)}
         sources = arguments_of(self.node)
         for key, item in arguments.items():
+            source = sources.get(key)
             if key in family.holds:
-                self.given[key] = self._weight(item, sources.get(key), key, f"{self.node.name}_{key}")
+                self.given[key] = self._weight(item, source, key, f"{self.node.name}_{key}")
+            elif is_open(source) and key not in UNUSED:
+                self.given[key] = self._input(self._size(name, source, key, family))
             else:
                 found = _without_zeros(item) if key in family.spares_zeros else item
-                self.given[key] = self._input(
-                    self._tensor(found, sources.get(key)) if key in family.as_tensors else found
-                )
+                self.given[key] = self._input(self._tensor(found, source) if key in family.as_tensors else found)
 
     def _input(self, item: Meaning) -> Any:
         """An argument with a slot for every tensor in it."""
@@ -65,6 +71,17 @@ class Arguments:
             return item
         self.values.append(item)
         return Slot(len(self.values) - 1)
+
+    def _size(self, name: str, source: fx.Node, key: str, family: type[Spec]) -> Value:
+        """A number that is known only at run time; in a record it would count as left out.
+
+        Raises:
+            Unsupported: the rule does not take it.
+        """
+        if key in family.takes_sizes:
+            return self.sizes.tensor(self.node, source)
+        what = f"{name} with {key} = {source.meta['val']}, which is known only at run time"
+        raise Unsupported(what, remedy="give known sizes")
 
     def _tensor(self, item: Meaning, source: Any) -> Meaning:
         """A number as the tensor that it is in the program; anything else as it is."""

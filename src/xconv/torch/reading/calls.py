@@ -23,6 +23,7 @@ from xconv.torch.reading.constants import Constants
 from xconv.torch.reading.draft import Draft
 from xconv.torch.reading.fillings import Fillings
 from xconv.torch.reading.meanings import Held, Meaning
+from xconv.torch.reading.open_numbers import OpenNumbers
 from xconv.torch.reading.operators import NO_EFFECT, operator_of
 from xconv.torch.reading.sizes import shape_of
 from xconv.torch.record import Source
@@ -41,6 +42,7 @@ class Calls:
     names: Names
     constants: Constants
     fillings: Fillings
+    sizes: OpenNumbers
 
     def read(self, node: fx.Node, name: str, arguments: Mapping[str, Any], family: type[Spec]) -> Meaning:
         """The value, or the sequence of values, that a call gives.
@@ -49,7 +51,7 @@ class Calls:
             Unsupported: the family has no such rule, or leaves an argument unread.
             Mismatch: the shape that it infers is not torch's.
         """
-        taken = Arguments(node, self.constants, self.fillings)
+        taken = Arguments(node, self.constants, self.fillings, self.sizes)
         taken.take(name, arguments, family)
         call = self._record(node, name, taken)
         ops = family.from_torch(call)

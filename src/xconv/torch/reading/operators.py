@@ -81,6 +81,7 @@ FACTORIES: Mapping[str, Callable[[Mapping[str, Any]], float | None]] = {
     "new_zeros": lambda given: 0.0,
     "ones": lambda given: 1.0,
     "ones_like": lambda given: 1.0,
+    "scalar_tensor": lambda given: given["s"],
     "zeros": lambda given: 0.0,
     "zeros_like": lambda given: 0.0,
 }

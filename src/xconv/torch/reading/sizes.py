@@ -7,16 +7,12 @@ from typing import Any
 import torch
 from torch import fx
 
-from xconv.errors import Unsupported
 from xconv.spec import Shape
 
-__all__ = ["check_known", "exact", "opened", "shape_of", "size_of"]
+__all__ = ["exact", "opened", "shape_of", "size_of"]
 
 GROWS = frozenset({"broadcast_to", "expand", "expand_as", "repeat", "tile"})
 """Operators that make an axis of size 1 as long as they are told."""
-
-CUTS = frozenset({"narrow", "select", "slice"})
-"""Operators that take sizes as the places where they cut."""
 
 
 def shape_of(tensor: torch.Tensor) -> Shape:
@@ -47,17 +43,3 @@ def opened(node: fx.Node, name: str) -> Any:
     before, after = exact(node.all_input_nodes[0].meta["val"]), exact(node.meta["val"])
     before = (*(1,) * (len(after) - len(before)), *before)
     return next((new for old, new in zip(before, after, strict=True) if old == 1 and not isinstance(new, int)), None)
-
-
-def check_known(node: fx.Node, name: str) -> None:
-    """Refuse to cut a tensor at a place that is known only at run time: in a record it would count as left out.
-
-    Raises:
-        Unsupported: the call does.
-    """
-    if name not in CUTS:
-        return
-    for item in node.all_input_nodes[1:]:
-        value = item.meta.get("val")
-        if not isinstance(value, torch.Tensor) and size_of(value) is None:
-            raise Unsupported(f"{name} at {value}, which is known only at run time", remedy="give known sizes")
