@@ -69,7 +69,8 @@ def xconv_optimized(task: Task, images: Any, *, compiled: Any = True) -> tuple[R
     import xconv
 
     given = _first(images)
-    found = xconv.optimize(_converted(task), given[0], compiled=compiled, rounds=task["rounds"])
+    rounds = rounds_of(task, len(given[0]))
+    found = xconv.optimize(_converted(task), given[0], compiled=compiled, rounds=rounds)
     return found.module, given, {"optimized": found.to_dict()}
 
 
