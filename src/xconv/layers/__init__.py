@@ -211,6 +211,7 @@ ATEN_FILES: Mapping[str, str] = {
         "view view_as"
     ),
     "same": "same_average same_pad",
+    "sampling": "affine_grid_generator grid_sampler grid_sampler_2d grid_sampler_3d",
     "scatter": "copy select_scatter slice_scatter",
     "slicing": "narrow select slice",
     "sliding": "col2im im2col",

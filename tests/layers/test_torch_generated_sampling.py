@@ -1,0 +1,80 @@
+"""Laws 2 and 3 over generated calls that read pictures where the network says, and over order statistics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional
+
+import xconv
+from tests.layers.test_torch_generated import check
+from tests.layers.torch_reference import Case, assert_same_answers, convert
+from xconv.errors import Mismatch
+from xconv.spec import TorchExample
+
+few = settings(max_examples=10)
+sizes = st.integers(1, 4)
+
+
+@st.composite
+def samplings(draw: Any) -> TorchExample:
+    """Pictures and volumes of any size, read at as many places as any."""
+    rank = draw(st.integers(2, 3))
+    picture = tuple(draw(sizes) for _ in range(rank))
+    places = tuple(draw(sizes) for _ in range(rank))
+    options = {
+        "mode": draw(st.sampled_from(["bilinear", "nearest", *["bicubic"][: 3 - rank]])),
+        "padding_mode": draw(st.sampled_from(["zeros", "border", "reflection"])),
+        "align_corners": draw(st.booleans()),
+    }
+    shapes = ((draw(sizes), *picture), (*places, rank))
+    return TorchExample("torch.nn.functional.grid_sample", shapes, kwargs=options)
+
+
+@few
+@given(samplings())
+def test_sampling(example: TorchExample) -> None:
+    check(example)
+
+
+class Transformer(nn.Module):
+    """A spatial transformer: an affine map that the network computes, and the picture behind it."""
+
+    def __init__(self, rank: int, *, corners: bool, padding: str) -> None:
+        super().__init__()
+        kind = nn.Conv2d if rank == 2 else nn.Conv3d
+        self.conv, self.after = kind(2, 3, 3, padding=1), kind(2, 2, 1)
+        self.maps = nn.Linear(3, rank * (rank + 1))
+        self.rank, self.corners, self.padding = rank, corners, padding
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        features = self.conv(x).relu().flatten(2).mean(2)
+        theta = self.maps(features).view(-1, self.rank, self.rank + 1)
+        grid = functional.affine_grid(theta, x.size(), align_corners=self.corners)
+        return self.after(functional.grid_sample(x, grid, padding_mode=self.padding, align_corners=self.corners))
+
+
+@pytest.mark.parametrize("corners", [False, True])
+@pytest.mark.parametrize(("shape", "padding"), [((2, 5, 6), "zeros"), ((2, 3, 4, 5), "border"), ((2, 1, 5), "border")])
+def test_spatial_transformers(shape: tuple[int, ...], padding: str, corners: bool) -> None:
+    """The size in the program is that of the input, its batch open; gradients reach what computes the map."""
+    module = xconv.randomize(Transformer(len(shape) - 1, corners=corners, padding=padding), 0)
+    case = Case("transformer", module.double(), (shape,), trains=True, float64=True, values="normal")
+    assert_same_answers(case, convert(case.captured, "float64"), training=True)
+    model = xconv.torch_to_keras(module.float(), input_shape=shape)
+    report = xconv.verify(module, model)
+    assert report.ok, str(report)
+
+
+def test_a_grid_without_sizes_is_refused() -> None:
+    class Net(nn.Module):
+        def forward(self, x: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+            return functional.grid_sample(x, grid, align_corners=False)
+
+    with pytest.raises(Mismatch, match=r"must have known sizes.*input shape"):
+        xconv.torch_to_keras(Net(), input_shape=((2, None, 4), (3, 2, 2)))
