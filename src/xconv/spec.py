@@ -287,8 +287,9 @@ class Example:
     float64: bool = True
     """Whether the reference computes it in float64, constants included."""
     values: str = "normal"
-    """What to feed: 'normal', 'positive', 'above' 1, 'unit', 'integers', 'bits', 'boolean', 'definite' matrices,
-    'corners' of pictures, 'sorted', or 'holes', which are NaN; one word for all inputs, or one for each."""
+    """What to feed: 'normal', 'positive', 'above' 1, 'unit', 'integers' up to 3, 'places' up to 2, 'bits', 'boolean',
+    'definite' matrices, 'corners' of pictures, 'sorted', or 'holes', which are NaN; one word for all inputs, or one for
+    each."""
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     def layer(self, defaults: Mapping[str, Mapping[str, Any]]) -> KerasLayer:

@@ -115,8 +115,9 @@ def noise(shape: Any, values: str, random: np.random.Generator) -> np.ndarray[An
     match values:
         case "positive" | "above" | "unit":
             return random.uniform(*INTERVALS[values], shape)
-        case "integers" | "bits":
-            return random.integers(0, 4 if values == "integers" else 2, shape).astype(np.int32)
+        case "integers" | "bits" | "places":
+            limit, dtype = {"integers": (4, np.int32), "bits": (2, np.int32), "places": (3, np.int64)}[values]
+            return random.integers(0, limit, shape).astype(dtype)
         case "definite":
             matrices = random.normal(size=shape)
             return matrices @ matrices.swapaxes(-1, -2) + np.eye(shape[-1])

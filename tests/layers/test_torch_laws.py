@@ -49,6 +49,8 @@ TORCH, KERAS = _cases()
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Layer .* was passed an input with a mask:UserWarning"),
+    pytest.mark.filterwarnings(r"ignore:index_reduce\(\) is in beta:UserWarning"),
+    pytest.mark.filterwarnings("ignore:The reduce argument of torch.scatter with Tensor src:UserWarning"),
     pytest.mark.filterwarnings("ignore:torch.cholesky is deprecated:UserWarning"),  # and read all the same
 ]
 

@@ -179,6 +179,7 @@ ATEN_FILES: Mapping[str, str] = {
     "embedding": "embedding",
     "expand": "squeeze unsqueeze",
     "group_norm": "group_norm instance_norm native_group_norm",
+    "index_put": "index_add index_copy index_fill index_put index_reduce",
     "indexed": "one_hot",
     "layer_norm": "_fused_rms_norm layer_norm native_layer_norm rms_norm",
     "linalg": (
@@ -213,6 +214,7 @@ ATEN_FILES: Mapping[str, str] = {
     "same": "same_average same_pad",
     "sampling": "affine_grid_generator grid_sampler grid_sampler_2d grid_sampler_3d",
     "scatter": "copy select_scatter slice_scatter",
+    "scattered": "masked_scatter scatter scatter_add scatter_reduce",
     "slicing": "narrow select slice",
     "sliding": "col2im im2col",
     "softmax": "_log_softmax _softmax glu log_softmax softmax special_log_softmax special_softmax",
@@ -228,6 +230,7 @@ ATEN_FILES: Mapping[str, str] = {
         "isposinf log log10 log1p log2 logical_not neg negative rad2deg reciprocal round rsqrt sgn sign signbit sin "
         "sinc sinh special_i0 sqrt square tan to trunc type_as"
     ),
+    "unpool": "max_unpool2d max_unpool3d",
     "where": "masked_fill where",
 }
 """For every file of this folder, the ATen operators that its families read."""

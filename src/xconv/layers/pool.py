@@ -101,8 +101,12 @@ class Pool(Spec):
         pads = _sum(even, extra)
         if call.op.startswith("max"):
             if any(n != 1 for n in dilation):
-                return _by_slices("maximum", kernel, stride, dilation, pads)
-            return (Op(cls("max", kernel, stride, pads, 1)),)
+                maxima = _by_slices("maximum", kernel, stride, dilation, pads)
+            else:
+                maxima = (Op(cls("max", kernel, stride, pads, 1)),)
+            if len(call.outputs) == 1 or None in call.inputs[0][2:]:
+                return maxima
+            return _with_places(call.inputs, maxima, kernel, stride, dilation, pads)
         if rank == 3 and call.inputs[0][1] == 1 and sorted(kernel)[:2] == [1, 1] and not any(map(any, pads)):
             sums = _by_slices("add", kernel, stride, dilation, pads)
             factor = 1 / (call.get("divisor_override") or max(kernel))
@@ -208,6 +212,11 @@ class Pool(Spec):
         yield TorchExample("torch.nn.AvgPool3d", cube, uneven, float64=False)
         yield TorchExample("torch.nn.LocalResponseNorm", ((5, 4, 3),), {"size": 3, "alpha": 0.2})
         yield TorchExample("torch.nn.LocalResponseNorm", ((5, 4, 3),), {"size": 4, "alpha": 0.3, "beta": 0.6, "k": 2.0})
+        indexed = {**wide, "return_indices": True}
+        yield TorchExample("torch.nn.MaxPool1d", line, {"kernel_size": 2, "return_indices": True})
+        yield TorchExample("torch.nn.MaxPool2d", flat, {**indexed, "ceil_mode": True})
+        yield TorchExample("torch.nn.MaxPool2d", flat, {**indexed, "dilation": (2, 1)})
+        yield TorchExample("torch.nn.MaxPool3d", cube, indexed, float64=False)
         values = {"kernel_size": 2, "padding": 1, "stride": 2}
         yield TorchExample("torch.nn.functional.max_pool2d", flat, args=(Slot(0),), kwargs=values)
 
@@ -304,6 +313,16 @@ def _average(call: AtenCall, spec: Pool, even: Pads, extra: Pads) -> Sequence[Op
     if not any(map(any, extra)):
         return (Op(replace(spec, counts_pads=True)),)
     return Op(Pad(even, 1), {}, "pad"), Op(replace(spec, padding=extra))
+
+
+def _with_places(
+    inputs: Sequence[Shape], maxima: Sequence[Op], kernel: Sizes, stride: Sizes, dilation: Sizes, pads: Pads
+) -> Sequence[Op]:
+    """The maxima, and the place of each within its channel."""
+    from xconv.layers.unpool import places_of_maxima
+
+    *ops, last = places_of_maxima(inputs, kernel, stride, dilation, pads, len(maxima))
+    return *maxima, *ops, replace(last, returns=(Made(len(maxima) - 1), Made(len(maxima) + len(ops))))
 
 
 def _by_slices(word: str, kernel: Sizes, stride: Sizes, dilation: Sizes, pads: Pads) -> Sequence[Op]:

@@ -34,6 +34,8 @@ class Scatter(Spec):
             return (Op(Identity(), {}, "", (source,)),)
         shape = call.inputs[0]
         axis = axes.normal(call["dim"], len(shape))
+        if call.op == "slice_scatter" and call["step"] != 1:
+            return _stepped(call, axis)
         ops: list[Op] = []
         middle: Slot | Made = source
         if call.op == "select_scatter":
@@ -50,18 +52,31 @@ class Scatter(Spec):
 
     @classmethod
     def torch_examples(cls) -> Iterator[TorchExample]:
-        """A slice in the middle, at the end, a single place."""
+        """A slice in the middle, at the end, of every second place, a single place."""
         two, slots = ((4, 5), (2, 5)), (Slot(0), Slot(1))
         yield TorchExample("torch.slice_scatter", two, args=slots, kwargs={"dim": 1, "start": 1, "end": 3})
         yield TorchExample("torch.slice_scatter", two, args=slots, kwargs={"dim": 1, "start": -2})
+        steps = {"dim": 2, "start": 1, "step": 2}
+        yield TorchExample("torch.slice_scatter", ((4, 5), (4, 2)), args=slots, kwargs=steps)
         one = ((4, 5), (4,))
         yield TorchExample("torch.select_scatter", one, args=slots, kwargs={"dim": -1, "index": -2})
 
 
+def _stepped(call: AtenCall, axis: int) -> Sequence[Op]:
+    """Every so many places, each with its part."""
+    from xconv.layers.placing import replaced
+    from xconv.layers.recipe import Recipe
+
+    size = call.inputs[0][axis]
+    if size is None:
+        raise Unsupported("a write to every nth place of an axis of open size", remedy="give known sizes")
+    places = range(*slice(call["start"], call["end"], call["step"]).indices(size))
+    recipe = Recipe(call.inputs)
+    return recipe.done(replaced(recipe, Slot(0), axis, places, call["src"]))
+
+
 def _bounds(call: AtenCall, size: int | None) -> tuple[int, int | None]:
     """Where the slice begins and ends; None where it goes on to the end."""
-    if call["step"] != 1:
-        raise Unsupported(f"a write to every {call['step']}th place", remedy="write it with torch.where")
     start, end = call["start"] or 0, call["end"]
     if size is not None:
         first, last, _ = slice(start, end).indices(size)

@@ -19,6 +19,7 @@ from xconv.torch.reading.meanings import Counted, Filled, Held, Meaning
 from xconv.torch.reading.open_numbers import OpenNumbers, is_open
 from xconv.torch.reading.operators import NO_EFFECT, arguments_of
 from xconv.torch.reading.sizes import exact, opened, shape_of
+from xconv.torch.reading.writing import WRITES, written_at
 from xconv.weights import Weight
 
 __all__ = ["Arguments"]
@@ -43,6 +44,8 @@ class Arguments:
         """Fill in the arguments, by name, as the family of the operator asks for them."""
         if name in ("index", "index_select"):
             arguments = self._indices(name, arguments)
+        elif name in WRITES:
+            arguments = written_at(self.node, name, arguments, self.constants, self.fillings)
         size = opened(self.node, name)
         if size is not None:
             arguments = {**arguments, "zeros": self.fillings.zeros(self.node, size)}
