@@ -9,10 +9,13 @@ from torch import fx
 
 from xconv.torch.record import Source
 
-__all__ = ["MARK", "Names", "source_of"]
+__all__ = ["MARK", "OPERATION", "Names", "source_of"]
 
 MARK = "xconv"
 """Under which a call carries its `Source`, in the metadata that torch.export keeps for its users."""
+
+OPERATION = "xconv_operation"
+"""Under which a call that was written for another one says what that was, in its metadata."""
 
 LIBRARY = ("torch.nn.modules.", "xconv.onnx.")
 """Classes from here mean one operation: a call inside one has the module's own name."""
@@ -105,10 +108,12 @@ def _clean(path: str) -> str:
 
 def _is_own(node: fx.Node) -> bool:
     """Whether a call is what xconv makes a whole module of while it is captured."""
-    return getattr(node.target, "namespace", "") == "xconv"
+    return getattr(node.target, "namespace", "") == "xconv" and OPERATION not in node.meta
 
 
 def _operation(node: fx.Node) -> str:
+    if OPERATION in node.meta:
+        return str(node.meta[OPERATION]).strip("_")
     schema = getattr(node.target, "_schema", None)
     if schema is None:
         return getattr(node.target, "__name__", str(node.target))

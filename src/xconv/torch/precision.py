@@ -18,7 +18,7 @@ __all__ = ["full_precision", "in_precision", "recast"]
 
 
 def in_precision(module: nn.Module, dtype: str) -> nn.Module:
-    """The module with every floating tensor in `dtype`, in eval mode.
+    """The module with every floating tensor in `dtype`, every complex one in pairs of it, in eval mode.
 
     With `OWN` every tensor stays in the dtype that it has. It is the module itself where that changes nothing; else a
     copy, which shares the tensors that need no cast.
@@ -27,7 +27,7 @@ def in_precision(module: nn.Module, dtype: str) -> nn.Module:
         return copy.deepcopy(module).eval() if any(child.training for child in module.modules()) else module
     wanted = getattr(torch, dtype)
     tensors = _tensors(module)
-    cast = any(t.is_floating_point() and t.dtype != wanted for t in tensors)
+    cast = any(_wanted(t, wanted) != t.dtype for t in tensors)
     told = any(isinstance(child, (Cast, Computing)) for child in module.modules())
     if not cast and not told and not any(child.training for child in module.modules()):
         return module
@@ -60,10 +60,18 @@ def _tensors(module: nn.Module) -> list[torch.Tensor]:
 
 
 def _cast(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    if not tensor.is_floating_point() or tensor.dtype == dtype:
+    dtype = _wanted(tensor, dtype)
+    if tensor.dtype == dtype:
         return tensor
     values = tensor.detach().to(dtype)
     return nn.Parameter(values, requires_grad=tensor.requires_grad) if isinstance(tensor, nn.Parameter) else values
+
+
+def _wanted(tensor: torch.Tensor, dtype: torch.dtype) -> torch.dtype:
+    """The type that a tensor gets; one of whole numbers keeps its own."""
+    if tensor.is_complex():
+        return dtype.to_complex()
+    return dtype if tensor.is_floating_point() else tensor.dtype
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from xconv.torch.decompose import decomposed, functional
 from xconv.torch.inline import inlined
 from xconv.torch.module_names import Names, source_of
 from xconv.torch.reading.calls import Calls
+from xconv.torch.reading.complex_numbers import REFUSED, UNREAD, real_only
 from xconv.torch.reading.constants import Constants
 from xconv.torch.reading.draft import Draft
 from xconv.torch.reading.fillings import Fillings
@@ -70,7 +71,7 @@ def survey(program: Any, name: str = "") -> tuple[Graph, tuple[Problem, ...]]:
 
 def _read(program: Any, name: str, tried: frozenset[Any] = frozenset()) -> tuple[Graph, list[Found]]:
     """One reading; where it finds problems, another one of the program as torch rewrites it, if that helps."""
-    reader = _Reader(program, inlined(program))
+    reader = _Reader(program, _in_real_numbers(program))
     for node in reader.graph.nodes:
         reader.add(node)
     outputs = reader.outputs()
@@ -84,6 +85,23 @@ def _read(program: Any, name: str, tried: frozenset[Any] = frozenset()) -> tuple
     computed = {weight.key: how for how, weight in reader.draft.computed.items()}
     graph = Graph(name or "model", nodes, tuple(reader.inputs), outputs, arrays, computed=computed)
     return graph if reader.problems else collapse_attention(graph, arrays, computed), reader.problems
+
+
+def _in_real_numbers(program: Any) -> fx.Graph:
+    """The program's graph, its regions laid open, every complex tensor as a pair of real ones."""
+    held: dict[str, torch.Tensor] = {}
+    learned: set[str] = set()
+    for spec in program.graph_signature.input_specs:
+        if spec.kind.name in ("PARAMETER", "BUFFER", "CONSTANT_TENSOR"):
+            held[spec.arg.name] = _stored(program, spec)
+            learned.update({spec.arg.name} if spec.kind.name == "PARAMETER" else ())
+    return real_only(inlined(program), held, frozenset(learned))
+
+
+def _stored(program: Any, spec: Any) -> torch.Tensor:
+    """A tensor that the program holds."""
+    stored: torch.Tensor = (program.state_dict if spec.target in program.state_dict else program.constants)[spec.target]
+    return stored
 
 
 def _rewritten(program: Any, reader: _Reader, tried: frozenset[Any]) -> tuple[Any, frozenset[Any]]:
@@ -155,8 +173,10 @@ class _Reader:
         if kind == "USER_INPUT":
             self._input(node)
         elif spec is not None and kind in ("PARAMETER", "BUFFER", "CONSTANT_TENSOR"):
-            stored = self.program.state_dict if spec.target in self.program.state_dict else self.program.constants
-            self.constants.hold(node, spec.target, stored[spec.target], learned=kind == "PARAMETER")
+            stored = _stored(self.program, spec)
+            if stored.is_complex() and not node.meta["val"].is_complex():
+                stored = torch.view_as_real(stored)
+            self.constants.hold(node, spec.target, stored, learned=kind == "PARAMETER")
         else:
             what = f"input {node.name} is a {kind.lower().replace('_', ' ')}"
             self._refuse(node.name, what, "give tensors only")
@@ -206,6 +226,9 @@ class _Reader:
         """One call: a result among several, a size, a tensor that depends on no input, or what the network computes."""
         name, mutates = operator_of(node.target)
         value = node.meta.get("val")
+        if REFUSED in node.meta:
+            self.unknown.update({node.meta[UNREAD]} if UNREAD in node.meta else ())
+            raise node.meta[REFUSED]
         if node.target is operator.getitem:
             self._item(node)
         elif name in ASSERTIONS:

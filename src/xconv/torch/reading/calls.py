@@ -17,7 +17,7 @@ from xconv.passes.unfold_pads import pad_notes
 from xconv.policies import policy_for
 from xconv.spec import AtenCall, Computed, Made, Numbers, Op, Shape, Slot, Spec
 from xconv.torch.arrays import dtype_name
-from xconv.torch.module_names import Names, source_of
+from xconv.torch.module_names import OPERATION, Names, source_of
 from xconv.torch.reading.arguments import Arguments
 from xconv.torch.reading.constants import Constants
 from xconv.torch.reading.draft import Draft
@@ -112,7 +112,7 @@ class Calls:
             spec=spec,
             layer=self.names.owner(node),
             call=self.names.call(node),
-            kind=said.kind if said is not None else operator_of(node.target)[0],
+            kind=said.kind if said is not None else node.meta.get(OPERATION, operator_of(node.target)[0]),
             trainable=not learned or any(learned),
             notes=tuple(notes),
             policy=_policy(node, held),

@@ -1,0 +1,263 @@
+"""Complex numbers inside of torch networks, on their way to Keras: pairs of real ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import xconv
+from tests.comparison import assert_same
+
+Function = Callable[[Any, torch.Tensor], Any]
+
+
+class Network(nn.Module):
+    """A function with parameters and buffers at hand, in float64."""
+
+    def __init__(self, function: Function) -> None:
+        super().__init__()
+        self.function = function
+        draw = torch.Generator().manual_seed(0)
+        self.pairs = nn.Parameter(torch.randn(5, 3, 2, generator=draw, dtype=torch.float64))
+        self.matrix = nn.Parameter(torch.randn(4, 3, generator=draw, dtype=torch.complex128))
+        self.register_buffer("waves", torch.polar(torch.ones(5, 2), torch.randn(5, 2, generator=draw)).cdouble())
+        self.register_buffer("window", torch.hann_window(8, dtype=torch.float64))
+        self.register_buffer("short", torch.rand(5, generator=draw, dtype=torch.float64) + 0.5)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return self.function(self, x)
+
+
+def converted(function: Function, shape: tuple[int, ...]) -> tuple[nn.Module, keras.Model]:
+    """A network and the Keras model that it becomes."""
+    module = Network(function).eval()
+    return module, xconv.torch_to_keras(module, input_shape=shape)
+
+
+def noise(*shape: int) -> torch.Tensor:
+    """What a network is called on."""
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def check(function: Function, shape: tuple[int, ...]) -> keras.Model:
+    """The outputs of two batches, and what the inputs of the second contribute to them."""
+    module, model = converted(function, shape)
+    for batch in (1, 4):
+        x = noise(batch, *shape).requires_grad_()
+        wanted = _list(module(x))
+        with tf.GradientTape() as tape:
+            fed = tf.constant(x.detach().numpy())
+            tape.watch(fed)
+            found = _list(model(fed))
+            pulls = [np.cos(np.arange(one.numel())).reshape(one.shape) for one in wanted]
+            total = tf.add_n([tf.reduce_sum(one * pull) for one, pull in zip(found, pulls, strict=True)])
+        for one, other in zip(found, wanted, strict=True):
+            assert_same(one, other)
+    (gradient,) = torch.autograd.grad(wanted, x, [torch.from_numpy(pull) for pull in pulls])
+    assert_same(tape.gradient(total, fed), gradient)
+    return model
+
+
+def _list(outputs: Any) -> list[Any]:
+    several = list(outputs) if isinstance(outputs, (list, tuple)) else [outputs]
+    return [item.resolve_neg() if isinstance(item, torch.Tensor) else item for item in several]
+
+
+def both(z: torch.Tensor) -> torch.Tensor:
+    """Everything that a complex tensor holds."""
+    return torch.view_as_real(z.resolve_conj())
+
+
+def z_of(x: torch.Tensor) -> torch.Tensor:
+    """Complex numbers that depend on an input in both parts."""
+    return torch.complex(x, x.flip(-1) * 0.7 + 0.3)
+
+
+def rotated(net: Any, x: torch.Tensor) -> torch.Tensor:
+    """Rotary embeddings as in LLaMA's reference code."""
+    z = torch.view_as_complex(x.reshape(*x.shape[:-1], -1, 2))
+    waves = net.waves[: x.shape[1]].view(1, x.shape[1], 1, 2)
+    return torch.view_as_real(z * waves).flatten(3).type_as(x)
+
+
+def rotated_by_places(net: Any, x: torch.Tensor) -> torch.Tensor:  # noqa: ARG001
+    """The same with waves that the network computes."""
+    places = torch.outer(torch.arange(x.shape[1], dtype=x.dtype), 0.5 ** torch.arange(2, dtype=x.dtype))
+    z = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
+    return torch.view_as_real(z * torch.polar(torch.ones_like(places), places)).flatten(2)
+
+
+def filtered(net: Any, x: torch.Tensor) -> torch.Tensor:
+    """GFNet's global filter."""
+    maps = x.view(x.shape[0], 5, 4, 3)
+    spectrum = torch.fft.rfft2(maps, dim=(1, 2), norm="ortho")
+    weight = torch.view_as_complex(net.pairs.unsqueeze(1).contiguous())
+    return torch.fft.irfft2(spectrum * weight, s=(5, 4), dim=(1, 2), norm="ortho").reshape(x.shape)
+
+
+def mixed(net: Any, x: torch.Tensor) -> torch.Tensor:
+    """AFNO's products of blocks, real and imaginary parts apart, and its soft threshold."""
+    spectrum = torch.fft.rfft2(x.reshape(x.shape[0], 5, 4, 3).float().double(), dim=(1, 2), norm="ortho")
+    first, second = net.pairs[:3, :, 0], net.pairs[:3, :, 1]
+    real = torch.relu(spectrum.real @ first - spectrum.imag @ second)
+    imag = torch.relu(spectrum.imag @ first + spectrum.real @ second)
+    soft = nn.functional.softshrink(torch.stack([real, imag], dim=-1), lambd=0.01)
+    return torch.fft.irfft2(torch.view_as_complex(soft), s=(5, 4), dim=(1, 2), norm="ortho") + x.view(-1, 5, 4, 3)
+
+
+def operated(net: Any, x: torch.Tensor) -> torch.Tensor:
+    """A layer of a Fourier neural operator: the lower frequencies times a complex weight, the others zero."""
+    spectrum = torch.fft.rfft(x)
+    made = torch.zeros(x.shape[0], 3, spectrum.shape[-1], dtype=torch.cdouble)
+    made[:, :, :2] = torch.einsum("bix,io->box", spectrum[:, :, :2], net.matrix)
+    return torch.fft.irfft(made, n=x.shape[-1])
+
+
+NETWORKS: dict[str, tuple[Function, tuple[int, ...]]] = {
+    "FNet": (lambda net, x: torch.fft.fft(torch.fft.fft(x, dim=-1), dim=-2).real, (7, 4)),
+    "GFNet": (filtered, (20, 3)),
+    "AFNO": (mixed, (20, 3)),
+    "FNO": (operated, (4, 9)),
+    "LLaMA": (rotated, (5, 3, 4)),
+    "computed waves": (rotated_by_places, (5, 4)),
+    "magnitude": (lambda net, x: torch.stft(x, 8, 3, window=net.window, return_complex=True).abs(), (23,)),
+    "power": (lambda net, x: torch.stft(x, 8, window=net.window, return_complex=True).abs() ** 2, (21,)),
+    "phase": (
+        lambda net, x: torch.stft(x, 8, window=net.window, center=False, return_complex=True).angle()[:, 1:-1],
+        (21,),
+    ),
+    "there and back": (
+        lambda net, x: torch.istft(
+            torch.stft(x, 8, 2, window=net.window, return_complex=True) * 2, 8, 2, window=net.window, length=22
+        ),
+        (22,),
+    ),
+}
+
+OPERATORS: dict[str, Function] = {
+    "product": lambda net, x: both(z_of(x) * z_of(x.tanh())),
+    "numbers": lambda net, x: both(2j * z_of(x) + (1 - 2j) - z_of(x) * 3 / 2),
+    "real tensors": lambda net, x: both(x * z_of(x) + x - z_of(x) / (x.abs() + 1)),
+    "from a number": lambda net, x: both(3 - z_of(x)),
+    "alpha": lambda net, x: both(torch.sub(z_of(x), z_of(x.tanh()), alpha=2)),
+    "division": lambda net, x: both(z_of(x) / z_of(x.exp())),
+    "reciprocal": lambda net, x: both(1 / z_of(x.exp()) + z_of(x.exp()).reciprocal()),
+    "powers": lambda net, x: both(z_of(x) ** 2 + z_of(x) ** 3 - z_of(x.exp()) ** -2 + z_of(x).square() + z_of(x) ** 0),
+    "conjugate": lambda net, x: both(z_of(x).conj() * z_of(x) + torch.conj_physical(-z_of(x))),
+    "parts": lambda net, x: (z_of(x).conj().imag, z_of(x).real, torch.view_as_real(z_of(x)).sum(-1)),
+    "absolute value, angle": lambda net, x: (z_of(x).abs(), z_of(x).angle()),
+    "polar": lambda net, x: both(torch.polar(x.exp(), x * 2)),
+    "exp, log": lambda net, x: both(torch.exp(z_of(x)) + torch.log(z_of(x))),
+    "from real": lambda net, x: both(x.to(torch.complex128) * net.waves.sum()),
+    "to real": lambda net, x: torch.complex(x[..., 0], x[..., 1]).abs().to(torch.float64),
+    "shapes": lambda net, x: both(z_of(x).reshape(x.shape[0], 2, 3, 5).permute(0, 3, 1, 2).flatten(2).mT),
+    "places": lambda net, x: both(z_of(x)[:, 1:, None, ::2].squeeze(2).roll(1, 1).flip(-1)[..., 0]),
+    "picked": lambda net, x: both(z_of(x)[:, [2, 0, 1]].index_select(2, torch.tensor([3, 1, 4]))),
+    "joined": lambda net, x: both(torch.cat([z_of(x), x + 0j, z_of(x).expand_as(z_of(x))], 1)),
+    "stacked": lambda net, x: both(torch.stack([z_of(x), z_of(x) * 1j], -1)),
+    "apart": lambda net, x: tuple(both(part) for part in (*z_of(x).chunk(2, -1), *z_of(x).unbind(1)[:2])),
+    "padded": lambda net, x: both(nn.functional.pad(z_of(x), (1, 2))),
+    "chosen": lambda net, x: both(torch.where(x > 0, z_of(x), 0.5 * z_of(x))),
+    "filled": lambda net, x: both(z_of(x).masked_fill(x > 0.5, 2.0) + torch.ones_like(z_of(x))),
+    "sums": lambda net, x: both(z_of(x).sum(-1) + z_of(x).mean((1, 2)).unsqueeze(1) + z_of(x).cumsum(2)[..., -1]),
+    "norm": lambda net, x: torch.linalg.vector_norm(z_of(x), dim=-1),
+    "matrix product": lambda net, x: both(z_of(x) @ z_of(x.tanh()).mT),
+    "held matrix": lambda net, x: both(
+        z_of(x)[..., :4] @ net.matrix + torch.einsum("bsi,io->bso", z_of(x)[..., :4], net.matrix)
+    ),
+    "real matrix": lambda net, x: both(z_of(x)[..., :3] @ net.pairs[:3, :, 0].cdouble()),
+    "linear": lambda net, x: both(nn.functional.linear(z_of(x)[..., :4], net.matrix.mT, net.waves[:3, 0])),
+    "adjoint": lambda net, x: both(z_of(x).mH @ z_of(x)),
+    "constants": lambda net, x: both(z_of(x)[..., :2] * net.waves.conj().exp()[None, 0]),
+    "equal": lambda net, x: (z_of(x) == z_of(x.relu())).double() * x,
+    "in place": lambda net, x: both(z_of(x).mul_(2j).add_(x)),
+    "a part in place": lambda net, x: _with_a_part_scaled(z_of(x)).abs(),
+    "a slice in place": lambda net, x: _with_a_slice_written(z_of(x)),
+    "decomposed": lambda net, x: both(torch.addcmul(z_of(x), z_of(x), z_of(x.tanh()))),
+    "shifts": lambda net, x: both(torch.fft.fftshift(z_of(x), dim=(1, 2)) + torch.fft.ifftshift(x, dim=2)),
+}
+
+
+def _with_a_part_scaled(z: torch.Tensor) -> torch.Tensor:
+    z.imag.mul_(3)
+    return z
+
+
+def _with_a_slice_written(z: torch.Tensor) -> torch.Tensor:
+    z[:, 1:3] = z[:, :2].conj() * 2
+    return both(z)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_of_complex_numbers_inside(name: str) -> None:
+    """What people write, on two sizes of the batch, gradients too."""
+    check(*NETWORKS[name])
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_operators_of_complex_numbers(name: str) -> None:
+    """Each in real numbers."""
+    check(OPERATORS[name], (5, 6))
+
+
+KINDS = (
+    "fft",
+    "ifft",
+    "rfft",
+    "irfft",
+    "hfft",
+    "ihfft",
+    "fft2",
+    "ifft2",
+    "rfft2",
+    "irfft2",
+    "fftn",
+    "ifftn",
+    "rfftn",
+    "irfftn",
+)
+
+
+@st.composite
+def transforms(draw: st.DrawFn) -> tuple[str, dict[str, Any], tuple[int, ...]]:
+    """A transform, its arguments, and the shape of what it is called on."""
+    kind = draw(st.sampled_from(KINDS))
+    shape = draw(st.tuples(*[st.integers(2, 6)] * 3))
+    norm = draw(st.sampled_from([None, "ortho", "forward", "backward"]))
+    sizes = st.integers(1, 7)
+    if kind[-1] == "t":
+        return (
+            kind,
+            {"n": draw(st.none() | sizes), "dim": draw(st.sampled_from([1, 2, 3, -1, -2])), "norm": norm},
+            shape,
+        )
+    count = 2 if kind[-1] == "2" else draw(st.integers(1, 3))
+    dims = draw(st.permutations([-1, -2, -3]))[:count]
+    s = draw(st.none() | st.tuples(*[sizes] * count))
+    return kind, {"s": s, "dim": tuple(dims), "norm": norm}, shape
+
+
+@settings(max_examples=25)
+@given(transforms())
+def test_transforms(case: tuple[str, dict[str, Any], tuple[int, ...]]) -> None:
+    """Every transform along any axes, cut and filled up, with every norm."""
+    kind, options, shape = case
+    flat = (math.prod(shape),)
+    real = kind.startswith(("rfft", "ihfft"))
+
+    def transformed(net: Any, x: torch.Tensor) -> torch.Tensor:  # noqa: ARG001
+        x = x.view(x.shape[0], *shape)
+        made = getattr(torch.fft, kind)(x if real else z_of(x), **options)
+        return both(made) if made.is_complex() else made
+
+    check(transformed, flat)
