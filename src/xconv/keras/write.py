@@ -33,6 +33,7 @@ def records_of(graph: Graph) -> KerasModel:
             writer.add(node)
         except XConvError as error:
             writer.problems += error.at(node.name).problems
+            writer.stand_in(node)
     writer.check_sharing()
     if writer.problems:
         raise Unsupported(f"{graph.name} cannot be said in Keras", problems=writer.problems)
@@ -89,6 +90,12 @@ class _Writer:
         for index, shape in enumerate(node.shapes):
             self.refs[Value(node.name, index)] = replace(ref, tensor=index)
             self.shapes[replace(ref, tensor=index)] = shape
+
+    def stand_in(self, node: Node) -> None:
+        """Stand something in for a node that cannot be said, so that what else is wrong is found too."""
+        for index, shape in enumerate(node.shapes):
+            ref = Ref(layer_name(node.name), 0, index)
+            self.refs[Value(node.name, index)], self.shapes[ref] = ref, shape
 
     def _layer(self, layer: KerasLayer, node: Node, refs: Sequence[Ref], name: str) -> Ref:
         """One layer, after those in its arguments; a second call of a layer that is there is a call of it."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from xconv import axes
 from xconv.errors import Unsupported
-from xconv.layers.geometry import Sizes, channel_axis, check_rank, data_format, sizes, windows
+from xconv.layers.geometry import Sizes, channel_axis, check_batched, check_rank, data_format, sizes, windows
 from xconv.layers.pool import GlobalPool, Pool
 from xconv.layers.reduce import Reduce
 from xconv.padding import zero_pads
@@ -44,8 +44,9 @@ class AdaptivePool(Spec):
         for key in ("self", "input"):
             call.get(key)
         kind = "max" if "max" in call.op else "average"
+        rank = int(call.op[-2])
+        check_batched(call, rank)
         before, after = call.inputs[0][2:], call.outputs[0][2:]
-        rank = len(before)
         given: Sequence[int | None] = call.sizes("output_size", rank)
         kept = tuple(n is None or n == size for n, size in zip(given, before, strict=True))
         if all(size == 1 for size in after):

@@ -53,12 +53,12 @@ class Dropout(Spec):
     def from_torch(cls, call: AtenCall) -> Op:
         """The probability; whether it acts at this moment is not part of the network."""
         call.get("x", call.get("input"))
-        rate = float(call["p"])
+        rate, note = float(call["p"]), always(call)
         if call.op == "drop_unscaled":
             what = f"in training torch drops whole samples with probability {rate:g} and does not grow the rest"
             return Op(Activation("linear"), note=f"{what}; Keras has no layer for it, here nothing is dropped")
         kinds = {"alpha_dropout": "alpha", "drop_path": "whole", "drop_batch": "batch"}
-        return Op(cls(rate, kinds.get(call.op, "plain")))
+        return Op(cls(rate, kinds.get(call.op, "plain")), note=note)
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """Dropout, with a noise_shape for whole tensors; AlphaDropout."""
@@ -92,6 +92,13 @@ class Dropout(Spec):
         """Plain and alpha, as functions of torch in inference."""
         for name in ("Dropout", "AlphaDropout"):
             yield TorchExample(f"torch.nn.{name}", ((4, 5, 3),), {"p": 0.3}, trains=False)
+
+
+def always(call: AtenCall) -> str:
+    """What to tell of a dropout of torch's that acts in inference too; nothing of another."""
+    if not call.get("train"):
+        return ""
+    return "torch drops in inference too (training=True); here it follows train() and eval()"
 
 
 def _shared_axes(noise: Shape, shape: Shape) -> tuple[int, ...]:
@@ -164,7 +171,7 @@ class SpatialDropout(Spec):
     def from_torch(cls, call: AtenCall) -> Op:
         """The probability; the channels are on axis 1."""
         call.get("input")
-        return Op(cls(float(call["p"]), 1))
+        return Op(cls(float(call["p"]), 1), note=always(call))
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """SpatialDropout."""

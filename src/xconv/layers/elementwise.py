@@ -24,7 +24,7 @@ from xconv.spec import (
     Weights,
 )
 
-__all__ = ["Elementwise", "broadcast", "number_of", "wired"]
+__all__ = ["Elementwise", "broadcast", "in_sequence", "number_of", "wired"]
 
 MERGES = {"Add": "add", "Subtract": "subtract", "Multiply": "multiply", "Maximum": "maximum", "Minimum": "minimum"}
 
@@ -196,11 +196,17 @@ class Elementwise(Spec):
         return steps.done()
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
-        """The merging layer where it was one, otherwise the operation."""
+        """The merging layer where it was one, otherwise the operation; a sum as TensorFlow gets it right."""
+        operands = self.operands
+        if self.name in ("add", "average") and len(inputs) == len(operands) == 2:
+            operands = in_sequence(*inputs)
+            if operands is None:
+                negative = KerasLayer("ops.Negative", args=(Slot(1),), name="negative")
+                return KerasLayer("ops.Subtract", {}, inputs=tuple(inputs), args=(Slot(0), negative))
         if self.merge:
             kind = next((kind for kind, name in MERGES.items() if name == self.name), "Average")
-            return KerasLayer(kind, {}, inputs=tuple(inputs), args=(list(self.operands),))
-        return KerasLayer(f"ops.{BINARY[self.name][0]}", {}, inputs=tuple(inputs), args=self.operands)
+            return KerasLayer(kind, {}, inputs=tuple(inputs), args=(list(operands),))
+        return KerasLayer(f"ops.{BINARY[self.name][0]}", {}, inputs=tuple(inputs), args=operands)
 
     def to_torch(self, weights: Weights, inputs: Sequence[Shape]) -> TorchCall:
         """One torch function, nested from the left for more than two operands."""
@@ -336,6 +342,39 @@ def broadcast(shapes: Sequence[Shape], *, merge: bool = False) -> Shape:
             raise Mismatch(f"shapes {', '.join(map(str, shapes))} cannot be broadcast")
         result.append(known.pop() if known else None if None in sizes else 1)
     return tuple(result)
+
+
+def in_sequence(first: Shape, second: Shape) -> tuple[Slot, Slot] | None:
+    """The sequence of the terms in which Keras adds them right on TensorFlow; None where neither does.
+
+    `keras.ops.add` takes a second term for a bias where one of its sizes alone is not 1 and is that of the first term's
+    axis 1 or last axis: it is added along that axis, whichever axis it is of. An open size may be any.
+
+    >>> in_sequence((None, 5, 5), (1, 5, 1)), in_sequence((None, 4), (None, 1)), in_sequence((None, 4, 6), (6,))
+    ((Slot(index=1), Slot(index=0)), (Slot(index=1), Slot(index=0)), (Slot(index=0), Slot(index=1)))
+    >>> in_sequence((None, 1, 4), (None, 4, 1))
+    """
+    if first == second or not _misplaced(first, second):
+        return Slot(0), Slot(1)
+    return None if _misplaced(second, first) else (Slot(1), Slot(0))
+
+
+def _misplaced(first: Shape, second: Shape) -> bool:
+    """Whether the second term may be taken for a bias of another axis than its own."""
+    if len(first) < 2:
+        return False
+    for axis, size in enumerate(second):
+        others = (*second[:axis], *second[axis + 1 :])
+        if size == 1 or any(other not in (None, 1) for other in others):
+            continue
+        fits = len(second) <= len(first)
+        own, last = axis - len(second), len(first) - 1
+        if fits and own == -1 and size is not None and size == first[-1]:
+            continue  # a bias along the last axis, which is asked for first
+        targets = [place - len(first) for place in (last, 1) if None in (size, first[place]) or size == first[place]]
+        if any(not fits or place != own for place in targets):
+            return True
+    return False
 
 
 def _operand(value: Any) -> Slot | float:

@@ -13,6 +13,7 @@ from xconv.weights import Weight
 __all__ = [
     "Sizes",
     "channel_axis",
+    "check_batched",
     "check_rank",
     "convolution_of",
     "data_format",
@@ -48,6 +49,12 @@ def check_rank(layer: KerasLayer, rank: int) -> None:
         raise Mismatch(f"{layer.kind} needs an input of rank {rank + 2}, it gets {layer.inputs[0]}")
 
 
+def check_batched(call: AtenCall, rank: int) -> None:
+    """Refuse an input of a torch call that has not `rank` spatial axes beside batch and channels."""
+    if len(call.inputs[0]) != rank + 2:
+        raise Mismatch(f"{call.op} gets an input of shape {call.inputs[0]}", remedy="give it a batch axis")
+
+
 def convolution_of(call: AtenCall) -> tuple[dict[str, Weight], Sizes, Sizes, Sizes]:
     """What both kinds of convolution have in torch: the weights by role, the kernel, the stride and the dilation.
 
@@ -57,8 +64,7 @@ def convolution_of(call: AtenCall) -> tuple[dict[str, Weight], Sizes, Sizes, Siz
     weights = call.named(kernel="weight", bias="bias")
     kernel, rank = weights["kernel"].shape[2:], int(call.op[-2])
     call.get("input")
-    if len(call.inputs[0]) != rank + 2:
-        raise Mismatch(f"{call.op} gets an input of shape {call.inputs[0]}", remedy="give it a batch axis")
+    check_batched(call, rank)
     return weights, kernel, call.sizes("stride", rank), call.sizes("dilation", rank)
 
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from xconv.errors import Unsupported
 from xconv.layers.described import Described
 from xconv.layers.diagonal import Diagonal
+from xconv.layers.elementwise import Elementwise
 from xconv.layers.expand import ExpandDims, Squeeze
 from xconv.layers.reduce import Reduce
 from xconv.layers.steps import Steps, Taken
@@ -104,7 +105,7 @@ class MatrixFunction(Spec):
         """The option; those that Keras has not must be left at what they are.
 
         The sign and the logarithm of a determinant are those of the determinant, and of what stands on R's diagonal:
-        Keras states wrong shapes for its own slogdet.
+        Keras states wrong shapes for its own slogdet, and its logdet is of positive definite matrices alone.
         """
         name = ATEN[call.op]
         for key in ("self", "input", "A"):
@@ -117,7 +118,11 @@ class MatrixFunction(Spec):
         option = call.get(key, default) if key else None
         if isinstance(option, Slot) or option == "r":
             raise Unsupported(f"{call.op} with {key}={option!r}", remedy="give a number, or leave it out")
-        return _slogdet(call) if name == "slogdet" else (Op(cls(name, option)),)
+        if name in ("qr", "svdvals") and None in call.inputs[0][-2:]:
+            raise Unsupported(f"{call.op} of matrices of open size", remedy="give them a batch in front")
+        if name in ("logdet", "slogdet"):
+            return _slogdet(call, summed=name == "logdet")
+        return (Op(cls(name, option)),)
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """The operation."""
@@ -170,7 +175,7 @@ class MatrixFunction(Spec):
     @classmethod
     def torch_examples(cls) -> Iterator[TorchExample]:
         """Other spellings."""
-        for name in ("det", "inverse", "slogdet", "cholesky"):
+        for name in ("det", "inverse", "logdet", "slogdet", "cholesky"):
             yield TorchExample(f"torch.{name}", ((3, 3),), args=(Slot(0),), values="definite")
 
 
@@ -271,8 +276,8 @@ class CholeskyInverse(Described):
             yield Example("ops.CholeskyInverse", ((3, 3),), config, args=(Slot(0),), values="definite")
 
 
-def _slogdet(call: AtenCall) -> tuple[Op, ...]:
-    """The sign of the determinant, and the logarithm of its size."""
+def _slogdet(call: AtenCall, *, summed: bool) -> tuple[Op, ...]:
+    """The sign of the determinant and the logarithm of its size; `summed`, the logarithm of both."""
     rank = len(call.inputs[0])
     steps = Steps()
     sign = steps.add(Unary("sign"), steps.add(MatrixFunction("det"), Slot(0), name="det"), name="sign")
@@ -280,6 +285,9 @@ def _slogdet(call: AtenCall) -> tuple[Op, ...]:
     line = steps.add(Diagonal(rank - 2, rank - 1), Made(len(steps.ops) - 1, 1), name="diagonal")
     sizes = steps.add(Unary("log"), steps.add(Unary("abs"), line, name="sizes"), name="logs")
     total = steps.add(Reduce("sum", (rank - 2,), keepdims=False), sizes, name="size")
+    if summed:
+        steps.add(Elementwise("add", (Slot(0), Slot(1))), total, steps.add(Unary("log"), sign, name="side"), name="sum")
+        return steps.done()
     *ops, last = steps.done()
     return (*ops, replace(last, returns=(sign, total)))
 

@@ -13,6 +13,7 @@ from xconv.layers.elementwise import Elementwise
 from xconv.layers.geometry import (
     Sizes,
     channel_axis,
+    check_batched,
     check_rank,
     data_format,
     flat_pads,
@@ -90,7 +91,8 @@ class Pool(Spec):
         """
         for key in ("self", "input"):
             call.get(key)
-        rank = len(call.inputs[0]) - 2
+        rank = int(call.op.partition("_pool")[2][0])
+        check_batched(call, rank)
         kernel = call.sizes("kernel_size", rank)
         stride = call.sizes("stride", rank) if call["stride"] else kernel
         dilation = call.sizes("dilation", rank) if call.get("dilation") else (1,) * rank

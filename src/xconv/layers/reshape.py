@@ -45,7 +45,7 @@ class Reshape(Spec):
         """The sizes that torch gives to the result, whatever the operator is called."""
         for key in call.arguments:
             call.get(key)
-        before, after = call.inputs[0], call.outputs[0]
+        before, after = call.inputs[0], _as_asked(call)
         whole = call.op == "flatten" and len(after) == 2 < len(before) and _keeps_batch(before, after)
         return Op(Flatten() if whole else regrouping(before, after))
 
@@ -233,6 +233,20 @@ class Unsqueeze(Spec):
         rest = iter(inputs[0])
         rank = len(inputs[0]) + len(self.places)
         return tuple(1 if place in self.places else next(rest) for place in range(rank))
+
+
+def _as_asked(call: AtenCall) -> Shape:
+    """The sizes of the result, with a number where one is asked for: torch may state it as a share of the batch.
+
+    >>> _as_asked(AtenCall("view", {"size": [-1, 2, 4]}, ((None, 4),), ((None, None, 4),)))
+    (None, 2, 4)
+    """
+    stated = call.outputs[0]
+    asked = call.get("size", call.get("shape"))
+    if not isinstance(asked, (list, tuple)) or len(asked) != len(stated):
+        return stated
+    known = (size if isinstance(size, int) and size >= 0 else None for size in asked)
+    return tuple(own if size is None else size for own, size in zip(stated, known, strict=True))
 
 
 def regrouping(before: Shape, after: Shape) -> Spec:

@@ -58,6 +58,7 @@ def capture(
     leaves, spec = pytree.tree_flatten((tuple(examples), dict(keywords or {})))
     opened = [*open_axes, *[()] * (len(leaves) - len(open_axes))]
     tensors = _enough(leaves)
+    _check_dense(module)
     free = [_dynamic(leaf, places) for leaf, places in zip(tensors, opened, strict=True)]
     record = _record_of(module)
     with (
@@ -174,9 +175,18 @@ def _enough(leaves: Sequence[Any]) -> list[torch.Tensor]:
         if not isinstance(leaf, torch.Tensor):
             what = f"example input {place} is a {type(leaf).__name__}"
             raise InvalidInput(what, remedy="give tensors; bind other arguments in a small wrapping module")
+        if leaf.layout is not torch.strided:
+            raise InvalidInput(f"example input {place} is sparse", remedy="give a dense tensor: x.to_dense()")
     fewest = min((leaf.shape[0] for leaf in leaves if leaf.dim()), default=TRACED)
     times = math.ceil(TRACED / max(fewest, 1))
     return [torch.cat([leaf] * times) if leaf.dim() and times > 1 else leaf for leaf in leaves]
+
+
+def _check_dense(module: nn.Module) -> None:
+    """Refuse parameters and buffers that are sparse: Keras holds no such weight."""
+    for path, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if tensor.layout is not torch.strided:
+            raise Unsupported("it is sparse", place=path, remedy="hold it as a dense tensor: x.to_dense()")
 
 
 def _dynamic(leaf: torch.Tensor, open_axes: Sequence[int]) -> dict[int, Any]:

@@ -161,7 +161,9 @@ class _Reader:
         if changed:
             what = f"it changes its buffers {', '.join(sorted(changed.values()))} in inference"
             self._refuse("", what, "export it in eval mode")
-        leaves = [self._returned(item) for item in output.args[0]]
+        kinds = [spec.kind.name for spec in self.program.graph_signature.output_specs]
+        returned = [item for item, kind in zip(output.args[0], kinds, strict=True) if kind == "USER_OUTPUT"]
+        leaves = [self._returned(item) for item in returned]
         return _without_none(pytree.tree_unflatten(leaves, self.program.call_spec.out_spec))
 
     # ------------------------------------------------------------------ inputs and outputs

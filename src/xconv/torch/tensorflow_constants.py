@@ -2,7 +2,8 @@
 
     gelu, exact           0.5 x erfc(-c x) with c = float32(1/sqrt(2))
     gelu, tanh            the factor 0.044715 of the cube
-    leaky_relu            the slope
+    leaky_relu, rrelu     the slope
+    logaddexp2            log(2)
     Rescaling             scale and offset
     Normalization         mean and variance, where the config gives them
     ReLU                  max_value
@@ -156,6 +157,21 @@ def _leaky_relu(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Found:
     return torch.where(args[0] > 0, args[0], args[0] * single(slope)), f"slope {slope:g}"
 
 
+def _rrelu(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Found:
+    """In inference alone, where it has one slope."""
+    if _argument(args, kwargs, 3, "training", False):
+        return None
+    lower, upper = _argument(args, kwargs, 1, "lower", 1 / 8), _argument(args, kwargs, 2, "upper", 1 / 3)
+    return _leaky_relu((args[0], (lower + upper) / 2), {})
+
+
+def _logaddexp2(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Found:
+    first, second = args[0], _argument(args, kwargs, 1, "other", None)
+    change, base = first - second, single(math.log(2))
+    found = torch.maximum(first, second) + torch.log1p(torch.exp(-change.abs() * base)) / base
+    return torch.where(change.isnan(), first + second, found), "log(2) of logaddexp2"
+
+
 def _attention(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Found:
     size = args[0].shape[-1]
     exact, rounded = 1 / math.sqrt(size), float(1 / torch.tensor(size, dtype=torch.float32).sqrt())
@@ -282,7 +298,9 @@ BIASED = 4
 RULES: dict[str, Rule] = {
     "gelu": _gelu,
     "leaky_relu": _leaky_relu,
+    "logaddexp2": _logaddexp2,
     "mul": _queries,
+    "rrelu": _rrelu,
     "multi_head_attention_forward": _heads,
     "scaled_dot_product_attention": _attention,
     "interpolate": _interpolate,

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from xconv.errors import Unsupported
 from xconv.graph import Node, Value, unique, values_in
 from xconv.layers.io import Input, Variable
 from xconv.layers.unary import Cast
@@ -74,8 +75,15 @@ class Draft:
         return Held(self.hold(unique(f"constant:{name}", self.arrays), tensor), learned=False, trains=False)
 
     def variable(self, held: Held) -> Value:
-        """The node of a free tensor, one for all its uses."""
+        """The node of a free tensor, one for all its uses.
+
+        Raises:
+            Unsupported: there is no number in it, and no layer of Keras holds such a weight.
+        """
         weight = held.weight
+        if 0 in weight.shape:
+            what = f"{weight.key.removeprefix('constant:')} is a tensor without a number, of sizes {weight.shape}"
+            raise Unsupported(what, remedy="leave out what uses it")
         if weight not in self.variables:
             name = weight.key.removeprefix("constant:")
             owner, _, role = name.rpartition(".")

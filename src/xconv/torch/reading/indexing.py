@@ -34,7 +34,7 @@ def picked(shape: Shape, indices: Sequence[torch.Tensor | None]) -> Picked:
     [0, 3]
 
     Raises:
-        Unsupported: several axes, one of which has no known size.
+        Unsupported: several axes, one of which has no known size; no place at all.
     """
     over: list[int] = []
     numbers: list[torch.Tensor] = []
@@ -44,6 +44,8 @@ def picked(shape: Shape, indices: Sequence[torch.Tensor | None]) -> Picked:
         over += range(axis, axis + len(parts))
         numbers += [part.long() for part in parts]
         axis += max(len(parts), 1)
+    if any(not part.numel() for part in numbers):
+        raise Unsupported(f"an index of {shape} that names no place", remedy="leave out what uses it")
     sizes = [size for size in (shape[place] for place in over) if size is not None]
     if len(over) == 1 and not sizes:
         return Picked(tuple(over), numbers[0])
