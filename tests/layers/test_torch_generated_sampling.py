@@ -12,10 +12,10 @@ from torch import nn
 from torch.nn import functional
 
 import xconv
-from tests.layers.test_torch_generated import check
+from tests.layers.test_torch_generated import check, one_for_each
 from tests.layers.torch_reference import Case, assert_same_answers, convert
 from xconv.errors import Mismatch
-from xconv.spec import TorchExample
+from xconv.spec import Slot, TorchExample
 
 few = settings(max_examples=10)
 sizes = st.integers(1, 4)
@@ -59,6 +59,7 @@ class Transformer(nn.Module):
         return self.after(functional.grid_sample(x, grid, padding_mode=self.padding, align_corners=self.corners))
 
 
+@pytest.mark.filterwarnings("ignore:Since version 1.3.0, affine_grid behavior has changed:UserWarning")
 @pytest.mark.parametrize("corners", [False, True])
 @pytest.mark.parametrize(("shape", "padding"), [((2, 5, 6), "zeros"), ((2, 3, 4, 5), "border"), ((2, 1, 5), "border")])
 def test_spatial_transformers(shape: tuple[int, ...], padding: str, corners: bool) -> None:
@@ -78,3 +79,26 @@ def test_a_grid_without_sizes_is_refused() -> None:
 
     with pytest.raises(Mismatch, match=r"must have known sizes.*input shape"):
         xconv.torch_to_keras(Net(), input_shape=((2, None, 4), (3, 2, 2)))
+
+
+@st.composite
+def ranks(draw: Any) -> TorchExample:
+    """Numbers at one rank, and running ones; NaN among them where which of them is meant does not matter."""
+    shape, axis = draw(one_for_each(draw(st.integers(1, 3)), st.integers(2, 9))), draw(st.integers(-1, 1))
+    name = draw(st.sampled_from(["median", "nanmedian", "kthvalue", "cummax", "cummin", "logcumsumexp"]))
+    axis = axis or -1
+    values = draw(st.sampled_from(["normal", "holes"])) if name not in ("kthvalue", "logcumsumexp") else "normal"
+    args: tuple[Any, ...] = (Slot(0), axis)
+    if name == "kthvalue":
+        args = (Slot(0), draw(st.integers(1, shape[axis if axis < 0 else 0])), axis)
+    if "cum" not in name:
+        args = (*args, draw(st.booleans()))
+    if name.endswith("median") and draw(st.booleans()):
+        args = (Slot(0),)
+    return TorchExample(f"torch.{name}", (shape,), args=args, values=values)
+
+
+@few
+@given(ranks())
+def test_ranks(example: TorchExample) -> None:
+    check(example)

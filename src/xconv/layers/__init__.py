@@ -190,6 +190,7 @@ ATEN_FILES: Mapping[str, str] = {
     "multi_head_attention": "multi_head_attention",
     "nan": "nan_to_num",
     "norm": "linalg_vector_norm",
+    "order_statistics": "cummax cummin kthvalue logcumsumexp median nanmedian",
     "pad_axes": (
         "constant_pad_nd pad reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d "
         "replication_pad3d"
