@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.layers.test_torch_generated import check
 from xconv.spec import Slot, TorchExample
 
-few = settings(max_examples=15)
+few = settings(max_examples=12)
 WHOLE = slice(None)
 X, Y, Z = Slot(0), Slot(1), Slot(2)
 

@@ -11,7 +11,7 @@ from xconv.layers.placing import count_of
 from xconv.layers.recipe import Recipe
 from xconv.layers.steps import Taken
 from xconv.layers.writes import Write
-from xconv.spec import AtenCall, Op, Slot, Spec, TorchExample
+from xconv.spec import AtenCall, Made, Op, Shape, Slot, Spec, TorchExample
 
 __all__ = ["IndexPut"]
 
@@ -38,9 +38,12 @@ class IndexPut(Spec):
         alpha, include = call.get("alpha", 1), bool(call.get("include_self", True))
         if alpha != 1:
             values = recipe.both("multiply", values, alpha)
+        have = tuple(call["have"])
         if call.get("mask") is not None:
-            return recipe.done(_masked(recipe, x, call["mask"], call["before"], values, how))
-        write = Write(recipe, x, tuple(call["over"]), tuple(call["target"]), values, how)
+            return recipe.done(_masked(recipe, x, call["mask"], call["before"], values, how, have))
+        if not have and isinstance(values, (Slot, Made)):
+            have = recipe.shape(values)
+        write = Write(recipe, x, tuple(call["over"]), tuple(call["target"]), values, have, how)
         index = call["index"]
         if all(isinstance(item, int) for item in index):
             return recipe.done(write.at_known(index))
@@ -80,13 +83,13 @@ def _from_start(recipe: Recipe, x: Taken, axis: int, numbers: Taken) -> Taken:
     return recipe.where(recipe.both("less", numbers, 0), recipe.both("add", numbers, size), numbers)
 
 
-def _masked(recipe: Recipe, x: Taken, mask: Taken, before: int, values: Any, how: str) -> Taken:
+def _masked(recipe: Recipe, x: Taken, mask: Taken, before: int, values: Any, how: str, have: Shape) -> Taken:
     """The tensor with the same values wherever a mask holds."""
     rank, covers = recipe.rank(x), recipe.rank(mask)
     after = rank - before - covers
     if not isinstance(values, (int, float)) and recipe.rank(values) > after:
         place = recipe.rank(values) - after - 1
-        if recipe.shape(values)[place] != 1:
+        if have[place] != 1:
             raise Unsupported(
                 "as many values as a mask has places that hold", remedy="use torch.where or Tensor.masked_scatter"
             )

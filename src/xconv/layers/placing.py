@@ -80,10 +80,13 @@ def lines_of(recipe: Recipe, item: Taken) -> Taken:
     return recipe.shaped(item, lines)
 
 
-def spread(recipe: Recipe, item: Taken, target: Shape, line: Callable[[int], Taken]) -> Taken:
-    """A tensor as torch broadcasts it to a shape; `line` gives an integer 0 for every place of an axis of open size."""
-    item = recipe.expanded(item, *range(len(target) - recipe.rank(item)))
-    have = recipe.shape(item)
+def spread(recipe: Recipe, item: Taken, have: Shape, target: Shape, line: Callable[[int], Taken]) -> Taken:
+    """A tensor of one shape as torch broadcasts it to another.
+
+    `line` gives an integer 0 for every place along an axis of the target that is open.
+    """
+    missing = len(target) - len(have)
+    item, have = recipe.expanded(item, *range(missing)), (*(1,) * missing, *have)
     for axis, size in enumerate(target):
         if have[axis] == 1 and size is None:
             item = recipe.add(Take(axis), item, line(axis))

@@ -86,8 +86,11 @@ def places_of_maxima(
         cuts = _cuts(recipe.rank(values), axis, (recipe.shape(values)[axis] or 0, k, s, d))
         seen = recipe.add(Stack(axis), *(recipe.add(cut, values) for cut in cuts))
         counted = recipe.add(Stack(axis), *(recipe.add(cut, places) for cut in cuts))
-        first = recipe.add(Argument("argmax", axis, keepdims=True), seen)
         values = recipe.reduce("amax", seen, (axis,))
+        largest = recipe.both(
+            "equal", seen, recipe.expanded(values, axis)
+        )  # Keras's argmax takes -0.0 for less than 0.0
+        first = recipe.add(Argument("argmax", axis, keepdims=True), recipe.cast(largest, "int32"))
         places = recipe.squeezed(recipe.add(TakeAlong(axis), counted, first), axis)
     return [replace(op, name=f"places.{op.name}", inputs=_shifted(op.inputs, offset)) for op in recipe.ops]
 

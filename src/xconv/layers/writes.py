@@ -38,6 +38,8 @@ class Write:
     """The axes that are indexed."""
     target: Shape
     values: Any
+    have: Shape
+    """The shape of the values, where they are a tensor."""
     how: str
 
     @property
@@ -71,7 +73,7 @@ class Write:
                 return filled_at(recipe, x, axis, places, self.values)
             one = filled(recipe, recipe.between(x, axis, None, 1), self.values)
             return added(recipe, x, axis, places, recipe.add(Take(axis, (0,) * len(places)), one))
-        whole = spread(recipe, self.values, self.target, lambda place: self._line(place, None))
+        whole = spread(recipe, self.values, self.have, self.target, lambda place: self._line(place, None))
         whole = recipe.shaped(whole, (*shape[:axis], len(places), *shape[axis + 1 :]))
         return (replaced if self.how == "replace" else added)(recipe, x, axis, places, whole)
 
@@ -105,7 +107,7 @@ class Write:
                 one = recipe.at(one, 0, 0)
             one = filled(recipe, recipe.between(one, 0, None, 1), self.values)
             return recipe.add(Take(0), one, recipe.each("zeros_like", recipe.flat(index)))
-        whole = spread(recipe, self.values, self.target, lambda place: self._line(place, index))
+        whole = spread(recipe, self.values, self.have, self.target, lambda place: self._line(place, index))
         first, rank = self.front, len(self.target)
         whole = recipe.turned(whole, (*range(first, first + count), *range(first), *range(first + count, rank)))
         rest = recipe.shape(turned)[len(self.over) :]

@@ -19,7 +19,7 @@ from xconv.torch.reading.meanings import Counted, Filled, Held, Meaning
 from xconv.torch.reading.open_numbers import OpenNumbers, is_open
 from xconv.torch.reading.operators import NO_EFFECT, arguments_of
 from xconv.torch.reading.sizes import exact, opened, shape_of
-from xconv.torch.reading.writing import WRITES, written_at
+from xconv.torch.reading.writing import MASKS, WRITES, written_at
 from xconv.weights import Weight
 
 __all__ = ["Arguments"]
@@ -126,6 +126,8 @@ class Arguments:
         else:
             given = [self.fillings.counted(self.node, item) if isinstance(item, Counted) else item for item in given]
         asked = [item for item in given if item is not None]
+        if any(isinstance(item, Value) and self.constants.draft.dtype_of(item) in MASKS for item in asked):
+            raise Unsupported("as many results as a computed mask says", remedy="keep all places, and use torch.where")
         if not any(isinstance(item, Value) for item in asked):
             return {"self": arguments["self"], **self._places(given)}
         if len(asked) > 1:

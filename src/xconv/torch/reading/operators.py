@@ -35,7 +35,19 @@ NOTHING = frozenset({"alias", "clone", "contiguous", "lift_fresh_copy", "detach_
 COPIES = frozenset({"clone", "lift_fresh_copy"})
 """Those of them whose result has memory of its own."""
 
+_COUNTED = (
+    "as many results as the values say: no Keras model has such a shape; keep all places, and choose by torch.where"
+)
+
 REMEDIES = {
+    **dict.fromkeys(("argwhere", "masked_select", "nonzero"), _COUNTED),
+    **dict.fromkeys(("_unique", "_unique2", "unique_consecutive", "unique_dim"), _COUNTED),
+    "bincount": "as many counts as the largest number says: sum F.one_hot(numbers, num_classes) instead",
+    "equal": "a network cannot be one or another by its values: use torch.eq and torch.where",
+    "histc": "Keras has no histogram: compare with the bounds of the bins, and sum",
+    "item": "a number that is known only at run time: keep it a tensor",
+    "nonzero_static": "places are counted through the whole batch: choose by torch.where, or by torch.topk of a mask",
+    "put": "its numbers count through the whole batch: use Tensor.scatter or x[..., numbers] = y",
     "embedding_bag": "give nn.EmbeddingBag bags of one length, as (batch, length), without offsets or padding_idx",
     "embedding_renorm": "Keras has no max_norm: bring the table to it once (weight.renorm_), then build it without",
 }

@@ -15,9 +15,13 @@ from xconv.spec import Shape
 from xconv.torch.reading.constants import Constants
 from xconv.torch.reading.fillings import Fillings
 from xconv.torch.reading.meanings import Counted, Filled, Held, Meaning
+from xconv.torch.reading.operators import arguments_of
 from xconv.torch.reading.sizes import exact, shape_of
 
-__all__ = ["WRITES", "written_at"]
+__all__ = ["MASKS", "WRITES", "written_at"]
+
+MASKS = ("bool", "uint8")
+"""The dtypes of masks."""
 
 WRITES = frozenset({"index_add", "index_copy", "index_fill", "index_put", "index_reduce"})
 """The operators that write where numbers say."""
@@ -28,23 +32,26 @@ def written_at(
 ) -> dict[str, Any]:
     """The arguments of such a call: `over`, the axes; `index`, numbers or tensors; `target`, the shape of the values.
 
-    Or, where the places are those where a computed `mask` holds, that mask and how many axes are `before` it.
+    Or, where the places are those where a computed `mask` holds, that mask and how many axes are `before` it. The
+    values are broadcast; they `have` a shape in which a size of 1 is one, open in the graph or not (`x[:1]`).
 
     Raises:
         Unsupported: a mask among other indices.
     """
     tensor = node.all_input_nodes[0].meta["val"]
     kept = {key: item for key, item in arguments.items() if key not in ("dim", "index", "indices")}
+    values = arguments_of(node).get("values")
+    have = shape_of(values.meta["val"]) if isinstance(values, fx.Node) else ()
     if name == "index_put":
         asked = list(arguments["indices"])
     else:
         asked = [*(None,) * (arguments["dim"] % max(tensor.dim(), 1)), arguments["index"]]
     given = [part for item in asked for part in _parts(node, item, constants, fillings)]
     found = [item for item in given if item is not None]
-    if any(isinstance(item, Value) and constants.draft.dtype_of(item) == "bool" for item in found):
+    if any(isinstance(item, Value) and constants.draft.dtype_of(item) in MASKS for item in found):
         if len(found) > 1:
             raise Unsupported("a computed mask among other indices", remedy="use torch.where")
-        return {**kept, "mask": found[0], "before": given.index(found[0])}
+        return {**kept, "mask": found[0], "before": given.index(found[0]), "have": have}
     sizes = {id(item): _shape(item, constants) for item in found}
     joint = broadcast([sizes[id(item)] for item in found])
     target, over = _target(shape_of(tensor), given, joint)
@@ -52,7 +59,7 @@ def written_at(
         over, found = over[1:], found[1:]
     places = None if name == "index_reduce" else _places(shape_of(tensor), over, found)
     index = places if places is not None else [_computed(node, item, constants, fillings) for item in found]
-    return {**kept, "over": over, "index": tuple(index), "target": target}
+    return {**kept, "over": over, "index": tuple(index), "target": target, "have": have}
 
 
 def _parts(node: fx.Node, item: Meaning, constants: Constants, fillings: Fillings) -> list[Any]:
