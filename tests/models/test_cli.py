@@ -306,6 +306,16 @@ def test_layers_refuses_a_name_that_there_is_not(capsys: pytest.CaptureFixture[s
     assert "xconv layers" in said.err
 
 
+def test_layers_of_torch(capsys: Any) -> None:
+    """The classes of torch.nn, all or by a part of their names."""
+    assert run(["layers", "--torch", "PixelShuffle"]) == 0
+    assert capsys.readouterr().out.split() == ["torch.nn", "outcome", "said", "PixelShuffle", "converted"]
+    assert run(["layers", "--torch", "fractional", "--json"]) == 0
+    assert {row["outcome"] for row in json.loads(capsys.readouterr().out)} == {"refused"}
+    assert run(["layers", "--torch", "Conv4d"]) == 2
+    assert "there is no 'Conv4d'" in capsys.readouterr().err
+
+
 def test_mixed_precision_is_converted_as_it_is_or_in_float32(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
