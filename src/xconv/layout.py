@@ -306,6 +306,8 @@ class _Resolver:
         kept = tuple(axis for axis in places if axis is not None)
         if not axes.is_identity(kept):
             source = self._rearranged(source, Permute(kept), axes.apply(self.shapes[source], kept), kept)
+        if None not in places:
+            return source
         sizes = iter(self.shapes[source])
         shape = tuple(1 if axis is None else next(sizes) for axis in places)
         spec = Unsqueeze(tuple(place for place, axis in enumerate(places) if axis is None))

@@ -14,9 +14,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn import functional
 
 import xconv
 from tests.comparison import assert_same
+from xconv.report.records import Verdict
 
 Function = Callable[[Any, torch.Tensor], Any]
 
@@ -111,7 +113,7 @@ def mixed(net: Any, x: torch.Tensor) -> torch.Tensor:
     first, second = net.pairs[:3, :, 0], net.pairs[:3, :, 1]
     real = torch.relu(spectrum.real @ first - spectrum.imag @ second)
     imag = torch.relu(spectrum.imag @ first + spectrum.real @ second)
-    soft = nn.functional.softshrink(torch.stack([real, imag], dim=-1), lambd=0.01)
+    soft = functional.softshrink(torch.stack([real, imag], dim=-1), lambd=0.01)
     return torch.fft.irfft2(torch.view_as_complex(soft), s=(5, 4), dim=(1, 2), norm="ortho") + x.view(-1, 5, 4, 3)
 
 
@@ -166,7 +168,7 @@ OPERATORS: dict[str, Function] = {
     "joined": lambda net, x: both(torch.cat([z_of(x), x + 0j, z_of(x).expand_as(z_of(x))], 1)),
     "stacked": lambda net, x: both(torch.stack([z_of(x), z_of(x) * 1j], -1)),
     "apart": lambda net, x: tuple(both(part) for part in (*z_of(x).chunk(2, -1), *z_of(x).unbind(1)[:2])),
-    "padded": lambda net, x: both(nn.functional.pad(z_of(x), (1, 2))),
+    "padded": lambda net, x: both(functional.pad(z_of(x), (1, 2))),
     "chosen": lambda net, x: both(torch.where(x > 0, z_of(x), 0.5 * z_of(x))),
     "filled": lambda net, x: both(z_of(x).masked_fill(x > 0.5, 2.0) + torch.ones_like(z_of(x))),
     "sums": lambda net, x: both(z_of(x).sum(-1) + z_of(x).mean((1, 2)).unsqueeze(1) + z_of(x).cumsum(2)[..., -1]),
@@ -176,7 +178,7 @@ OPERATORS: dict[str, Function] = {
         z_of(x)[..., :4] @ net.matrix + torch.einsum("bsi,io->bso", z_of(x)[..., :4], net.matrix)
     ),
     "real matrix": lambda net, x: both(z_of(x)[..., :3] @ net.pairs[:3, :, 0].cdouble()),
-    "linear": lambda net, x: both(nn.functional.linear(z_of(x)[..., :4], net.matrix.mT, net.waves[:3, 0])),
+    "linear": lambda net, x: both(functional.linear(z_of(x)[..., :4], net.matrix.mT, net.waves[:3, 0])),
     "adjoint": lambda net, x: both(z_of(x).mH @ z_of(x)),
     "constants": lambda net, x: both(z_of(x)[..., :2] * net.waves.conj().exp()[None, 0]),
     "equal": lambda net, x: (z_of(x) == z_of(x.relu())).double() * x,
@@ -208,6 +210,179 @@ def test_networks_of_complex_numbers_inside(name: str) -> None:
 def test_operators_of_complex_numbers(name: str) -> None:
     """Each in real numbers."""
     check(OPERATORS[name], (5, 6))
+
+
+class FNet(nn.Module):
+    """A block that mixes tokens by the real part of a transform along two axes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.LayerNorm(6), nn.LayerNorm(6)
+        self.dense = nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 6))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x + torch.fft.fft(torch.fft.fft(x, dim=-1), dim=-2).real)
+        return self.last(x + self.dense(x))
+
+
+class GFNet(nn.Module):
+    """A filter of frequencies; its text asks for float32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(6)
+        self.complex_weight = nn.Parameter(torch.randn(4, 3, 6, 2) * 0.1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        maps = self.norm(x).view(x.shape[0], 4, 4, 6).to(torch.float32)
+        spectrum = torch.fft.rfft2(maps, dim=(1, 2), norm="ortho") * torch.view_as_complex(self.complex_weight)
+        return torch.fft.irfft2(spectrum, s=(4, 4), dim=(1, 2), norm="ortho").reshape(x.shape)
+
+
+class FNO(nn.Module):
+    """A Fourier layer between convolutions, its weights complex parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(2, 3, 3, 2, dtype=torch.cfloat))
+        self.skip, self.last = nn.Conv2d(2, 3, 1), nn.Conv2d(3, 2, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        spectrum = torch.fft.rfft2(x)
+        made = torch.zeros(x.shape[0], 3, x.size(-2), x.size(-1) // 2 + 1, dtype=torch.cfloat)
+        made[:, :, -3:, :2] = torch.einsum("bixy,ioxy->boxy", spectrum[:, :, -3:, :2], self.weight)
+        return self.last(torch.relu(torch.fft.irfft2(made, s=x.shape[-2:]) + self.skip(x)))
+
+
+class Rotary(nn.Module):
+    """Scores of attention with rotary embeddings as in LLaMA's reference code, the waves a plain attribute."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.query, self.key = nn.Linear(8, 8), nn.Linear(8, 8)
+        places = torch.outer(torch.arange(16), 100.0 ** -(torch.arange(0, 4, 2) / 4))
+        self.waves = torch.polar(torch.ones_like(places), places)
+
+    def rotated(self, x: torch.Tensor) -> torch.Tensor:
+        z = torch.view_as_complex(x.float().reshape(*x.shape[:-1], -1, 2))
+        return torch.view_as_real(z * self.waves[: x.shape[1]].view(1, x.shape[1], 1, 2)).flatten(3).type_as(x)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        shape = (*x.shape[:2], 2, 4)
+        query, key = (self.rotated(layer(x).view(shape)).transpose(1, 2) for layer in (self.query, self.key))
+        return (query @ key.transpose(2, 3) / 2).softmax(-1)
+
+
+class Spectrogram(nn.Module):
+    """Magnitudes on a logarithmic scale, and a convolution over them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("window", torch.hann_window(12))
+        self.conv = nn.Conv2d(1, 3, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        spectrum = torch.stft(x, 16, 5, 12, window=self.window, normalized=True, return_complex=True)
+        return self.conv(torch.log(spectrum.abs().pow(2).unsqueeze(1) + 1e-3))
+
+
+LIVE = ((FNet, (5, 6)), (GFNet, (16, 6)), (FNO, (2, 7, 6)), (Rotary, (5, 8)), (Spectrogram, (40,)))
+
+
+@pytest.mark.parametrize(("kind", "shape"), LIVE)
+def test_networks_in_float32(kind: type[nn.Module], shape: tuple[int, ...]) -> None:
+    """There, back and there again, by the whole verification; parameters stay parameters."""
+    module = xconv.randomize(kind(), 0).eval()
+    model = xconv.torch_to_keras(module, input_shape=shape)
+    report = xconv.verify(module, model)
+    assert report.verdict is Verdict.EXACT, str(report)
+    assert report.outputs[0].float64.max_rel < 1e-13
+    trained = sum(math.prod(variable.shape) for variable in model.trainable_variables)
+    assert trained == sum(torch.view_as_real(p).numel() if p.is_complex() else p.numel() for p in module.parameters())
+    back = xconv.keras_to_torch(model)
+    assert xconv.verify(model, back).verdict is Verdict.EXACT
+
+
+def test_two_transforms_along_the_last_axes_are_one() -> None:
+    """As keras-hub's FNet has it."""
+    _, model = converted(*NETWORKS["FNet"])
+    assert [type(operation).__name__ for operation in model.operations] == ["InputLayer", "ZerosLike", "FFT2"]
+
+
+def test_products_of_real_parts_alone_are_not_computed_in_vain() -> None:
+    """Nothing but what the result asks for."""
+    _, model = converted(lambda net, x: (torch.complex(x, x.tanh()) * (2 + 3j)).imag, (5,))
+    kinds = [type(operation).__name__ for operation in model.operations]
+    assert kinds.count("Multiply") == 2, kinds
+
+
+REFUSED: dict[str, tuple[Function, str]] = {
+    "tanh": (lambda net, x: z_of(x).tanh().real, "tanh of complex numbers"),
+    "power": (lambda net, x: (z_of(x) ** 0.5).real, "a power of complex numbers"),
+    "an output": (lambda net, x: z_of(x), "returns complex numbers.*view_as_real"),
+    "a computed window": (
+        lambda net, x: torch.stft(x[:, 0], 4, window=x[0, 0, :4], center=False, return_complex=True).real,
+        "window that is computed",
+    ),
+    "windows apart": (
+        lambda net, x: torch.istft(z_of(x)[:, :3], 4, 4, window=net.window[:4], center=True),
+        "leave places out",
+    ),
+    "memory": (lambda net, x: z_of(x).view(torch.float64), "viewed in another type"),
+    "rounded": (lambda net, x: torch.prod(z_of(x), 1).real, "prod of complex numbers"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_with_a_reason(name: str) -> None:
+    """The operator and what to do instead."""
+    function, reason = REFUSED[name]
+    with pytest.raises(xconv.XConvError, match=reason) as caught:
+        xconv.torch_to_keras(Network(function), input_shape=(5, 6))
+    assert all(problem.remedy and problem.place for problem in caught.value.problems)
+    assert len(caught.value.problems) == 1
+
+
+def test_complex_inputs_are_refused() -> None:
+    """Keras models take real numbers; the remedy says how."""
+    module = Network(lambda net, x: x.abs())
+    with pytest.raises(xconv.XConvError, match=r"an input of complex numbers.*view_as_real"):
+        xconv.torch_to_keras(module, torch.randn(2, 4, dtype=torch.complex128))
+
+
+def test_open_sizes() -> None:
+    """Transforms of real numbers along an axis of open length, where no norm and no other size asks for it."""
+
+    def louder(net: Any, x: torch.Tensor) -> torch.Tensor:
+        return torch.fft.irfft(torch.fft.rfft(x, dim=1) * net.matrix.sum(), dim=1)
+
+    def spectrogram(net: Any, x: torch.Tensor) -> torch.Tensor:
+        return torch.stft(x, 8, 3, window=net.window, center=False, return_complex=True).abs()
+
+    for function, more in ((louder, (3,)), (spectrogram, ())):
+        module = Network(function)
+        model = xconv.torch_to_keras(module, input_shape=(None, *more))
+        for length in (10, 18):
+            x = noise(4, length, *more)
+            assert_same(model(x.numpy()), module(x))
+
+
+OPEN: dict[str, Function] = {
+    "a norm": lambda net, x: torch.fft.rfft(x, norm="ortho").real,
+    "filled up": lambda net, x: torch.fft.rfft(x, n=5).real,
+    "complex": lambda net, x: torch.fft.fft(x).real,
+    "as many": lambda net, x: torch.fft.irfft(torch.fft.rfft(x), n=x.shape[-1]),
+    "shifted": lambda net, x: torch.fft.fftshift(x, dim=-1),
+    "windows": lambda net, x: torch.istft(torch.complex(x, x), 4, 2, window=net.window[:4]),
+}
+
+
+@pytest.mark.parametrize("name", OPEN)
+def test_what_needs_known_sizes_says_so(name: str) -> None:
+    """An open axis where Keras, or a factor, asks for a size."""
+    with pytest.raises(xconv.XConvError, match=r"open|only at run time") as caught:
+        xconv.torch_to_keras(Network(OPEN[name]), input_shape=(3, None))
+    assert all("known sizes" in problem.remedy for problem in caught.value.problems)
 
 
 KINDS = (

@@ -19,7 +19,7 @@ from torch.utils import _pytree as pytree
 
 from xconv.errors import Unknown, Unsupported, XConvError
 from xconv.torch.reading.complex_rules import RULES
-from xconv.torch.reading.fourier import TRANSFORMS
+from xconv.torch.reading.fourier_calls import TRANSFORMS
 from xconv.torch.reading.in_place import VIEWS, SharedWrite
 from xconv.torch.reading.operators import ASSERTIONS, NO_EFFECT, arguments_of, operator_of
 from xconv.torch.reading.parts import Asked, Complex, Part, Writer, is_complex

@@ -69,6 +69,10 @@ class Part:
     def __neg__(self) -> Part:
         return self.writer.part(_aten.neg.default, self)
 
+    def each(self, target: Any, *args: Any) -> Part:
+        """What an operator gives."""
+        return self.writer.part(target, self, *args)
+
     __radd__ = __add__
     __rmul__ = __mul__
 
@@ -96,14 +100,18 @@ class Complex:
         return self if other == 1 else Complex(self.real * other, self.imaginary * other)
 
     @property
+    def value(self) -> Any:
+        """torch's stand-in for each part."""
+        return self.real.value
+
+    @property
     def conjugate(self) -> Complex:
         """The same with the other sign of the imaginary part."""
         return Complex(self.real, -self.imaginary)
 
-    def each(self, target: Any, *args: Any, **kwargs: Any) -> Complex:
-        """What one operator gives for each part."""
-        parts = [part.writer.part(target, part, *args, **kwargs) for part in (self.real, self.imaginary)]
-        return Complex(*parts)
+    def each(self, target: Any, *args: Any) -> Complex:
+        """What an operator gives for each part."""
+        return Complex(self.real.each(target, *args), self.imaginary.each(target, *args))
 
 
 Operand: TypeAlias = Complex | Part | complex

@@ -51,12 +51,12 @@ def istft(call: Asked) -> Part:
     wanted = stop - 2 * start if length is None else length
     whole = _joined(z.each(_aten.transpose.int, -2, -1), settings)
     there = _joined(_cut_up(whole.like(1), settings), settings)
-    numbers, share = (whole.writer.part(_aten.slice.Tensor, part, -1, start, start + wanted) for part in (whole, there))
+    numbers, share = (part.each(_aten.slice.Tensor, -1, start, start + wanted) for part in (whole, there))
     found = numbers / share
     if call["normalized"]:
         found = found * math.sqrt(size)
     missing = start + wanted - stop
-    return found.writer.part(_aten.constant_pad_nd.default, found, [0, missing]) if missing > 0 else found
+    return found.each(_aten.constant_pad_nd.default, [0, missing]) if missing > 0 else found
 
 
 def _joined(spectra: Complex, settings: dict[str, Any]) -> Part:
