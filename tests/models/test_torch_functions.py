@@ -128,3 +128,24 @@ def test_constants_of_tensorflow_are_known() -> None:
         report = xconv.verify(module, xconv.torch_to_keras(module, example))
         assert report.ok, report
         assert "of logaddexp2" in str(report) or "slope" in str(report), report
+
+
+DEPENDING: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "even batches": lambda x: x * 2 if x.shape[0] % 2 == 0 else x,
+    "large batches": lambda x: x * 2 if x.shape[0] > 4 else x,
+    "one batch": lambda x: x + 1 if x.shape[0] == 5 else x * 3,
+    "a large one": lambda x: x + 1 if x.shape[0] == 32 else x * 3,
+}
+
+
+@pytest.mark.parametrize("name", DEPENDING)
+def test_a_condition_on_the_batch_is_refused(name: str) -> None:
+    """torch.export follows the example without a word."""
+    with pytest.raises(xconv.Unsupported, match="depends on the size of the batch"):
+        xconv.torch_to_keras(Applied(DEPENDING[name]), noise(4, 3))
+
+
+def test_batches_that_torch_refuses_are_no_condition() -> None:
+    assert_right(lambda x: x.view(-1, 4, 3).sum(1), (4, 8), (3,))
+    assert_right(lambda x: x[:4] * 2, (2, 3, 5), (3,))
+    assert_right(lambda x: x / x.shape[0], (2, 5), (3,))

@@ -199,10 +199,11 @@ class Elementwise(Spec):
         """The merging layer where it was one, otherwise the operation; a sum as TensorFlow gets it right."""
         operands = self.operands
         if self.name in ("add", "average") and len(inputs) == len(operands) == 2:
-            operands = in_sequence(*inputs)
-            if operands is None:
+            sequence = in_sequence(*inputs)
+            if sequence is None and self.name == "add":
                 negative = KerasLayer("ops.Negative", args=(Slot(1),), name="negative")
                 return KerasLayer("ops.Subtract", {}, inputs=tuple(inputs), args=(Slot(0), negative))
+            operands = sequence or operands
         if self.merge:
             kind = next((kind for kind, name in MERGES.items() if name == self.name), "Average")
             return KerasLayer(kind, {}, inputs=tuple(inputs), args=(list(operands),))

@@ -7,7 +7,7 @@ import math
 import os
 import traceback
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -20,12 +20,14 @@ from torch.utils import _pytree as pytree
 from xconv import axes
 from xconv.errors import InvalidInput, Unsupported, XConvError
 from xconv.inputs import SIZES
+from xconv.torch.any_batch import check_any_batch
 from xconv.torch.bags import plain_bags
 from xconv.torch.causal_hints import no_causal_hints
 from xconv.torch.exported import TRACED, examples
 from xconv.torch.kept import kept
 from xconv.torch.labels import label_inputs, labelled
 from xconv.torch.record import KEY, Record
+from xconv.torch.refused import refusing
 from xconv.torch.whole import whole
 
 if TYPE_CHECKING:
@@ -53,7 +55,8 @@ def capture(
 
     Raises:
         InvalidInput: the module does not take these arguments.
-        Unsupported: torch.export cannot say the module, with torch's own reason.
+        Unsupported: torch.export cannot say the module, with torch's own reason; or it does something else at other
+            sizes of the batch.
     """
     leaves, spec = pytree.tree_flatten((tuple(examples), dict(keywords or {})))
     opened = [*open_axes, *[()] * (len(leaves) - len(open_axes))]
@@ -67,14 +70,22 @@ def capture(
         whole(module),
         no_causal_hints(),
         plain_bags(module),
+        refusing(module),
         labelled(module, record),
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")  # torch's own deprecations, about its own code
+
+        def called(function: Callable[..., Any], given: list[torch.Tensor]) -> Any:
+            positional, by_name = pytree.tree_unflatten(given, spec)
+            return function(*positional, **by_name)
+
         try:
             arguments, named = pytree.tree_unflatten(tensors, spec)
             shapes = _by_parameter(module, *pytree.tree_unflatten(free, spec))
             program = torch.export.export(module, arguments, named, dynamic_shapes=shapes)
+            if record is None:
+                check_any_batch(program, module, tensors, called)
         except XConvError:
             raise
         except Exception as error:  # torch.export lets through whatever the module raises
