@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+import torch
 from torch import Tensor, nn
 
 from xconv.torch.replaced import replaced
@@ -21,8 +22,8 @@ def plain_bags(module: nn.Module) -> AbstractContextManager[None]:
 
 
 def _method(module: nn.Module) -> tuple[str, Callable[..., Tensor]] | None:
-    """The method of a bag that leaves nothing out and does not change its table; None for any other module."""
-    if not isinstance(module, nn.EmbeddingBag) or module.padding_idx is not None or module.max_norm is not None:
+    """The method of a bag that does not change its table; None for any other module."""
+    if not isinstance(module, nn.EmbeddingBag) or module.max_norm is not None:
         return None
 
     def forward(input: Tensor, offsets: Tensor | None = None, per_sample_weights: Tensor | None = None) -> Tensor:  # noqa: A002
@@ -31,6 +32,8 @@ def _method(module: nn.Module) -> tuple[str, Callable[..., Tensor]] | None:
         rows = nn.functional.embedding(input, module.weight, scale_grad_by_freq=module.scale_grad_by_freq)
         if per_sample_weights is not None:
             rows = rows * per_sample_weights.unsqueeze(-1)
+        if module.padding_idx is not None:
+            return _without(rows, input != module.padding_idx, module.mode)
         match module.mode:
             case "sum":
                 return rows.sum(1)
@@ -39,3 +42,13 @@ def _method(module: nn.Module) -> tuple[str, Callable[..., Tensor]] | None:
         return rows.amax(1)
 
     return "forward", forward
+
+
+def _without(rows: Tensor, counts: Tensor, mode: str) -> Tensor:
+    """What is made of the rows that count; of a bag without any, zeros."""
+    counts = counts.unsqueeze(-1)
+    if mode == "max":
+        largest = torch.where(counts, rows, float("-inf")).amax(1)
+        return torch.where(counts.any(1), largest, 0.0)
+    total = torch.where(counts, rows, 0.0).sum(1)
+    return total if mode == "sum" else total / counts.sum(1).clamp(min=1).to(total.dtype)
