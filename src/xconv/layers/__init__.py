@@ -209,8 +209,8 @@ ATEN_FILES: Mapping[str, str] = {
     ),
     "rescale": "normalization rescaling",
     "reshape": (
-        "_unsafe_view flatten movedim numpy_T permute reshape reshape_as swapaxes swapdims t transpose unflatten "
-        "view view_as"
+        "_unsafe_view adjoint flatten mH mT movedim numpy_T permute reshape reshape_as swapaxes swapdims t transpose "
+        "unflatten view view_as"
     ),
     "same": "same_average same_pad",
     "sampling": "affine_grid_generator grid_sampler grid_sampler_2d grid_sampler_3d",

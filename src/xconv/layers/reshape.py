@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from xconv import axes
 from xconv.errors import Mismatch, Unsupported
-from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, Weights
+from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Slot, Spec, TorchCall, TorchExample, Weights
 
 __all__ = ["Flatten", "Permute", "Regroup", "Reshape", "Unsqueeze", "regrouping"]
 
@@ -155,7 +155,9 @@ class Permute(Spec):
 
     order = Order.WRITTEN
     keras_kinds = ("Permute", "ops.Transpose")
-    aten_ops: ClassVar[tuple[str, ...]] = "movedim", "numpy_T", "permute", "swapaxes", "swapdims", "t", "transpose"
+    aten_ops: ClassVar[tuple[str, ...]] = (
+        *("adjoint", "mH", "mT", "movedim", "numpy_T", "permute", "swapaxes", "swapdims", "t", "transpose"),
+    )
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
@@ -176,6 +178,8 @@ class Permute(Spec):
             return Op(cls(tuple(axes.normal(axis, rank) for axis in call["dims"])))
         if call.op in ("t", "numpy_T"):
             return Op(cls(tuple(reversed(range(rank)))))
+        if call.op in ("adjoint", "mH", "mT"):
+            return Op(cls((*range(rank - 2), rank - 1, rank - 2)))
         if call.op == "movedim":
             sources, targets = ([item] if isinstance(item, int) else item for item in given)
             return Op(cls(axes.moved_axes(rank, sources, targets)))
@@ -202,6 +206,11 @@ class Permute(Spec):
         """Three axes and two."""
         yield Example("Permute", ((4, 5, 3),), {"dims": (3, 1, 2)})
         yield Example("ops.Transpose", ((4, 5),), {"axes": (0, 2, 1)}, args=(Slot(0),))
+
+    @classmethod
+    def torch_examples(cls) -> Iterator[TorchExample]:
+        """Matrices in the last two axes."""
+        yield TorchExample("torch.adjoint", ((4, 5, 3),))
 
 
 @dataclass(frozen=True, slots=True)

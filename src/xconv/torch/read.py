@@ -36,6 +36,7 @@ from xconv.torch.reading.operators import (
     REMEDIES,
     arguments_of,
     changes_nothing,
+    draws,
     is_written,
     operator_of,
 )
@@ -150,6 +151,8 @@ class _Reader:
             try:
                 self._call(node)
             except XConvError as error:
+                if self.constants.hold_computed(node):
+                    return
                 place = self.calls.names.path(node) or node.name
                 self.problems += [(problem, type(error)) for problem in error.at(place).problems]
                 self._unsaid(node, place)
@@ -313,6 +316,9 @@ class _Reader:
             raise Unsupported(what, remedy="count from 0 by 1, and fill with a number")
         if family is None:
             self.unknown.add(node.target)
+            if draws(node):
+                what = f"operator aten.{name} draws random numbers at every call, in inference too"
+                raise Unsupported(what, remedy="draw them outside of the network, and give them as an input")
             remedy = REMEDIES.get(name, "write it with other operators, or open an issue")
             raise Unknown(f"operator aten.{name} has no rule", remedy=remedy)
         return family

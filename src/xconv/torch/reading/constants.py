@@ -11,6 +11,7 @@ from torch import fx
 
 from xconv import axes
 from xconv.errors import Mismatch, Unsupported
+from xconv.graph import values_in
 from xconv.policies import LOW
 from xconv.spec import Shape
 from xconv.torch.arrays import TensorSource, dtype_name
@@ -21,6 +22,7 @@ from xconv.torch.reading.operators import (
     FILLS,
     REARRANGED,
     RESHAPES,
+    draws,
     made_by_factory,
     operator_of,
 )
@@ -61,7 +63,7 @@ class Constants:
             if again is not None and name != "select":
                 self.meanings.found[node] = again
                 return True
-        if any(map(depends, found)):
+        if any(map(depends, found)) or draws(node):
             return False
         if len(found) == 1 and name in CASTS and self._narrowed(node, found[0]):
             return True
@@ -83,6 +85,19 @@ class Constants:
         note = f"{node.name} is computed from a parameter; it is held as computed, and trains by itself"
         self.meanings.tensors[node] = tensor
         self.meanings.found[node] = replace(self.draft.constant(node.name, tensor), trains=True, note=note)
+
+    def hold_computed(self, node: fx.Node) -> bool:
+        """Hold what a call computes of parameters alone, which no rule says: as it is, trained by itself."""
+        results = values_in(node.meta.get("val"))
+        known = all(isinstance(item, torch.Tensor) and None not in shape_of(item) for item in results)
+        if not results or not known or draws(node) or self.meanings.from_input(node):
+            return False
+        note = f"{node.name} is computed from parameters; it is held as computed, and trains by itself"
+        made = [
+            replace(self.draft.constant(node.name, item), trains=True, note=note) for item in values_in(self.fold(node))
+        ]
+        self.meanings.found[node] = made[0] if isinstance(node.meta["val"], torch.Tensor) else made
+        return True
 
     def fold(self, node: Any) -> Any:
         """The value of an fx node that depends on no input, computed by torch."""
@@ -205,6 +220,8 @@ def _rearranged(weight: Weight, name: str, arguments: Mapping[str, Any], shape: 
                 first, second = (axes.normal(arguments[key], rank) for key in keys)
                 swap = {first: second, second: first}
                 return weight.transpose(tuple(swap.get(axis, axis) for axis in range(rank)))
+            case "mT" | "mH" | "adjoint":
+                return weight.transpose((*range(rank - 2), rank - 1, rank - 2))
             case "t" | "numpy_T":
                 return weight.transpose(tuple(reversed(range(rank))))
             case "movedim":

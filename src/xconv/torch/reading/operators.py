@@ -24,6 +24,7 @@ __all__ = [
     "RESHAPES",
     "arguments_of",
     "changes_nothing",
+    "draws",
     "is_written",
     "made_by_factory",
     "operator_of",
@@ -39,6 +40,18 @@ _COUNTED = (
     "as many results as the values say: no Keras model has such a shape; keep all places, and choose by torch.where"
 )
 
+_GAMMA = (
+    *("digamma", "lgamma", "mvlgamma", "polygamma", "special_digamma", "special_gammainc", "special_gammaincc"),
+    *("igamma", "igammac", "special_gammaln", "special_multigammaln", "special_polygamma", "special_psi"),
+    "special_zeta",
+)
+_BESSEL = (
+    *("special_bessel_j0", "special_bessel_j1", "special_bessel_y0", "special_bessel_y1", "special_i0e", "special_i1"),
+    *("special_i1e", "special_modified_bessel_i0", "special_modified_bessel_i1", "special_modified_bessel_k0"),
+    *("special_modified_bessel_k1", "special_spherical_bessel_j0", "special_airy_ai"),
+)
+_REGIONS = "its regions are drawn at random at every call, in inference too: use nn.AdaptiveMaxPool2d or 3d"
+
 REMEDIES = {
     **dict.fromkeys(("argwhere", "masked_select", "nonzero"), _COUNTED),
     **dict.fromkeys(("_unique", "_unique2", "unique_consecutive", "unique_dim"), _COUNTED),
@@ -48,8 +61,14 @@ REMEDIES = {
     "item": "a number that is known only at run time: keep it a tensor",
     "nonzero_static": "places are counted through the whole batch: choose by torch.where, or by torch.topk of a mask",
     "put": "its numbers count through the whole batch: use Tensor.scatter or x[..., numbers] = y",
-    "embedding_bag": "give nn.EmbeddingBag bags of one length, as (batch, length), without offsets or padding_idx",
+    "embedding_bag": "give nn.EmbeddingBag bags of one length, as (batch, length), without offsets",
     "embedding_renorm": "Keras has no max_norm: bring the table to it once (weight.renorm_), then build it without",
+    **dict.fromkeys(_GAMMA, "Keras has no gamma function and none of its kin: leave it out of the network"),
+    **dict.fromkeys(_BESSEL, "of Bessel's functions Keras has i0 alone: leave it out of the network"),
+    **dict.fromkeys(("fractional_max_pool2d", "fractional_max_pool3d"), _REGIONS),
+    **dict.fromkeys(("matrix_exp", "linalg_matrix_exp"), "Keras has no exponential of a matrix: sum up its powers"),
+    "mode": "which of equal numbers it names is not defined: use torch.sort, or F.one_hot for counts",
+    "pdist": "it takes the batch for its rows: use torch.cdist within each sample, and pick the pairs",
 }
 """What to do instead of operators that no rule reads."""
 
@@ -78,7 +97,7 @@ RESHAPES = frozenset({"_to_copy", "broadcast_to", "expand", "expand_as", "select
 
 REARRANGED = frozenset(
     {"flatten", "movedim", "permute", "reshape", "squeeze", "swapaxes", "t", "transpose", "unflatten", "unsqueeze"}
-    | {"view", "_unsafe_view", "numpy_T"}
+    | {"adjoint", "mH", "mT", "view", "_unsafe_view", "numpy_T"}
 )
 """Operators that only rearrange."""
 
@@ -121,6 +140,13 @@ def arguments_of(node: fx.Node) -> dict[str, Any]:
     given.update((argument.name, item) for argument, item in zip(schema, node.args, strict=False))
     given.update((argument.name, node.kwargs[argument.name]) for argument in schema if argument.name in node.kwargs)
     return given
+
+
+def draws(node: fx.Node) -> bool:
+    """Whether a call draws random numbers; a layer that does in training alone does not where it says so."""
+    given = arguments_of(node)
+    trains = given.get("train", given.get("training", True))
+    return bool(trains) and torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())
 
 
 def is_written(node: fx.Node) -> bool:
