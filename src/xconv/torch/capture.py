@@ -28,7 +28,6 @@ from xconv.torch.kept import kept
 from xconv.torch.labels import label_inputs, labelled
 from xconv.torch.record import KEY, Record
 from xconv.torch.refused import refusing
-from xconv.torch.refused import refusing
 from xconv.torch.whole import whole
 
 if TYPE_CHECKING:
@@ -71,7 +70,6 @@ def capture(
         whole(module),
         no_causal_hints(),
         plain_bags(module),
-        refusing(module),
         refusing(module),
         labelled(module, record),
         warnings.catch_warnings(),
