@@ -76,6 +76,12 @@ def written(x: torch.Tensor, key: Any, values: Any) -> torch.Tensor:
     return x
 
 
+def without_diagonal(x: torch.Tensor) -> torch.Tensor:
+    x = x.clone()
+    x.diagonal(1, dim1=1, dim2=2).zero_()
+    return x
+
+
 WRITES: dict[str, tuple[Callable[..., Any], tuple[torch.Tensor, ...]]] = {
     "scatter": (lambda x, i, s: x.scatter(1, i, s), (special(4, 6), places(4, 2), special(4, 2))),
     "scatter of more values": (lambda x, i, s: x.scatter(1, i, s), (noise(4, 6), places(4, 2), noise(4, 5))),
@@ -146,6 +152,7 @@ WRITES: dict[str, tuple[Callable[..., Any], tuple[torch.Tensor, ...]]] = {
         (special(4, 6), special(4, 3)),
     ),
     "part of a view": (lambda x: written(x, (slice(None), slice(0, None, 2), slice(1, 3)), 1.5), (noise(4, 5, 6),)),
+    "a diagonal": (without_diagonal, (special(4, 5, 6),)),
     "added in place": (lambda x, y: written(x, (slice(None), [0, 2]), x[:, [0, 2]] + y), (noise(4, 5), noise(4, 2))),
 }
 

@@ -214,7 +214,7 @@ ATEN_FILES: Mapping[str, str] = {
     ),
     "same": "same_average same_pad",
     "sampling": "affine_grid_generator grid_sampler grid_sampler_2d grid_sampler_3d",
-    "scatter": "copy select_scatter slice_scatter",
+    "scatter": "copy diagonal_scatter select_scatter slice_scatter",
     "scattered": "masked_scatter scatter scatter_add scatter_reduce",
     "slicing": "narrow select slice",
     "sliding": "col2im im2col",

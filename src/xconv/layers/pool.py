@@ -102,7 +102,7 @@ class Pool(Spec):
             extra = _ceil_extra(call.inputs[0][2:], kernel, stride, dilation, even)
         pads = _sum(even, extra)
         if call.op.startswith("max"):
-            if any(n != 1 for n in dilation):
+            if any(n != 1 for n, k in zip(dilation, kernel, strict=True) if k != 1):
                 maxima = _by_slices("maximum", kernel, stride, dilation, pads)
             else:
                 maxima = (Op(cls("max", kernel, stride, pads, 1)),)

@@ -1,4 +1,4 @@
-"""A part of a tensor written anew: aten.slice_scatter, select_scatter, copy  ->  slices and concatenation."""
+"""A part of a tensor written anew: aten.slice_scatter, select_scatter, copy ...  ->  slices and concatenation."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from xconv.errors import Unsupported
 from xconv.layers.concat import Concat
 from xconv.layers.expand import ExpandDims
 from xconv.layers.io import Identity
+from xconv.layers.places import known_sizes
 from xconv.layers.slicing import WHOLE, Slicing
 from xconv.spec import AtenCall, Made, Op, Slot, Spec, TorchExample
 
@@ -20,7 +21,7 @@ __all__ = ["Scatter"]
 class Scatter(Spec):
     """What `x[:, 1:3] = y` means where nothing is written in place: x before, y, x behind."""
 
-    aten_ops = "copy", "select_scatter", "slice_scatter"
+    aten_ops = "copy", "diagonal_scatter", "select_scatter", "slice_scatter"
 
     @classmethod
     def from_torch(cls, call: AtenCall) -> Sequence[Op]:
@@ -32,6 +33,8 @@ class Scatter(Spec):
                     f"{call.inputs[source.index]} written into {call.inputs[0]}", remedy="expand it first"
                 )
             return (Op(Identity(), {}, "", (source,)),)
+        if call.op == "diagonal_scatter":
+            return _diagonal(call)
         shape = call.inputs[0]
         axis = axes.normal(call["dim"], len(shape))
         if call.op == "slice_scatter" and call["step"] != 1:
@@ -52,14 +55,37 @@ class Scatter(Spec):
 
     @classmethod
     def torch_examples(cls) -> Iterator[TorchExample]:
-        """A slice in the middle, at the end, of every second place, a single place."""
+        """A slice in the middle, at the end, of every second place, a diagonal, a single place."""
         two, slots = ((4, 5), (2, 5)), (Slot(0), Slot(1))
         yield TorchExample("torch.slice_scatter", two, args=slots, kwargs={"dim": 1, "start": 1, "end": 3})
         yield TorchExample("torch.slice_scatter", two, args=slots, kwargs={"dim": 1, "start": -2})
         steps = {"dim": 2, "start": 1, "step": 2}
         yield TorchExample("torch.slice_scatter", ((4, 5), (4, 2)), args=slots, kwargs=steps)
         one = ((4, 5), (4,))
+        cube, options = (3, 4, 3), {"dim1": 1, "dim2": 2}
+        yield TorchExample("torch.diagonal_scatter", (cube, (3, 3)), args=slots, kwargs=options)
+        options = {"offset": -1, "dim1": 3, "dim2": 1}
+        yield TorchExample("torch.diagonal_scatter", (cube, (4, 2)), args=slots, kwargs=options)
         yield TorchExample("torch.select_scatter", one, args=slots, kwargs={"dim": -1, "index": -2})
+
+
+def _diagonal(call: AtenCall) -> Sequence[Op]:
+    """The places of a diagonal; torch gives what stands there along the last axis."""
+    from xconv.layers.recipe import Recipe
+    from xconv.layers.writes import Write
+
+    shape, source, offset = call.inputs[0], call["src"], call["offset"]
+    over = [axes.normal(call[key], len(shape)) for key in ("dim1", "dim2")]
+    rows, columns = known_sizes(shape, over)
+    pairs = [(row, row + offset) for row in range(rows) if 0 <= row + offset < columns]
+    if over[0] > over[1]:
+        over, columns, pairs = over[::-1], rows, [pair[::-1] for pair in pairs]
+    recipe = Recipe(call.inputs)
+    front = over[0] if over[1] == over[0] + 1 else 0
+    values = recipe.moved(source, -1, front)
+    sizes = recipe.shape(values)
+    write = Write(recipe, Slot(0), tuple(over), sizes, values, sizes, "replace")
+    return recipe.done(write.at_known([row * columns + column for row, column in pairs]))
 
 
 def _stepped(call: AtenCall, axis: int) -> Sequence[Op]:
