@@ -102,3 +102,18 @@ def ranks(draw: Any) -> TorchExample:
 @given(ranks())
 def test_ranks(example: TorchExample) -> None:
     check(example)
+
+
+@st.composite
+def signs_and_exponents(draw: Any) -> TorchExample:
+    """Shapes that broadcast against each other, behind the batch."""
+    shape = tuple(draw(st.lists(st.integers(1, 4), min_size=1, max_size=3)))
+    other = tuple(1 if draw(st.booleans()) else size for size in shape)
+    values = draw(st.sampled_from(["normal", "normal integers", "holes normal"]))
+    return TorchExample(f"torch.{draw(st.sampled_from(['copysign', 'ldexp']))}", (shape, other), values=values)
+
+
+@few
+@given(signs_and_exponents())
+def test_signs_and_exponents(example: TorchExample) -> None:
+    check(example)

@@ -193,6 +193,9 @@ def test_the_legacy_norm_and_the_other_one() -> None:
         ("special.i1", "has i0 alone"),
         ("matrix_exp", "exponential of a matrix"),
         ("mode", "which of equal numbers it names is not defined"),
+        ("linalg.eigvalsh", "signs no definition settles.*use torch.linalg.svdvals"),
+        ("linalg.eigh", "signs no definition settles.*use torch.linalg.svdvals"),
+        ("special.ndtri", "torch.erfinv"),
     ],
 )
 def test_functions_refused_with_their_remedy(function: str, words: str) -> None:

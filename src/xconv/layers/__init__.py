@@ -178,6 +178,7 @@ ATEN_FILES: Mapping[str, str] = {
     ),
     "embedding": "embedding",
     "expand": "squeeze unsqueeze",
+    "floating": "copysign ldexp",
     "group_norm": "group_norm instance_norm native_group_norm",
     "index_put": "index_add index_copy index_fill index_put index_reduce",
     "indexed": "one_hot",

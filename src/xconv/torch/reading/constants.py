@@ -88,7 +88,7 @@ class Constants:
 
     def hold_computed(self, node: fx.Node) -> bool:
         """Hold what a call computes of parameters alone, which no rule says: as it is, trained by itself."""
-        results = values_in(node.meta.get("val"))
+        results = tuple(values_in(node.meta.get("val")))
         known = all(isinstance(item, torch.Tensor) and None not in shape_of(item) for item in results)
         if not results or not known or draws(node) or self.meanings.from_input(node):
             return False

@@ -51,6 +51,10 @@ _BESSEL = (
     *("special_modified_bessel_k1", "special_spherical_bessel_j0", "special_airy_ai"),
 )
 _REGIONS = "its regions are drawn at random at every call, in inference too: use nn.AdaptiveMaxPool2d or 3d"
+_SYMMETRIC = (
+    "Keras gives vectors beside the values, whose signs no definition settles, and TensorFlow's gradient goes to one "
+    "triangle: use torch.linalg.svdvals, which are the values of positive matrices, the largest first"
+)
 
 REMEDIES = {
     **dict.fromkeys(("argwhere", "masked_select", "nonzero"), _COUNTED),
@@ -67,6 +71,11 @@ REMEDIES = {
     **dict.fromkeys(_BESSEL, "of Bessel's functions Keras has i0 alone: leave it out of the network"),
     **dict.fromkeys(("fractional_max_pool2d", "fractional_max_pool3d"), _REGIONS),
     **dict.fromkeys(("matrix_exp", "linalg_matrix_exp"), "Keras has no exponential of a matrix: sum up its powers"),
+    **dict.fromkeys(("linalg_eigh", "linalg_eigvalsh"), _SYMMETRIC),
+    "linalg_householder_product": "give it parameters alone, or multiply the reflections",
+    "special_erfcx": "Keras has no scaled function of it: torch.exp(x * x) * torch.erfc(x), while x is small",
+    "special_log_ndtr": "Keras has no function of it: torch.log(torch.special.ndtr(x)), while x is not far below 0",
+    "special_ndtri": "write 2**0.5 * torch.erfinv(2 * x - 1)",
     "mode": "which of equal numbers it names is not defined: use torch.sort, or F.one_hot for counts",
     "pdist": "it takes the batch for its rows: use torch.cdist within each sample, and pick the pairs",
 }
