@@ -88,6 +88,24 @@ WRITES: dict[str, tuple[Callable[..., Any], tuple[torch.Tensor, ...]]] = {
     "scatter_add": (lambda x, i, s: x.scatter_add(1, i, s), (special(4, 6), places(4, 1), special(4, 1))),
     "a part of the batch": (lambda x, i: x.scatter(1, i[:2], 0.5), (noise(4, 5), places(4, 3))),
     "one_hot": (lambda i: torch.zeros(i.shape[0], 5).scatter_(1, i, 1), (places(4, 1),)),
+    "sums in zeros": (
+        lambda x, i: x.new_zeros(x.shape[0], 6).scatter_add_(1, i, x[:, :2]),
+        (special(4, 3), places(4, 2)),
+    ),
+    "ones in zeros": (
+        lambda x, i: written(torch.zeros(x.shape[0], 6, 3, dtype=x.dtype), (torch.arange(x.shape[0]), i), x),
+        (noise(4, 3), places(4)),
+    ),
+    "sums of groups": (
+        lambda x, i: torch.zeros(5, 3, dtype=x.dtype).index_add_(0, i, x),
+        (noise(4, 3), places(4)),
+    ),
+    "maxima of groups": (
+        lambda x, i: torch.full((5, 3), -INFINITY, dtype=x.dtype).scatter_reduce_(
+            0, i[:, None].expand(-1, 3), x, "amax"
+        ),
+        (noise(4, 3), places(4)),
+    ),
     "largest": (lambda x, i, s: x.scatter_reduce(1, i, s, "amax"), (special(4, 6), places(4, 3), special(4, 3))),
     "smallest of the new": (
         lambda x, i, s: x.scatter_reduce(1, i, s, "amin", include_self=False),
