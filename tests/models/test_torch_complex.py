@@ -134,6 +134,13 @@ NETWORKS: dict[str, tuple[Function, tuple[int, ...]]] = {
     "computed waves": (rotated_by_places, (5, 4)),
     "magnitude": (lambda net, x: torch.stft(x, 8, 3, window=net.window, return_complex=True).abs(), (23,)),
     "power": (lambda net, x: torch.stft(x, 8, window=net.window, return_complex=True).abs() ** 2, (21,)),
+    "both sides": (
+        lambda net, x: torch.stft(
+            x, 7, 3, window=net.window[1:], onesided=False, normalized=True, return_complex=True
+        ).abs(),
+        (23,),
+    ),
+    "pairs": (lambda net, x: torch.stft(x, 8, 3, 5, window=net.short, center=False, return_complex=False), (23,)),
     "phase": (
         lambda net, x: torch.stft(x, 8, window=net.window, center=False, return_complex=True).angle()[:, 1:-1],
         (21,),
@@ -186,6 +193,8 @@ OPERATORS: dict[str, Function] = {
     "a part in place": lambda net, x: _with_a_part_scaled(z_of(x)).abs(),
     "a slice in place": lambda net, x: _with_a_slice_written(z_of(x)),
     "decomposed": lambda net, x: both(torch.addcmul(z_of(x), z_of(x), z_of(x.tanh()))),
+    "roots": lambda net, x: both(torch.sqrt(z_of(x)) + z_of(x) ** 1.5 + torch.rsqrt(z_of(x.exp()))),
+    "nothing": lambda net, x: both(0 * z_of(x) + x * 0j + z_of(x)),
     "shifts": lambda net, x: both(torch.fft.fftshift(z_of(x), dim=(1, 2)) + torch.fft.ifftshift(x, dim=2)),
 }
 
@@ -200,6 +209,7 @@ def _with_a_slice_written(z: torch.Tensor) -> torch.Tensor:
     return both(z)
 
 
+@pytest.mark.filterwarnings("ignore:stft with return_complex=False is deprecated:UserWarning")
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks_of_complex_numbers_inside(name: str) -> None:
     """What people write, on two sizes of the batch, gradients too."""
@@ -286,7 +296,30 @@ class Spectrogram(nn.Module):
         return self.conv(torch.log(spectrum.abs().pow(2).unsqueeze(1) + 1e-3))
 
 
-LIVE = ((FNet, (5, 6)), (GFNet, (16, 6)), (FNO, (2, 7, 6)), (Rotary, (5, 8)), (Spectrogram, (40,)))
+class LongConvolution(nn.Module):
+    """A convolution as long as the sequence, its kernel made of complex parameters, as in S4D."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decay = nn.Parameter(torch.rand(6, 4))
+        self.turn, self.weight = nn.Parameter(torch.rand(6, 4)), nn.Parameter(torch.rand(6, 4, dtype=torch.cfloat))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        length = x.shape[-1]
+        powers = torch.complex(-self.decay.exp(), self.turn).unsqueeze(-1) * torch.arange(length)
+        kernel = 2 * torch.einsum("hn,hnl->hl", self.weight, torch.exp(powers)).real
+        spectrum = torch.fft.rfft(x, n=2 * length) * torch.fft.rfft(kernel, n=2 * length)
+        return torch.fft.irfft(spectrum, n=2 * length)[..., :length]
+
+
+LIVE = (
+    (FNet, (5, 6)),
+    (GFNet, (16, 6)),
+    (FNO, (2, 7, 6)),
+    (Rotary, (5, 8)),
+    (Spectrogram, (40,)),
+    (LongConvolution, (6, 7)),
+)
 
 
 @pytest.mark.parametrize(("kind", "shape"), LIVE)
@@ -301,6 +334,30 @@ def test_networks_in_float32(kind: type[nn.Module], shape: tuple[int, ...]) -> N
     assert trained == sum(torch.view_as_real(p).numel() if p.is_complex() else p.numel() for p in module.parameters())
     back = xconv.keras_to_torch(model)
     assert xconv.verify(model, back).verdict is Verdict.EXACT
+
+
+def test_no_gradient_where_there_is_no_angle() -> None:
+    """Silence has no angle and no slope, in torch and in Keras."""
+    module, model = converted(lambda net, x: torch.fft.rfft(x).angle() + torch.fft.rfft(x).abs(), (6,))
+    x = torch.cat([torch.zeros(1, 6, dtype=torch.float64), noise(2, 6)]).requires_grad_()
+    (wanted,) = torch.autograd.grad(module(x).sum(), x)
+    with tf.GradientTape() as tape:
+        fed = tf.constant(x.detach().numpy())
+        tape.watch(fed)
+        total = tf.reduce_sum(model(fed))
+    assert not np.any(wanted[0].numpy())
+    assert_same(tape.gradient(total, fed), wanted)
+
+
+def test_dropout_drops_both_parts() -> None:
+    """The same places of both, in training alone."""
+    module = Network(lambda net, x: both(functional.dropout(z_of(x), 0.5, net.training)))
+    model = xconv.torch_to_keras(module.train(), input_shape=(40,))
+    found = np.asarray(model(noise(3, 40).numpy(), training=True))
+    gone = found == 0
+    assert np.array_equal(gone[..., 0], gone[..., 1])
+    assert 0.2 < gone.mean() < 0.8
+    assert_same(model(noise(3, 40).numpy()), module.eval()(noise(3, 40)))
 
 
 def test_two_transforms_along_the_last_axes_are_one() -> None:
@@ -318,7 +375,8 @@ def test_products_of_real_parts_alone_are_not_computed_in_vain() -> None:
 
 REFUSED: dict[str, tuple[Function, str]] = {
     "tanh": (lambda net, x: z_of(x).tanh().real, "tanh of complex numbers"),
-    "power": (lambda net, x: (z_of(x) ** 0.5).real, "a power of complex numbers"),
+    "power": (lambda net, x: (z_of(x) ** x).real, "a power whose exponent"),
+    "without a decomposition": (lambda net, x: torch.nan_to_num(z_of(x)).real, "nan_to_num of complex numbers"),
     "an output": (lambda net, x: z_of(x), "returns complex numbers.*view_as_real"),
     "a computed window": (
         lambda net, x: torch.stft(x[:, 0], 4, window=x[0, 0, :4], center=False, return_complex=True).real,

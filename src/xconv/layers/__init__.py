@@ -221,6 +221,7 @@ ATEN_FILES: Mapping[str, str] = {
     "sliding": "col2im im2col",
     "softmax": "_log_softmax _softmax glu log_softmax softmax special_log_softmax special_softmax",
     "sorting": "argsort bucketize msort searchsorted sort",
+    "spectra": "spectrum",
     "spectral_norm": "spectral_norm",
     "take": "gather index index_select take_along_dim",
     "tile": "broadcast_to cumprod cumsum expand expand_as flip fliplr flipud repeat repeat_interleave roll tile",

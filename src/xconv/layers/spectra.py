@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from xconv.errors import Mismatch, Unsupported
 from xconv.layers.described import REQUIRED, Defaults, Described, settings_of
-from xconv.spec import Example, KerasLayer, Op, Order, Shape, Slot, Weights
+from xconv.spec import AtenCall, Example, KerasLayer, Op, Order, Shape, Slot, TorchExample, Weights
 
 __all__ = ["Spectrum"]
 
@@ -47,6 +48,7 @@ class Spectrum(Described):
 
     order = Order.WRITTEN
     keras_kinds: ClassVar[tuple[str, ...]] = tuple(SETTINGS)
+    aten_ops = ("spectrum",)
 
     @classmethod
     def from_keras(cls, layer: KerasLayer) -> Op:
@@ -56,6 +58,14 @@ class Spectrum(Described):
         if not all(isinstance(item, Slot) for item in tensors):
             raise Unsupported(f"{layer.kind} of a constant", remedy="hold the array in a layer's weight")
         return Op(cls(layer.kind, tuple(settings_of(layer, SETTINGS[layer.kind]).items())))
+
+    @classmethod
+    def from_torch(cls, call: AtenCall) -> Op:
+        """A transform as a program says it that was written in real numbers: in Keras's words."""
+        call.get("given")
+        kind = call["kind"]
+        layer = KerasLayer(kind, json.loads(call["settings"]))
+        return Op(cls(kind, tuple(settings_of(layer, SETTINGS[kind]).items())))
 
     def to_keras(self, weights: Weights, inputs: Sequence[Shape]) -> KerasLayer:
         """The operation."""
@@ -113,3 +123,11 @@ class Spectrum(Described):
             yield Example("ops.STFT", ((2, 23),), {**frames, **options}, args=(Slot(0),))
             yield Example("ops.ISTFT", ((6, 5), (6, 5)), {**frames, **options}, args=pair)
         yield Example("ops.ISTFT", ((6, 5), (6, 5)), {**frames, "length": 11}, args=pair)
+
+    @classmethod
+    def torch_examples(cls) -> Iterator[TorchExample]:
+        """From real numbers to real numbers; programs with complex ones in between stand in tests of models."""
+        yield TorchExample("torch.fft.irfft", ((4, 5),), args=(Slot(0),), kwargs={"n": 7, "dim": 1, "norm": "ortho"})
+        yield TorchExample("torch.fft.irfft2", ((4, 5),), args=(Slot(0),), kwargs={"s": (3, 6), "norm": "forward"})
+        yield TorchExample("torch.fft.hfft", ((4, 5),), args=(Slot(0),))
+        yield TorchExample("torch.fft.fftshift", ((4, 5),), args=(Slot(0),), kwargs={"dim": (1, 2)})

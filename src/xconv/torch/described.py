@@ -16,7 +16,7 @@ from torch import Tensor
 from xconv.torch import modules
 from xconv.torch.modules.described import Described
 
-__all__ = ["described", "told"]
+__all__ = ["described", "spectrum", "told"]
 
 
 @torch.library.custom_op("xconv::described", mutates_args=())
@@ -43,6 +43,22 @@ def _several(tensors: Sequence[Tensor], kind: str, settings: str) -> list[Tensor
 
 
 described_several.register_fake(_several)
+
+
+@torch.library.custom_op("xconv::spectrum", mutates_args=())
+def spectrum(given: Sequence[Tensor], kind: str, settings: str) -> list[Tensor]:
+    """A Fourier transform in a program of real numbers; unlike a module's, its input may be made of weights alone."""
+    return [item.clone() for item in _transformed(given, kind, settings)]
+
+
+def _transformed(given: Sequence[Tensor], kind: str, settings: str) -> Sequence[Tensor]:
+    found = _made(kind, settings)(*given)
+    return [found] if isinstance(found, Tensor) else list(found)
+
+
+@spectrum.register_fake
+def _spectrum(given: Sequence[Tensor], kind: str, settings: str) -> list[Tensor]:
+    return [torch.empty_like(item) for item in _transformed(given, kind, settings)]
 
 
 def _made(kind: str, settings: str) -> Described:

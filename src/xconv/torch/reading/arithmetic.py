@@ -9,7 +9,19 @@ import torch
 
 from xconv.torch.reading.parts import Complex, Operand, Part
 
-__all__ = ["bilinear", "magnitude", "minus", "pair", "paired", "plus", "polar", "product", "reciprocal", "times"]
+__all__ = [
+    "angle",
+    "bilinear",
+    "magnitude",
+    "minus",
+    "pair",
+    "paired",
+    "plus",
+    "polar",
+    "product",
+    "reciprocal",
+    "times",
+]
 
 _aten = torch.ops.aten
 
@@ -61,6 +73,9 @@ def paired(real: Any, imaginary: Any) -> Complex:
 
 def times(a: Operand, b: Operand) -> Complex:
     """The product."""
+    for one, other in ((a, b), (b, a)):
+        if not isinstance(one, (Complex, Part)) and one == 0:
+            return (other if isinstance(other, Complex) else paired(*pair(other))) * 0.0
     (ar, ai), (br, bi) = pair(a), pair(b)
     return paired(minus(product(ar, br), product(ai, bi)), plus(product(ar, bi), product(ai, br)))
 
@@ -79,9 +94,17 @@ def magnitude(z: Complex) -> Part:
     return z.real.each(_aten.hypot.default, z.imaginary)
 
 
-def polar(size: Any, angle: Part) -> Complex:
+def angle(z: Complex) -> Part:
+    """The angle; where both parts are 0 no gradient comes, as in torch."""
+    nought, still = z.each(_aten.eq.Scalar, 0), z.each(_aten.detach.default)
+    neither = nought.real.each(_aten.logical_and.default, nought.imaginary)
+    imaginary = neither.each(_aten.where.self, still.imaginary, z.imaginary)
+    return imaginary.each(_aten.atan2.default, neither.each(_aten.where.self, still.real, z.real))
+
+
+def polar(size: Any, turn: Part) -> Complex:
     """Numbers of this size and angle."""
-    waves = map(angle.each, (_aten.cos.default, _aten.sin.default))
+    waves = map(turn.each, (_aten.cos.default, _aten.sin.default))
     return Complex(*(product(wave, size) for wave in waves))
 
 

@@ -36,6 +36,9 @@ UNREAD = "xconv_unread"
 
 ALL: Mapping[str, Callable[[Asked], Any]] = {**RULES, **TRANSFORMS, "stft": stft, "istft": istft}
 
+TRANSFORMING = frozenset(getattr(torch.ops.aten, name).default for name in (*TRANSFORMS, "stft"))
+"""Operators with complex numbers in between, whatever they take and give."""
+
 SHARING = VIEWS | {"imag", "real", "view_as_complex", "view_as_real"}
 """Operators whose result has its input's memory, those between complex and real numbers too."""
 
@@ -50,7 +53,7 @@ def real_only(graph: fx.Graph, stored: Mapping[str, torch.Tensor], learned: froz
         stored: the tensors that the program holds, by the names of their placeholders.
         learned: the names of those that are parameters.
     """
-    if not any(map(is_complex, graph.nodes)):
+    if not any(node.target in TRANSFORMING or is_complex(node) for node in graph.nodes):
         return graph
     constants = {name: tensor for name, tensor in stored.items() if name not in learned}
     mode = detect_fake_mode([node.meta.get("val") for node in graph.nodes])

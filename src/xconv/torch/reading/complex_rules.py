@@ -9,6 +9,7 @@ import torch
 
 from xconv.errors import Unsupported
 from xconv.torch.reading.arithmetic import (
+    angle,
     bilinear,
     magnitude,
     minus,
@@ -61,13 +62,13 @@ def _divided(call: Asked) -> Complex:
 
 
 def _power(call: Asked) -> Complex:
-    """A small whole power."""
+    """A power by a real number: products where it is whole and small."""
     base, exponent = call["self"], call["exponent"]
-    whole = isinstance(exponent, (int, float)) and float(exponent).is_integer() and abs(exponent) <= NEAR
-    if not isinstance(base, Complex) or not whole:
-        raise Unsupported(
-            f"a power of complex numbers that is no whole number up to {NEAR}", remedy="use torch.polar, abs and angle"
-        )
+    if not isinstance(base, Complex) or not isinstance(exponent, (int, float)):
+        remedy = "write it as torch.exp of a product with torch.log"
+        raise Unsupported("a power whose exponent is complex, or a tensor", remedy=remedy)
+    if not float(exponent).is_integer() or abs(exponent) > NEAR:
+        return _rooted(base, float(exponent))
     result: Operand = 1
     for _ in range(abs(int(exponent))):
         result = times(result, base) if isinstance(result, Complex) else base
@@ -76,13 +77,16 @@ def _power(call: Asked) -> Complex:
     return reciprocal(result) if exponent < 0 else result
 
 
-def _angle(call: Asked) -> Part:
-    """The angle; where both parts are 0 no gradient comes, as in torch."""
-    z: Complex = call["self"]
-    nought, still = z.each(_aten.eq.Scalar, 0), z.each(_aten.detach.default)
-    neither = nought.real.each(_aten.logical_and.default, nought.imaginary)
-    imaginary = neither.each(_aten.where.self, still.imaginary, z.imaginary)
-    return imaginary.each(_aten.atan2.default, neither.each(_aten.where.self, still.real, z.real))
+def _rooted(z: Complex, exponent: float) -> Complex:
+    """A power of the size, the angle as many times."""
+    return polar(magnitude(z).each(_aten.pow.Tensor_Scalar, exponent), angle(z) * exponent)
+
+
+def _dropped(call: Asked) -> Complex:
+    """Dropout: the same places of both parts."""
+    z: Complex = call["self"] if "self" in call.arguments else call["input"]
+    given = {key: z.real.like(1) if item is z else call[key] for key, item in call.arguments.items()}
+    return times(z, call.writer.again(call.target, given))
 
 
 def _exponential(call: Asked) -> Complex:
@@ -92,19 +96,13 @@ def _exponential(call: Asked) -> Complex:
 
 def _logarithm(call: Asked) -> Complex:
     z = call["self"]
-    return Complex(magnitude(z).each(_aten.log.default), _angle(call))
+    return Complex(magnitude(z).each(_aten.log.default), angle(call["self"]))
 
 
 def _viewed(call: Asked) -> Complex:
     """The last axis of two numbers as one complex number."""
     x = call["self"]
     return Complex(*(x.each(_aten.select.int, -1, place) for place in (0, 1)))
-
-
-def _written_out(call: Asked) -> Part:
-    """The parts as a last axis of two numbers."""
-    z: Complex = call["self"]
-    return z.real.writer.part(_aten.stack.default, [z.real, z.imaginary], -1)
 
 
 def _transposed(call: Asked) -> Complex:
@@ -210,10 +208,11 @@ RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("addmm", "addmv", "baddbmm"), _added_product),
     **dict.fromkeys(("zeros", "ones", "full", "empty", "new_zeros", "new_ones", "new_full", "new_empty"), _filled),
     **dict.fromkeys(("zeros_like", "ones_like", "full_like", "empty_like"), _filled),
+    **dict.fromkeys(("dropout", "feature_dropout"), _dropped),
     **dict.fromkeys(("linalg_vector_norm",), _on_magnitude),
     **dict.fromkeys(("eq", "ne"), _compared),
     "abs": lambda call: magnitude(call["self"]),
-    "angle": _angle,
+    "angle": lambda call: angle(call["self"]),
     "complex": lambda call: paired(call["real"], call["imag"]),
     "einsum": _einsum,
     "exp": _exponential,
@@ -224,8 +223,10 @@ RULES: Mapping[str, Rule] = {
     "pow": _power,
     "real": lambda call: call["self"].real,
     "reciprocal": lambda call: reciprocal(call["self"]),
+    "sqrt": lambda call: _rooted(call["self"], 0.5),
+    "rsqrt": lambda call: _rooted(call["self"], -0.5),
     "square": lambda call: times(call["self"], call["self"]),
     "view_as_complex": _viewed,
-    "view_as_real": _written_out,
+    "view_as_real": lambda call: call["self"].as_pairs,
 }
 """How each operator is written."""

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-import xconv.torch.described  # noqa: F401 - it tells torch of the operators
+import xconv.torch.described  # noqa: F401 - it tells torch of the operator
 from xconv import axes
 from xconv.errors import Unsupported
 from xconv.torch.reading.parts import Complex, Part
 from xconv.torch.reading.sizes import size_of
 
-__all__ = ["KNOWN", "Along", "fft", "irfft", "rfft", "whole_spectrum"]
+__all__ = ["KNOWN", "Along", "fft", "irfft", "rfft", "spectrum", "whole_spectrum"]
 
 _aten = torch.ops.aten
 
@@ -74,7 +74,7 @@ def rfft(x: Part, over: Sequence[Along]) -> Complex:
     *others, last = over
     turned = Turned.of(x)
     turned.last(last.axis)
-    turned.now = Complex(*_spectrum([_fitted(turned.now, last.size, -1)], "ops.RFFT"))
+    turned.now = Complex(*spectrum([_fitted(turned.now, last.size, -1)], "ops.RFFT", {}))
     _transform(turned, others, inverse=False)
     result: Complex = turned.done()
     return result
@@ -91,7 +91,8 @@ def irfft(x: Complex, over: Sequence[Along]) -> Part:
     turned.last(last.axis)
     if last.size is not None:
         turned.now = _fitted(turned.now, last.size // 2 + 1, -1)
-    (turned.now,) = _spectrum([turned.now.real, turned.now.imaginary], "ops.IRFFT", fft_length=last.size)
+    settings = {"fft_length": last.size}
+    (turned.now,) = spectrum([turned.now.real, turned.now.imaginary], "ops.IRFFT", settings)
     result: Part = turned.done()
     return result
 
@@ -130,16 +131,13 @@ def _kernel(x: Any, count: int, *, inverse: bool) -> Complex:
     if alone:
         x = x.each(_aten.unsqueeze.default, -2)
     kind = ("ops.IFFT2" if inverse else "ops.FFT2") if inverse or count == 2 else "ops.FFT"
-    made = Complex(*_spectrum([x.real, x.imaginary], kind))
+    made = Complex(*spectrum([x.real, x.imaginary], kind, {}))
     return made.each(_aten.squeeze.dim, -2) if alone else made
 
 
-def _spectrum(parts: Sequence[Part], kind: str, **settings: Any) -> list[Part]:
+def spectrum(parts: Sequence[Part], kind: str, settings: Mapping[str, Any]) -> list[Part]:
     """One call of a transform of keras.ops."""
-    write, words = parts[0].writer, json.dumps(settings)
-    if kind == "ops.IRFFT":
-        return [write.part(torch.ops.xconv.described.default, list(parts), kind, words)]
-    return write.several(torch.ops.xconv.described_several.default, list(parts), kind, words)
+    return parts[0].writer.several(torch.ops.xconv.spectrum.default, list(parts), kind, json.dumps(settings))
 
 
 def _fitted(x: Any, size: int | None, axis: int) -> Any:

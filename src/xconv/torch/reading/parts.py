@@ -109,6 +109,11 @@ class Complex:
         """The same with the other sign of the imaginary part."""
         return Complex(self.real, -self.imaginary)
 
+    @property
+    def as_pairs(self) -> Part:
+        """The parts as a last axis of two numbers."""
+        return self.real.writer.part(_aten.stack.default, [self.real, self.imaginary], -1)
+
     def each(self, target: Any, *args: Any) -> Complex:
         """What an operator gives for each part."""
         return Complex(self.real.each(target, *args), self.imaginary.each(target, *args))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
-import xconv.torch.described  # noqa: F401 - it tells torch of the operators
 from xconv.errors import Unknown, Unsupported
-from xconv.torch.reading.fourier import whole_spectrum
+from xconv.torch.reading.fourier import spectrum, whole_spectrum
 from xconv.torch.reading.parts import Asked, Complex, Part
 from xconv.torch.reading.sizes import size_of
 
@@ -19,7 +18,7 @@ __all__ = ["istft", "stft"]
 _aten = torch.ops.aten
 
 
-def stft(call: Asked) -> Complex:
+def stft(call: Asked) -> Complex | Part:
     """The windows' numbers stand in the operation; frequencies come before times."""
     x, size = call["self"], call["n_fft"]
     settings = _windows(call, size)
@@ -33,7 +32,8 @@ def stft(call: Asked) -> Complex:
     if call["onesided"] is False:
         made = whole_spectrum(made, -1, size)
     turned = made.each(_aten.transpose.int, -2, -1)
-    return turned * (1 / math.sqrt(size) if call["normalized"] else 1)
+    scaled = turned * (1 / math.sqrt(size) if call["normalized"] else 1)
+    return scaled if call.result.is_complex() else scaled.as_pairs
 
 
 def istft(call: Asked) -> Part:
@@ -59,14 +59,12 @@ def istft(call: Asked) -> Part:
     return found.each(_aten.constant_pad_nd.default, [0, missing]) if missing > 0 else found
 
 
-def _joined(spectra: Complex, settings: dict[str, Any]) -> Part:
-    parts = [spectra.real, spectra.imaginary]
-    return parts[0].writer.part(torch.ops.xconv.described.default, parts, "ops.ISTFT", json.dumps(settings))
+def _joined(spectra: Complex, settings: Mapping[str, Any]) -> Part:
+    return spectrum([spectra.real, spectra.imaginary], "ops.ISTFT", settings)[0]
 
 
-def _cut_up(signal: Part, settings: dict[str, Any]) -> Complex:
-    several = torch.ops.xconv.described_several.default
-    return Complex(*signal.writer.several(several, [signal], "ops.STFT", json.dumps(settings)))
+def _cut_up(signal: Part, settings: Mapping[str, Any]) -> Complex:
+    return Complex(*spectrum([signal], "ops.STFT", settings))
 
 
 def _windows(call: Asked, size: int) -> dict[str, Any]:
