@@ -75,6 +75,11 @@ def test_a_batch_that_is_split_into_groups() -> None:
     assert_right(lambda x: x.reshape(x.shape[0] // 2, 2, 3) * 2, (2, 6), (3,))
 
 
+def test_a_rank_among_the_samples() -> None:
+    assert_right(lambda x: torch.kthvalue(x, 2, 0)[0], (3, 5), ())
+    assert_right(lambda x: torch.kthvalue(x, 3, 0)[0], (3, 5), (4,))
+
+
 def test_the_logarithm_of_a_determinant() -> None:
     """Of matrices that are not positive definite: NaN where the determinant is negative."""
     assert_right(torch.logdet, (7,), (3, 3))
@@ -147,5 +152,6 @@ def test_a_condition_on_the_batch_is_refused(name: str) -> None:
 
 def test_batches_that_torch_refuses_are_no_condition() -> None:
     assert_right(lambda x: x.view(-1, 4, 3).sum(1), (4, 8), (3,))
+    assert_right(lambda x: x.view(4, -1, 3).sum(0), (4, 8), (3,))
     assert_right(lambda x: x[:4] * 2, (2, 3, 5), (3,))
     assert_right(lambda x: x / x.shape[0], (2, 5), (3,))

@@ -41,7 +41,7 @@ class Ranked(Spec):
         axis = axes.normal(-1 if dim is None else dim, recipe.rank(x))
         holes = recipe.each("isnan", x) if "float" in call.dtypes[0] else None
         if call.op == "kthvalue":
-            place = recipe.between(_ordered(recipe, x, holes, axis), axis, call["k"] - 1, call["k"])
+            place = recipe.expanded(recipe.at(_ordered(recipe, x, holes, axis), axis, call["k"] - 1), axis)
         else:
             place = _middle(recipe, x, holes, axis, spares=call.op == "nanmedian")
         found: Taken = recipe.add(TakeAlong(axis), x, place)

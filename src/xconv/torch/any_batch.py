@@ -8,7 +8,7 @@ A guard alone says little: `x.view(-1, 8, 3)` asks for batches that 8 divides to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any
@@ -69,9 +69,17 @@ def _violations(guards: Sequence[Any], symbols: set[Any]) -> Iterator[tuple[int,
     named = {int(number) + step for guard in guards for number in guard.atoms() if number.is_Integer for step in (0, 1)}
     for batch in dict.fromkeys((*USUAL, *sorted(size for size in named if 1 < size <= LARGEST))):
         values = dict.fromkeys(symbols, batch)
-        broken = next((guard for guard in guards if not guard.xreplace(values)), None)
+        broken = next((guard for guard in guards if not _holds(guard, values)), None)
         if broken is not None:
             yield batch, broken
+
+
+def _holds(guard: Any, values: Mapping[Any, int]) -> bool:
+    """Whether a guard is true of these sizes; one that divides by a zero then says nothing of them."""
+    try:
+        return bool(guard.xreplace(values))
+    except ZeroDivisionError:
+        return True
 
 
 def _resized(tensors: Sequence[torch.Tensor], batch: int) -> list[torch.Tensor] | None:
