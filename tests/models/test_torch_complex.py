@@ -192,6 +192,8 @@ OPERATORS: dict[str, Function] = {
     "in place": lambda net, x: both(z_of(x).mul_(2j).add_(x)),
     "a part in place": lambda net, x: _with_a_part_scaled(z_of(x)).abs(),
     "a slice in place": lambda net, x: _with_a_slice_written(z_of(x)),
+    "memory of a pair": lambda net, x: _with_its_memory_scaled(x.clone()),
+    "memory of a view": lambda net, x: _with_a_view_scaled(z_of(x)),
     "decomposed": lambda net, x: both(torch.addcmul(z_of(x), z_of(x), z_of(x.tanh()))),
     "roots": lambda net, x: both(torch.sqrt(z_of(x)) + z_of(x) ** 1.5 + torch.rsqrt(z_of(x.exp()))),
     "nothing": lambda net, x: both(0 * z_of(x) + x * 0j + z_of(x)),
@@ -202,6 +204,20 @@ OPERATORS: dict[str, Function] = {
 def _with_a_part_scaled(z: torch.Tensor) -> torch.Tensor:
     z.imag.mul_(3)
     return z
+
+
+def _with_its_memory_scaled(x: torch.Tensor) -> torch.Tensor:
+    """All of what is returned are views of what is written to."""
+    z = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
+    turned, pairs = z.conj(), torch.view_as_real(z)
+    x.mul_(2)
+    return both(turned * 3) + pairs
+
+
+def _with_a_view_scaled(z: torch.Tensor) -> torch.Tensor:
+    turned = z.conj()
+    torch.view_as_real(z)[..., 0].mul_(3)
+    return both(turned + z)
 
 
 def _with_a_slice_written(z: torch.Tensor) -> torch.Tensor:

@@ -74,6 +74,8 @@ class _Walk:
     """What every node of the program is in the new one: a node, a Complex, or several of them."""
     constant: set[fx.Node] = field(default_factory=set)
     """The nodes of the program that depend on no input and no parameter."""
+    viewed: set[fx.Node] = field(default_factory=set)
+    """The real tensors whose memory is viewed as complex numbers."""
 
     def add(self, node: fx.Node) -> None:
         """One node; what cannot be said is stood in for."""
@@ -128,9 +130,14 @@ class _Walk:
     def _copied(self, node: fx.Node, name: str) -> fx.Node:
         """A call of real numbers, or of constants."""
         mutates = node.op == "call_function" and operator_of(node.target)[1]
-        if node not in self.constant and mutates and _shares(node.all_input_nodes[0]):
+        if node not in self.constant and mutates and self._is_shared(node.all_input_nodes[0]):
             raise SharedWrite(f"{name} writes into a part of complex numbers", remedy="write it out of place")
         return self.writer.graph.node_copy(node, self._plain)
+
+    def _is_shared(self, node: fx.Node) -> bool:
+        """Whether a real tensor has the memory of a complex one."""
+        memory = _memory(node)
+        return is_complex(memory) or memory in self.viewed
 
     def _plain(self, node: fx.Node) -> fx.Node:
         """The node that stands for a real tensor, or a constant one."""
@@ -157,6 +164,8 @@ class _Walk:
             return self.writer(node.target, self.operand(first).real, *node.args[1:])
         if operator_of(node.target)[1]:
             raise SharedWrite(f"{name} writes into complex numbers", remedy="write it out of place")
+        if name == "view_as_complex":
+            self.viewed.add(_memory(node.all_input_nodes[0]))
         rule = ALL.get(name)
         if rule is None:
             raise Unknown(f"operator aten.{name} of complex numbers has no rule", remedy=PARTS)
@@ -205,10 +214,8 @@ def _real(tensor: torch.Tensor) -> torch.Tensor:
     return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
 
 
-def _shares(node: fx.Node) -> bool:
-    """Whether a real tensor has the memory of a complex one."""
-    while not is_complex(node):
-        if operator_of(node.target)[0] not in SHARING or not node.all_input_nodes:
-            return False
+def _memory(node: fx.Node) -> fx.Node:
+    """The tensor of which a real one is a view, up to complex numbers."""
+    while not is_complex(node) and operator_of(node.target)[0] in SHARING and node.all_input_nodes:
         node = node.all_input_nodes[0]
-    return True
+    return node
