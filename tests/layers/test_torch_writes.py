@@ -70,6 +70,13 @@ def special(*shape: int) -> torch.Tensor:
     return x
 
 
+def holes(*shape: int) -> torch.Tensor:
+    """The same with NaN."""
+    x = special(*shape)
+    x.view(-1)[3::4] = NAN
+    return x
+
+
 def written(x: torch.Tensor, key: Any, values: Any) -> torch.Tensor:
     x = x.clone()
     x[key] = values
@@ -110,6 +117,11 @@ WRITES: dict[str, tuple[Callable[..., Any], tuple[torch.Tensor, ...]]] = {
     "smallest of the new": (
         lambda x, i, s: x.scatter_reduce(1, i, s, "amin", include_self=False),
         (special(4, 6), places(4, 3), special(4, 3)),
+    ),
+    "largest, NaN": (lambda x, i, s: x.scatter_reduce(1, i, s, "amax"), (holes(4, 6), places(4, 3), holes(4, 3))),
+    "smallest of the new, NaN": (
+        lambda x, i, s: x.scatter_reduce(1, i, s, "amin", include_self=False),
+        (holes(4, 6), places(4, 3), holes(4, 3)),
     ),
     "means of integers": (
         lambda x, i, s: x.scatter_reduce(1, i, s, "mean"),

@@ -167,8 +167,17 @@ def written(
         case "amax" | "amin":
             lowest = float("-inf") if how == "amax" else float("inf")
             none = filled(recipe, values, lowest) if "float" in dtype else values
-            return update(x if include else update(x, none, None), values, how.removeprefix("a"))
+            made = update(x if include else update(x, none, None), values, how.removeprefix("a"))
+            if "float" not in dtype:
+                return made
+            start = _holes(recipe, x) if include else filled(recipe, x, 0)  # TensorFlow passes over what is NaN
+            return recipe.both("add", made, update(start, _holes(recipe, values), "add"))
     raise Unsupported(f"values that meet by {how!r}", remedy="use sum, mean, prod, amax or amin")
+
+
+def _holes(recipe: Recipe, item: Taken) -> Taken:
+    """What is NaN, and zeros."""
+    return recipe.where(recipe.each("isnan", item), item, 0.0)
 
 
 def multiplied(recipe: Recipe, lines: Taken, numbers: Taken, values: Taken, *, include: bool) -> Taken:
