@@ -26,6 +26,7 @@ NAMES = {
     "diagnosis": "planted mistakes: whether diagnose names them",
     "zoo": "pretrained networks: every pair of keras.applications with torchvision and timm, from files as published",
     "cases": "generated layers by the thousand: outputs, training and gradients in float64",
+    "torch_functions": "torch's functions as Keras models, on the samples of torch's own tests",
     "coverage": "layers, operations and operators that each tool covers, counted, and tried example by example",
     "conversion": "seconds and memory of conversions, side by side with others; growth with depth and size",
     "forward": "eager speed of converted networks against hand-written ones, both ways",

@@ -21,6 +21,7 @@ from benchmarks import (
     plots,
     serving_page,
     throughput_page,
+    torch_functions_page,
     torch_models_page,
     zoo_page,
 )
@@ -31,6 +32,7 @@ PAGES = {
     "applications": applications_page.write,
     "diagnosis": diagnosis_page.write,
     "pairs": pairs_page.write,
+    "torch_functions": torch_functions_page.write,
     "torch_models": torch_models_page.write,
     "zoo": zoo_page.write,
     "serving": serving_page.write,
