@@ -150,6 +150,20 @@ def test_a_condition_on_the_batch_is_refused(name: str) -> None:
         xconv.torch_to_keras(Applied(DEPENDING[name]), noise(4, 3))
 
 
+def test_a_condition_on_batches_of_several_sizes_is_refused() -> None:
+    def either(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return x * 2 if y.shape[0] % 2 == 0 else x
+
+    with pytest.raises(xconv.Unsupported, match="depends on the size of the batch"):
+        xconv.torch_to_keras(Applied(either), (noise(4, 3), noise(2, 3)))
+
+
+def test_a_decomposition_that_depends_on_the_batch_is_none() -> None:
+    """Of an even batch torch writes it without the zeros that fill up odd ones."""
+    with pytest.raises(xconv.Unknown, match="_chunk_cat has no rule"):
+        xconv.torch_to_keras(Applied(lambda x: torch.ops.aten._chunk_cat([x], 0, 2)), noise(4, 3))
+
+
 def test_batches_that_torch_refuses_are_no_condition() -> None:
     assert_right(lambda x: x.view(-1, 4, 3).sum(1), (4, 8), (3,))
     assert_right(lambda x: x.view(4, -1, 3).sum(0), (4, 8), (3,))

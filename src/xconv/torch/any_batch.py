@@ -8,6 +8,7 @@ A guard alone says little: `x.view(-1, 8, 3)` asks for batches that 8 divides to
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
@@ -19,7 +20,7 @@ from torch.utils import _pytree as pytree
 
 from xconv.errors import Unsupported
 
-__all__ = ["check_any_batch"]
+__all__ = ["check_any_batch", "same_at_any_batch"]
 
 USUAL = (7, 5, 3, 2)
 """Sizes at which a program is tried; more come out of the numbers in its guards."""
@@ -42,33 +43,56 @@ def check_any_batch(program: Any, module: nn.Module, tensors: Sequence[torch.Ten
     Raises:
         Unsupported: it computes something else there.
     """
+    samples = [tensor.shape[0] for tensor in tensors if tensor.dim()]
+    unit = math.gcd(*samples)
     guards, symbols = _guards(program)
-    for batch, guard in islice(_violations(guards, symbols), TRIES):
-        other = _resized(tensors, batch)
-        if other is not None and not _agree(program, module, other, called):
+    shares = {symbol: size // max(unit, 1) for symbol, size in symbols.items()}
+    for batch, guard in islice(_violations(guards, shares), TRIES):
+        other = [_resized(tensor, batch, unit) for tensor in tensors]
+        if not _agree(program, module, other, called):
             what = (
                 f"what it computes depends on the size of the batch: {batch} samples are not treated as where {guard}"
             )
             raise Unsupported(what, remedy="let no condition in the code ask for the size of the batch")
 
 
-def _guards(program: Any) -> tuple[list[Any], set[Any]]:
+def same_at_any_batch(program: Any, rewritten: Any) -> bool:
+    """Whether a program that torch rewrote is the same at any batch: there too torch follows its example."""
+    given = program.example_inputs
+    if rewritten is None or given is None:
+        return rewritten is not None
+    leaves, spec = pytree.tree_flatten(given)
+
+    def called(function: Callable[..., Any], tensors: list[torch.Tensor]) -> Any:
+        args, kwargs = pytree.tree_unflatten(tensors, spec)
+        return function(*args, **kwargs)
+
+    if not all(isinstance(leaf, torch.Tensor) for leaf in leaves):
+        return True
+    try:
+        check_any_batch(rewritten, _unguarded(program), leaves, called)
+    except Unsupported:
+        return False
+    return True
+
+
+def _guards(program: Any) -> tuple[list[Any], dict[Any, int]]:
     """What torch.export found true of the batch alone while it traced, and the symbols that stand for the batch."""
     inputs = [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder"]
     sizes: list[Any] = [value.shape[0] for value in inputs if isinstance(value, torch.Tensor) and value.dim()]
-    opened = [size.node for size in sizes if hasattr(size, "node")]
+    opened = [size.node for size in sizes if hasattr(size, "node") and size.node.expr.is_Symbol]
     if not opened:
-        return [], set()
-    symbols = {symbol for node in opened for symbol in node.expr.free_symbols}
+        return [], {}
+    symbols = {node.expr: int(node.hint) for node in opened}
     guards = [guard.expr for guard in opened[0].shape_env.guards]
-    return [guard for guard in guards if guard.free_symbols and guard.free_symbols <= symbols], symbols
+    return [guard for guard in guards if guard.free_symbols and guard.free_symbols <= symbols.keys()], symbols
 
 
-def _violations(guards: Sequence[Any], symbols: set[Any]) -> Iterator[tuple[int, Any]]:
-    """Sizes of which a guard is not true, with the guard."""
+def _violations(guards: Sequence[Any], shares: Mapping[Any, int]) -> Iterator[tuple[int, Any]]:
+    """Sizes of which a guard is not true, with the guard; some inputs have so many samples several times."""
     named = {int(number) + step for guard in guards for number in guard.atoms() if number.is_Integer for step in (0, 1)}
     for batch in dict.fromkeys((*USUAL, *sorted(size for size in named if 1 < size <= LARGEST))):
-        values = dict.fromkeys(symbols, batch)
+        values = {symbol: share * batch for symbol, share in shares.items()}
         broken = next((guard for guard in guards if not _holds(guard, values)), None)
         if broken is not None:
             yield batch, broken
@@ -82,18 +106,15 @@ def _holds(guard: Any, values: Mapping[Any, int]) -> bool:
         return True
 
 
-def _resized(tensors: Sequence[torch.Tensor], batch: int) -> list[torch.Tensor] | None:
-    """The tensors with so many samples, noise where they are no whole numbers; None where they differ in samples."""
-    sizes = {tensor.shape[0] for tensor in tensors if tensor.dim()}
-    if len(sizes) != 1:
-        return None
-    times = -(-batch // max(*sizes, 1))
-    found = [torch.cat([tensor] * times)[:batch] if tensor.dim() else tensor for tensor in tensors]
-    noise = torch.Generator().manual_seed(0)
-    return [
-        torch.randn(tensor.shape, generator=noise).to(tensor) if tensor.is_floating_point() else tensor
-        for tensor in found
-    ]
+def _resized(tensor: torch.Tensor, batch: int, unit: int) -> torch.Tensor:
+    """The tensor with `batch` samples for every `unit` that it has; noise where it holds no whole numbers."""
+    found = tensor
+    if tensor.dim() and unit:
+        wanted = tensor.shape[0] // unit * batch
+        found = torch.cat([tensor] * -(-wanted // tensor.shape[0]))[:wanted]
+    if not found.is_floating_point():
+        return found
+    return torch.randn(found.shape, generator=torch.Generator().manual_seed(0)).to(found)
 
 
 def _agree(program: Any, module: nn.Module, tensors: list[torch.Tensor], called: Called) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from xconv.torch.any_batch import same_at_any_batch
 from xconv.torch.kept import kept_dropouts
 from xconv.torch.reading.operators import operator_of
 
@@ -21,10 +22,12 @@ WRONG = frozenset({"multilabel_margin_loss_forward"})
 def decomposed(program: Any, operators: Iterable[Any]) -> Any:
     """The program with these operators written out; None where torch has no decomposition for any of them.
 
-    An operator that torch itself implements with others (a composite) is one call of that implementation.
+    An operator that torch itself implements with others (a composite) is one call of that implementation. Where a
+    decomposition asks for the size of the batch and would be another at another size, there is none.
     """
     table = dict(_decompositions(set(operators)))
-    return _run(program, table) if table else None
+    found = _run(program, table) if table else None
+    return found if same_at_any_batch(program, found) else None
 
 
 def functional(program: Any) -> Any:
