@@ -72,6 +72,50 @@ def test_spatial_transformers(shape: tuple[int, ...], padding: str, corners: boo
     assert report.ok, str(report)
 
 
+class Tutorial(nn.Module):
+    """The spatial transformer of torch's tutorial in small: `view`, and a map that begins as the identity."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.localization = nn.Sequential(nn.Conv2d(2, 3, 3), nn.MaxPool2d(2), nn.ReLU(inplace=True))
+        self.fc_loc = nn.Sequential(nn.Linear(3 * 4 * 5, 8), nn.ReLU(inplace=True), nn.Linear(8, 6))
+        self.fc_loc[2].weight.data.zero_()
+        self.fc_loc[2].bias.data.copy_(torch.tensor([1, 0, 0, 0, 1, 0], dtype=torch.float))
+        self.conv = nn.Conv2d(2, 3, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        theta = self.fc_loc(self.localization(x).view(-1, 60)).view(-1, 2, 3)
+        grid = functional.affine_grid(theta, x.size(), align_corners=False)
+        return self.conv(functional.grid_sample(x, grid, align_corners=False))
+
+
+def test_the_transformer_of_the_tutorial() -> None:
+    """There and back."""
+    module = Tutorial()
+    model = xconv.torch_to_keras(module, input_shape=(2, 10, 12))
+    for other in (module, xconv.keras_to_torch(model)):
+        report = xconv.verify(other, model)
+        assert report.ok, str(report)
+
+
+def test_constant_grids_and_maps_are_expanded() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.grid = nn.Parameter(torch.rand(1, 3, 4, 2, generator=torch.Generator().manual_seed(0)) - 0.5)
+            self.register_buffer("theta", torch.tensor([[[0.8, 0.1, 0.2], [-0.1, 0.9, 0.1]]]))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            theta = self.theta.expand(x.shape[0], -1, -1)
+            x = functional.grid_sample(
+                x, functional.affine_grid(theta, x.size(), align_corners=False), align_corners=True
+            )
+            return functional.grid_sample(x, self.grid.expand(x.shape[0], -1, -1, -1), align_corners=False)
+
+    report = xconv.verify(Net(), xconv.torch_to_keras(Net(), input_shape=(2, 5, 6)))
+    assert report.ok, str(report)
+
+
 def test_a_grid_without_sizes_is_refused() -> None:
     class Net(nn.Module):
         def forward(self, x: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
