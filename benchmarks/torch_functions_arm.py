@@ -8,6 +8,7 @@ FUNCTIONS are names joined by commas, as `names` gives them; SAMPLES is how many
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -36,6 +37,7 @@ OUTCOMES = ("right", "wrong", "broken", "refused", "not exportable", "left out")
 DATABASE = "torch.testing._internal.common_methods_invocations"
 SHAPES_ALONE = ("empty_like", "empty_permuted", "empty_strided", "new_empty", "new_empty_strided")
 """What gives no numbers that anything is said of."""
+COLOURS = re.compile("\x1b[^m]*m")
 NO_KERNEL = "Could not find device for node", "of double is not in the list of allowed values"
 """What TensorFlow says where it has no kernel for a type."""
 EXPORT = "torch.export cannot say"
@@ -344,7 +346,7 @@ def _reason(error: XConvError) -> str:
 
 def _cause(error: BaseException) -> str:
     """What TensorFlow says, behind Keras's line about the layer."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in COLOURS.sub("", str(error)).splitlines() if line.strip()]
     return " ".join(lines[:2])[:300] or "no message"
 
 

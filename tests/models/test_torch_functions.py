@@ -101,6 +101,8 @@ REFUSED: dict[str, tuple[Callable[..., Any], tuple[int, ...], list[torch.Tensor]
         [noise(4, 2, 3)],
         "split the channels",
     ),
+    "eig": (lambda x: torch.linalg.eig(x)[0].real, (3, 3), [], "linalg_eig has no rule"),
+    "complex": (torch.complex, (3, 5), [noise(3, 5)], "it returns complex numbers"),
     "checked": (lambda x: torch.linalg.lu_factor(x)[0], (3, 3), [], "has no rule"),
 }
 

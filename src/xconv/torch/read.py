@@ -151,7 +151,7 @@ class _Reader:
             try:
                 self._call(node)
             except XConvError as error:
-                if self.constants.hold_computed(node):
+                if REFUSED not in node.meta and self.constants.hold_computed(node):
                     return
                 place = self.calls.names.path(node) or node.name
                 self.problems += [(problem, type(error)) for problem in error.at(place).problems]

@@ -158,7 +158,10 @@ class _Walk:
             return None
         value = node.meta["val"]
         if name == "getitem":
-            return self.known[node.all_input_nodes[0]][node.args[1]]
+            (first,) = node.all_input_nodes
+            if isinstance(self.known[first], fx.Node):
+                raise Unknown(f"operator aten.{operator_of(first.target)[0]} has no rule", remedy=PARTS)
+            return self.known[first][node.args[1]]
         if not isinstance(value, (torch.Tensor, list, tuple)):
             (first,) = node.all_input_nodes
             return self.writer(node.target, self.operand(first).real, *node.args[1:])
