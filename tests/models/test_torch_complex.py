@@ -222,6 +222,7 @@ def _with_a_view_scaled(z: torch.Tensor) -> torch.Tensor:
 
 def _with_a_slice_written(z: torch.Tensor) -> torch.Tensor:
     z[:, 1:3] = z[:, :2].conj() * 2
+    z[..., 0] = 0
     return both(z)
 
 
@@ -300,7 +301,7 @@ class Rotary(nn.Module):
 
 
 class Spectrogram(nn.Module):
-    """Magnitudes on a logarithmic scale, and a convolution over them."""
+    """Magnitudes as torchaudio normalizes them, on a logarithmic scale, and a convolution over them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -308,7 +309,8 @@ class Spectrogram(nn.Module):
         self.conv = nn.Conv2d(1, 3, 3)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        spectrum = torch.stft(x, 16, 5, 12, window=self.window, normalized=True, return_complex=True)
+        spectrum = torch.stft(x, 16, 5, 12, window=self.window, return_complex=True)
+        spectrum /= self.window.pow(2.0).sum().sqrt()
         return self.conv(torch.log(spectrum.abs().pow(2).unsqueeze(1) + 1e-3))
 
 

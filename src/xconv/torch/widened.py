@@ -109,6 +109,8 @@ class Widened(TorchDispatchMode):  # type: ignore[no-untyped-call]
         shadows = {id(leaf.value): leaf for leaf in leaves if isinstance(leaf, _Shadow)}
         given, named = pytree.tree_map(_wide, (args, dict(kwargs)))
         result = func(*given, **named)
+        if torch.Tag.inplace_view in func.tags:
+            return _turned_alike(func, args, kwargs)
         # What was written in place is the shadow that it was.
         return pytree.tree_map_only(Tensor, lambda value: shadows.get(id(value), self.shadow(value)), result)
 
@@ -132,6 +134,13 @@ class Widened(TorchDispatchMode):  # type: ignore[no-untyped-call]
             yield
         finally:
             self.paused = before
+
+
+def _turned_alike(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """The shadow of a tensor whose axes were changed in place, changed too: it says what sizes it has."""
+    with torch._C._DisableTorchDispatch():
+        func(*args, **kwargs)
+    return args[0]
 
 
 def _wide(item: Any) -> Any:

@@ -13,7 +13,7 @@ __all__ = ["BOTH", "of_both"]
 
 BOTH = frozenset(
     {"_unsafe_view", "alias", "broadcast_to", "cat", "chunk", "clone", "concat", "concatenate"}
-    | {"constant_pad_nd", "contiguous", "copy", "cumsum", "detach", "diag_embed", "diagonal", "expand", "expand_as"}
+    | {"constant_pad_nd", "contiguous", "cumsum", "detach", "diag_embed", "diagonal", "expand", "expand_as"}
     | {"flatten", "flip", "fliplr", "flipud", "gather", "index", "index_put", "index_select", "lift_fresh_copy"}
     | {"masked_fill", "mean", "movedim", "mT", "narrow", "neg", "numpy_T", "pad", "permute", "positive", "repeat"}
     | {"repeat_interleave", "reshape", "reshape_as", "roll", "select", "select_scatter", "slice", "slice_scatter"}

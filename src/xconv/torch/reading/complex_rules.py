@@ -172,6 +172,16 @@ def _on_magnitude(call: Asked) -> Part:
     return found
 
 
+def _copied(call: Asked) -> Complex:
+    """What is written, as large as what it is written over."""
+    call.get("non_blocking")
+    old, (real, imaginary) = call["self"], pair(call["src"])
+    if tuple(real.value.shape) == tuple(old.value.shape):
+        return paired(real, imaginary)
+    none = Complex.of(old.real.like(0)) if isinstance(old, Complex) else Complex.of(old.like(0))
+    return Complex(plus(none.real, real), plus(none.imaginary, imaginary))
+
+
 def _filled(call: Asked) -> Complex:
     """Tensors of one number."""
     arguments = {key: call[key] for key in call.arguments}
@@ -213,6 +223,7 @@ RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("eq", "ne"), _compared),
     "abs": lambda call: magnitude(call["self"]),
     "angle": lambda call: angle(call["self"]),
+    "copy": _copied,
     "complex": lambda call: paired(call["real"], call["imag"]),
     "einsum": _einsum,
     "exp": _exponential,
