@@ -90,7 +90,8 @@ class Constants:
         """Hold what a call computes of parameters alone, which no rule says: as it is, trained by itself."""
         results = tuple(values_in(node.meta.get("val")))
         known = all(isinstance(item, torch.Tensor) and None not in shape_of(item) for item in results)
-        if not results or not known or draws(node) or self.meanings.from_input(node):
+        spoils = draws(node) or operator_of(node.target)[1]
+        if not results or not known or spoils or self.meanings.from_input(node):
             return False
         note = f"{node.name} is computed from parameters; it is held as computed, and trains by itself"
         made = [
