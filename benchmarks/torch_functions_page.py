@@ -43,6 +43,13 @@ all of its tensors as arguments, and with the first alone while the others are h
 {lists}
 """
 KINDS = ("right", "in part", "wrong", "refused", "not exportable", "left out")
+NAN = "The sample holds NaN, which torch takes for the largest number, and keras.ops passes over."
+KNOWN = {
+    "masked.argmax": NAN,
+    "masked.argmin": NAN.replace("largest", "smallest"),
+    "scatter_reduce:prod": "The places have fewer rows than the tensor; both are open batches, and taken for equal.",
+}
+"""Why a call is wrong, where that is known."""
 NAMED = ("right", "in part", "not exportable", "left out")
 
 
@@ -101,12 +108,17 @@ def _lists(rows: Sequence[Row]) -> Iterable[str]:
             yield title + ", ".join(f"`{row['function']}`" for row in mine)
             continue
         if kind == "wrong":
-            yield title + "\n".join(f"- `{row['function']}`, {row['call']}: {row['reason']}" for row in mine)
+            yield title + "\n".join(map(_wrong, mine))
             continue
         by_reason: dict[str, list[str]] = {}
         for row in mine:
             by_reason.setdefault(_short(row), []).append(f"`{row['function']}`")
         yield title + "\n".join(f"- {reason}: {', '.join(names)}" for reason, names in sorted(by_reason.items()))
+
+
+def _wrong(row: Row) -> str:
+    known = KNOWN.get(row["function"])
+    return f"- `{row['function']}`, {row['call']}: {row['reason']}{f'. {known}' if known else ''}"
 
 
 def _short(row: Row) -> str:
