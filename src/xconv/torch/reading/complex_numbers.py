@@ -96,15 +96,14 @@ class _Walk:
             for item in filter(is_complex, node.all_input_nodes):
                 self._refuse_returned(item)
             return self.writer.graph.node_copy(node, self._plain)
-        taken = [self.known[item] for item in node.all_input_nodes]
-        touched = (
-            is_complex(node)
-            or name in TRANSFORMS
-            or any(isinstance(item, Complex) for item in pytree.tree_leaves(taken))
-        )
-        if node in self.constant or not (touched or any(map(is_complex, node.all_input_nodes))):
+        if node in self.constant or not (node.target in TRANSFORMING or self._is_touched(node)):
             return self._copied(node, name)
         return self._written(node, name)
+
+    def _is_touched(self, node: fx.Node) -> bool:
+        """Whether a call takes or gives complex numbers, as one of several perhaps."""
+        taken = pytree.tree_leaves([self.known[item] for item in node.all_input_nodes])
+        return any(map(is_complex, (node, *node.all_input_nodes))) or any(isinstance(item, Complex) for item in taken)
 
     # ------------------------------------------------------------------ what stays as it is
 
