@@ -36,7 +36,7 @@ def counts() -> list[Row]:
         _of_classes("keras.ops, classes", {name: {name} for name in operations}, converted, known),
         _functions(converted),
     ]
-    return [*found, *_aten(), *_onnx()]
+    return [*found, *_aten(), _classes_of_torch(), *_onnx()]
 
 
 def layers_of_keras() -> dict[str, set[str]]:
@@ -111,6 +111,16 @@ def _aten() -> Iterable[Row]:
     functions = networks - set(NOBUCO.never.split())
     row = {"what": what, "tool": "nobuco", "total": len(functions), "covered": len(functions & NOBUCO.operators)}
     yield row | {"absent": sorted(functions - NOBUCO.operators)}
+
+
+def _classes_of_torch() -> Row:
+    """The classes of torch.nn that compute something."""
+    from xconv.layers.torch_classes import torch_classes
+
+    outcomes = {row.name: row.outcome for row in torch_classes() if row.outcome != "holder"}
+    refused = sorted(name for name, outcome in outcomes.items() if outcome == "refused")
+    row: Row = {"what": "torch.nn, classes", "tool": "xconv", "total": len(outcomes)}
+    return row | {"covered": len(outcomes) - len(refused), "absent": refused}
 
 
 def _way(name: str) -> str:

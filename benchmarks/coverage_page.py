@@ -39,6 +39,7 @@ of every statement about another tool.
 - A class of keras.layers or keras.ops counts as covered where xconv has a rule that the tests hold to the laws;
   [laws.md](laws.md) says how often, and [layers.md](layers.md) what each becomes. Refused by
   name, with the reason: {refused}.
+- torch.nn, classes: without those that hold others, or are the base of others.
 - keras.ops, functions: the public functions that put a node into a graph.
 - Core ATen: the operators with torch's tag `core`, without those of backward passes. xconv has rules for
   {rules} of them; the others that it covers do nothing, make constants, or are written out by torch.
