@@ -23,7 +23,6 @@ SIZES = {
     "DenseNet121": (64, 79),
     "EfficientNetB0": (64, 79),
     "EfficientNetV2B0": (64, 79),
-    "EfficientNetV2S": (64, 79),
     "InceptionResNetV2": (80, 95),
     "InceptionV3": (80, 95),
     "MobileNet": (64, 79),
