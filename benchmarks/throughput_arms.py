@@ -236,8 +236,16 @@ def _cell(module: Any, task: Task, *, precision: str, mode: str, batch: int) -> 
             times = _timed(run, images, task)
         found = {**_quantiles(times, batch), "first_call": first, "memory": _memory(device)}
         if task["training"] and mode in ("eager", "channels_last"):
-            found["training"] = _quantiles(_timed(_training_step(module), images, task), batch)
+            found |= _trained(module, images, task)
     return found
+
+
+def _trained(module: Any, images: list[Any], task: Task) -> Row:
+    """A training step's milliseconds, or why there is none, as of a program that was exported for inference."""
+    try:
+        return {"training": _quantiles(_timed(_training_step(module), images, task), len(images[0]))}
+    except RuntimeError as error:
+        return {"training_error": (str(error).splitlines() or [""])[0][:160]}
 
 
 @contextlib.contextmanager
