@@ -211,6 +211,7 @@ def test_plots_are_the_same_every_time(tmp_path: Path) -> None:
     growth = {"kind": "growth", "live": TIMING, "file": TIMING}
     for length in (10, 100):
         append(tmp_path / "conversion.jsonl", {"run": "one", "length": length, **growth})
+    append(tmp_path / "serving.jsonl", {"run": "one", "kind": "machine", **MACHINE})
     append(tmp_path / "serving.jsonl", serving_row("xconv_optimized", 0.15))
     append(tmp_path / "serving.jsonl", serving_row("tensorflow", 0.25))
     cells = [
