@@ -61,6 +61,9 @@ def _all(arguments: Sequence[str]) -> int:
     folder = options.results or (QUICK_FOLDER if options.quick else FOLDER)
     if options.quick and folder.resolve() == FOLDER:
         parser.error("quick results do not go among the full ones")
+    if options.quick and options.results is None:
+        for name in options.only:  # rows of an earlier run would be taken up, and not measured
+            (folder / f"{name}.jsonl").unlink(missing_ok=True)
     outcomes = list(run_all(options.only, folder, quick=options.quick))
     from benchmarks import render  # here, because `render` is also a command
 

@@ -20,7 +20,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import cases_page
-from benchmarks.machine import ROOT, describe, versions
+from benchmarks.machine import ROOT, context_of
 from benchmarks.options import parsed
 from benchmarks.pieces import pieces
 from benchmarks.stored import FOLDER, append, read
@@ -35,9 +35,7 @@ Row = dict[str, Any]
 
 def main() -> int:
     options = _options()
-    facts = describe()
-    machine = {key: facts[key] for key in ("processor", "cores", "memory_gib")}
-    context = {"versions": versions(*VERSIONS), "commit": facts["commit"], "machine": machine}
+    context = context_of(*VERSIONS)
     asked = {"cases": options.cases, "seed": options.seed}
     there = _there(options.results, {**asked, "versions": context["versions"]}) if options.resume else set()
     wanted = [group for group in groups() if _chosen(group, options.only) and group not in there]

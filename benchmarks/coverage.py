@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import coverage_page
 from benchmarks.coverage_arm import ROUTES, examples_of
-from benchmarks.machine import describe, versions
+from benchmarks.machine import context_of, versions
 from benchmarks.measure import run_arm
 from benchmarks.options import parsed
 from benchmarks.pieces import pieces
@@ -39,9 +39,7 @@ Row = dict[str, Any]
 
 def main() -> int:
     options = _options()
-    facts = describe()
-    machine = {key: facts[key] for key in ("processor", "cores", "memory_gib")}
-    context = {"versions": versions(*VERSIONS), "commit": facts["commit"], "machine": machine}
+    context = context_of(*VERSIONS)
     counted = run_arm("benchmarks.coverage_counts", environment=THREADS, timeout=options.seconds)
     append(options.results, {"kind": "counts", **counted, **context})
     print(*(_count_line(row) for row in counted.get("counts", ())), sep="\n", flush=True)

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import diagnosis_page
 from benchmarks.loading import load_torchvision
-from benchmarks.machine import describe, versions
+from benchmarks.machine import context_of
 from benchmarks.mutations import SUBJECTS, Mutation, Subject, mutations_of, planted
 from benchmarks.options import parsed
 from benchmarks.stored import FOLDER, append
@@ -42,9 +42,7 @@ Row = dict[str, Any]
 def main() -> int:
     options = _options()
     load_torchvision()
-    facts = describe()
-    machine = {key: facts[key] for key in ("processor", "cores", "memory_gib")}
-    context = {"versions": versions(*VERSIONS), "commit": facts["commit"], "machine": machine}
+    context = context_of(*VERSIONS)
     names = options.only if options.only is not None else list(SUBJECTS)
     rows = []
     for row in itertools.chain(*(measure(SUBJECTS[name], options.seed) for name in names)):

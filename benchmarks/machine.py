@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ROOT", "describe", "in_full", "in_short", "versions"]
+__all__ = ["ROOT", "context_of", "describe", "in_full", "in_short", "versions"]
 
 ROOT = Path(__file__).resolve().parents[1]
 """The root of the project: where arms are started, relative to which results are stored."""
@@ -32,6 +32,13 @@ def describe() -> dict[str, Any]:
         "commit": _commit(),
         "versions": versions(*PACKAGES),
     }
+
+
+def context_of(*packages: str) -> dict[str, Any]:
+    """What stands beside every row of a table that grows by and by: versions, commit and the machine in short."""
+    facts = describe()
+    machine = {key: facts[key] for key in ("processor", "cores", "memory_gib")}
+    return {"versions": versions(*packages), "commit": facts["commit"], "machine": machine}
 
 
 def versions(*packages: str) -> dict[str, str]:

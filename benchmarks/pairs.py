@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import pairs_page
 from benchmarks.loading import load_torchvision
-from benchmarks.machine import describe, versions
+from benchmarks.machine import context_of
 from benchmarks.measure import answer, run_arm, spent
 from benchmarks.options import parsed
 from benchmarks.pair_list import PAIRS, Pair, compared, is_good
@@ -43,9 +43,7 @@ def main() -> int:
     if options.row:
         answer(measure(next(pair for pair in PAIRS if pair.name == options.row)))
         return 0
-    facts = describe()
-    machine = {key: facts[key] for key in ("processor", "cores", "memory_gib")}
-    context = {"versions": versions(*VERSIONS), "commit": facts["commit"], "machine": machine}
+    context = context_of(*VERSIONS)
     wanted = [pair for pair in PAIRS if not options.only or pair.name.startswith(tuple(options.only))]
     for pair in wanted:
         found = run_arm("benchmarks.pairs", "--row", pair.name, timeout=options.seconds)

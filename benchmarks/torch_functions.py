@@ -20,7 +20,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import torch_functions_page
-from benchmarks.machine import describe, versions
+from benchmarks.machine import context_of
 from benchmarks.measure import run_arm
 from benchmarks.options import parsed
 from benchmarks.pieces import pieces
@@ -38,9 +38,7 @@ Row = dict[str, Any]
 
 def main() -> int:
     options = _options()
-    facts = describe()
-    machine = {key: facts[key] for key in ("processor", "cores", "memory_gib")}
-    context = {"versions": versions(*VERSIONS), "commit": facts["commit"], "machine": machine}
+    context = context_of(*VERSIONS)
     wanted = _wanted(options, context["versions"])
     failed = 0
     for start in range(0, len(wanted), TOGETHER)[: options.processes]:

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import zoo_page
 from benchmarks.loading import load_torchvision
-from benchmarks.machine import describe, versions
+from benchmarks.machine import context_of
 from benchmarks.measure import answer, run_arm, spent
 from benchmarks.options import parsed
 from benchmarks.stored import FOLDER, append, read
@@ -80,9 +80,7 @@ def main() -> int:
     if options.row:
         answer(measure(next(case for case in cases() if case.name == options.row)))
         return 0
-    facts = describe()
-    machine = {key: facts[key] for key in ("processor", "cores", "memory_gib")}
-    context = {"versions": versions(*VERSIONS), "commit": facts["commit"], "machine": machine}
+    context = context_of(*VERSIONS)
     only = options.only or ()
     wanted = [case for case in cases() if not only or {case.name, case.network.name} & {*only}]
     if options.resume:
