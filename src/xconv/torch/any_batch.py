@@ -25,8 +25,11 @@ __all__ = ["check_any_batch", "same_at_any_batch"]
 USUAL = (7, 5, 3, 2)
 """Sizes at which a program is tried; more come out of the numbers in its guards."""
 LARGEST = 64
+"""No larger size is tried, whatever number a guard names."""
 TRIES = 3
+"""At how many sizes that break a guard the two are compared."""
 TOLERANCE = 1e-4
+"""How far the two may differ: they are one function in float32, and another function differs by far more."""
 
 Called = Callable[[Callable[..., Any], list[torch.Tensor]], Any]
 
