@@ -56,7 +56,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (once, a few minutes)"
 	@$(INSTALL) torch
-	@$(INSTALL) -e ".[keras-cpu,onnx,zoo,dev]"
+	@$(INSTALL) -e ".[keras-cpu,onnx,zoo,report,dev]"
 	@$(INSTALL) --no-deps tf_keras keras-hub kagglehub kagglesdk sentencepiece openvino
 	@touch $@
 
