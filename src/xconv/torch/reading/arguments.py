@@ -14,7 +14,7 @@ from xconv.graph import Value
 from xconv.spec import Slot, Spec
 from xconv.torch.reading.constants import Constants
 from xconv.torch.reading.fillings import Fillings
-from xconv.torch.reading.indexing import FEW, picked
+from xconv.torch.reading.indexing import FEW, picked, stands_apart
 from xconv.torch.reading.meanings import Counted, Filled, Held, Meaning
 from xconv.torch.reading.open_numbers import OpenNumbers, is_open
 from xconv.torch.reading.operators import NO_EFFECT, arguments_of
@@ -139,12 +139,10 @@ class Arguments:
         first, others = given[0], [item for item in given[1:] if item is not None]
         if not isinstance(first, Counted) or not others or not all(isinstance(item, Held) for item in others):
             return False
-        rank = max(len(first.shape), *(len(item.weight.shape) for item in others))
-        apart = all(len(item.weight.shape) < rank or item.weight.shape[0] == 1 for item in others)
-        adjacent = None not in given[: len(others) + 1]
+        over = [axis for axis, item in enumerate(given) if item is not None]
         size = exact(self.node.all_input_nodes[0].meta["val"])[0]
-        front = len(first.shape) == rank and not first.axis
-        return apart and adjacent and front and self.constants.meanings.same_size(first.size, size)
+        apart = stands_apart(first.shape, [item.weight.shape for item in others], over)
+        return apart and self.constants.meanings.same_size(first.size, size)
 
     def _is_one_each(self, given: list[Meaning]) -> bool:
         """Whether every sample is asked for one place of its own: `x[arange, numbers]`."""

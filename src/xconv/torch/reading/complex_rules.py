@@ -96,7 +96,7 @@ def _exponential(call: Asked) -> Complex:
 
 def _logarithm(call: Asked) -> Complex:
     z = call["self"]
-    return Complex(magnitude(z).each(_aten.log.default), angle(call["self"]))
+    return Complex(magnitude(z).each(_aten.log.default), angle(z))
 
 
 def _viewed(call: Asked) -> Complex:

@@ -10,7 +10,7 @@ import torch
 from xconv.errors import Unsupported
 from xconv.spec import Shape
 
-__all__ = ["FEW", "Picked", "picked"]
+__all__ = ["FEW", "Picked", "as_one", "picked", "stands_apart"]
 
 FEW = 256
 """As many numbers are written into the operation; more are held as a weight that is not trained."""
@@ -51,7 +51,29 @@ def picked(shape: Shape, indices: Sequence[torch.Tensor | None]) -> Picked:
         return Picked(tuple(over), numbers[0])
     if len(sizes) < len(over):
         raise Unsupported(f"indices along an axis of open size of {shape}", remedy="give the network known sizes")
+    return Picked(tuple(over), as_one(numbers, sizes))
+
+
+def as_one(numbers: Sequence[torch.Tensor], sizes: Sequence[int]) -> torch.Tensor:
+    """Places along several axes of these sizes, from either end, counted as along one axis.
+
+    >>> as_one([torch.tensor([0, 1]), torch.tensor([-1, 0])], [2, 3]).tolist()
+    [2, 3]
+    """
     flat = torch.zeros((), dtype=torch.long)
     for part, size in zip(numbers, sizes, strict=True):
         flat = flat * size + part % size
-    return Picked(tuple(over), flat)
+    return flat
+
+
+def stands_apart(first: Shape, others: Sequence[Shape], over: Sequence[int]) -> bool:
+    """Whether the first index is along an axis in front that no other has, and they index the first axes of a tensor.
+
+    Where it counts the whole batch, each sample is indexed alike: `x[arange, [2, 0]]`.
+
+    >>> stands_apart((None, 1), [(2,)], (0, 1)), stands_apart((None,), [(2,)], (0, 1))
+    (True, False)
+    """
+    rank = max(len(first), *map(len, others))
+    apart = all(len(shape) < rank or shape[0] == 1 for shape in others)
+    return apart and tuple(over) == tuple(range(len(over))) and len(first) == rank and first[0] is None

@@ -14,6 +14,7 @@ from xconv.layers.elementwise import broadcast
 from xconv.spec import Shape
 from xconv.torch.reading.constants import Constants
 from xconv.torch.reading.fillings import Fillings
+from xconv.torch.reading.indexing import as_one, stands_apart
 from xconv.torch.reading.meanings import Counted, Filled, Held, Meaning
 from xconv.torch.reading.operators import arguments_of
 from xconv.torch.reading.sizes import exact, shape_of
@@ -52,10 +53,9 @@ def written_at(
         if len(found) > 1:
             raise Unsupported("a computed mask among other indices", remedy="use torch.where")
         return {**kept, "mask": found[0], "before": given.index(found[0]), "have": have}
-    sizes = {id(item): _shape(item, constants) for item in found}
-    joint = broadcast([sizes[id(item)] for item in found])
+    joint = broadcast([_shape(item, constants) for item in found])
     target, over = _target(shape_of(tensor), given, joint)
-    if _counts_batch(found, over, joint, sizes, constants, exact(tensor)):
+    if _counts_batch(found, over, constants, exact(tensor)):
         over, found = over[1:], found[1:]
     places = None if name == "index_reduce" else _places(shape_of(tensor), over, found)
     index = places if places is not None else [_computed(node, item, constants, fillings) for item in found]
@@ -88,21 +88,13 @@ def _target(shape: Shape, given: Sequence[Any], joint: Shape) -> tuple[Shape, tu
     return (*rest[:first], *joint, *rest[first:]), over
 
 
-def _counts_batch(
-    found: Sequence[Any],
-    over: tuple[int, ...],
-    joint: Shape,
-    sizes: Mapping[int, Shape],
-    constants: Constants,
-    whole: tuple[Any, ...],
-) -> bool:
+def _counts_batch(found: Sequence[Any], over: tuple[int, ...], constants: Constants, whole: tuple[Any, ...]) -> bool:
     """Whether the first index counts the whole batch, along an axis that no other, a constant, has: `x[arange, 2]`."""
     first, *others = found
     if not isinstance(first, Counted) or not others or not all(isinstance(item, torch.Tensor) for item in others):
         return False
-    apart = all(len(sizes[id(item)]) < len(joint) or sizes[id(item)][0] == 1 for item in others)
-    front = over == tuple(range(len(over))) and len(first.shape) == len(joint) and not first.axis
-    return apart and front and constants.meanings.same_size(first.size, whole[0])
+    apart = stands_apart(first.shape, [tuple(item.shape) for item in others], over)
+    return apart and constants.meanings.same_size(first.size, whole[0])
 
 
 def _places(shape: Shape, over: Sequence[int], found: Sequence[Any]) -> list[int] | None:
@@ -110,10 +102,7 @@ def _places(shape: Shape, over: Sequence[int], found: Sequence[Any]) -> list[int
     sizes = [size for size in (shape[axis] for axis in over) if size is not None]
     if len(sizes) < len(over) or not all(isinstance(item, torch.Tensor) for item in found):
         return None
-    flat = torch.zeros((), dtype=torch.long)
-    for item, size in zip(found, sizes, strict=True):
-        flat = flat * size + item % size
-    return [int(number) for number in flat.flatten()]
+    return [int(number) for number in as_one(found, sizes).flatten()]
 
 
 def _computed(node: fx.Node, item: Any, constants: Constants, fillings: Fillings) -> Value:
